@@ -1,0 +1,87 @@
+// Package image holds the words for images that every part of Lus shares. The
+// JSON names are those of the Docker Engine API 1.51 and, in Config, of the
+// OCI image specification.
+package image
+
+import (
+	"time"
+
+	"lus/internal/model/container"
+)
+
+// Image is one image in the store.
+type Image struct {
+	ID           string   // digest of the config, "sha256:..."
+	Target       string   // digest of the manifest (or index) it stands under
+	RepoTags     []string // familiar form, "busybox:latest"
+	RepoDigests  []string // "busybox@sha256:..."
+	Created      time.Time
+	Author       string
+	Architecture string
+	OS           string
+	Variant      string
+	Size         int64    // bytes of its layers, unpacked
+	Layers       []string // diff ids, lowest first
+	Config       container.Config
+	History      []History
+	Comment      string
+	LastTagTime  time.Time
+}
+
+// History is one step that made the image.
+type History struct {
+	Created    time.Time `json:"created"`
+	CreatedBy  string    `json:"created_by,omitempty"`
+	Author     string    `json:"author,omitempty"`
+	Comment    string    `json:"comment,omitempty"`
+	EmptyLayer bool      `json:"empty_layer,omitempty"`
+}
+
+// Layers is an image's file system, ready to be mounted.
+type Layers struct {
+	ImageID string
+	ChainID string
+	// Dirs are the layers' folders on the host, topmost first.
+	Dirs []string
+}
+
+// Removed is one line of the answer to removing an image.
+type Removed struct {
+	Untagged string `json:"Untagged,omitempty"`
+	Deleted  string `json:"Deleted,omitempty"`
+}
+
+// Progress is one message of a long pull, push, load or build, in Docker's
+// stream format.
+type Progress struct {
+	Status   string          `json:"status,omitempty"`
+	ID       string          `json:"id,omitempty"` // short digest of the layer
+	Detail   *ProgressDetail `json:"progressDetail,omitempty"`
+	Progress string          `json:"progress,omitempty"` // the bar drawn, for old clients
+	Stream   string          `json:"stream,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	ErrorIn  *ErrorDetail    `json:"errorDetail,omitempty"`
+	Aux      any             `json:"aux,omitempty"`
+}
+
+// ProgressDetail counts bytes.
+type ProgressDetail struct {
+	Current int64 `json:"current,omitempty"`
+	Total   int64 `json:"total,omitempty"`
+}
+
+// ErrorDetail is the error of a stream that had begun well.
+type ErrorDetail struct {
+	Code    int    `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// Auth is one registry's credentials, as X-Registry-Auth carries them.
+type Auth struct {
+	Username      string `json:"username,omitempty"`
+	Password      string `json:"password,omitempty"`
+	Auth          string `json:"auth,omitempty"`
+	ServerAddress string `json:"serveraddress,omitempty"`
+	IdentityToken string `json:"identitytoken,omitempty"`
+	RegistryToken string `json:"registrytoken,omitempty"`
+}

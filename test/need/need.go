@@ -1,0 +1,102 @@
+// Package need says what a test needs of the machine, in one place: root, a
+// busybox to make a root file system of. A test whose need is not met skips
+// and says why; with LUS_TEST_STRICT set it fails instead, so that a run that
+// is meant to be complete cannot pass by skipping.
+package need
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Unmet skips the test, or fails it where LUS_TEST_STRICT is set.
+func Unmet(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("LUS_TEST_STRICT") != "" {
+		t.Fatalf("needs "+format, args...)
+	}
+	t.Skipf("needs "+format, args...)
+}
+
+// Root skips a test that works with the kernel where it may not.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Unmet(t, "root: run it with sudo")
+	}
+}
+
+// Program returns the path of a program of the host.
+func Program(t testing.TB, name, debianPackage string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Unmet(t, "%s: apt-get install %s", name, debianPackage)
+	}
+	return path
+}
+
+// BusyboxRootfs makes a root file system of a static busybox in a new folder:
+// every applet a link in /bin, and the usual empty folders.
+func BusyboxRootfs(t testing.TB) string {
+	t.Helper()
+	busybox := Program(t, "busybox", "busybox-static")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "var"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "tmp"), 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "bin/busybox"), program, 0o755)
+	write(t, filepath.Join(dir, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"), 0o644)
+	write(t, filepath.Join(dir, "etc/group"), []byte("root:x:0:\nnogroup:x:65534:\n"), 0o644)
+	applets, err := exec.Command(busybox, "--list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range strings.Fields(string(applets)) {
+		if a == "busybox" {
+			continue
+		}
+		if err := os.Symlink("busybox", filepath.Join(dir, "bin", a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// BusyboxTar is the same root file system as a tar, for import and for builds.
+func BusyboxTar(t testing.TB) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	if err := w.AddFS(os.DirFS(BusyboxRootfs(t))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func write(t testing.TB, path string, data []byte, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, data, mode); err != nil {
+		t.Fatal(err)
+	}
+}
