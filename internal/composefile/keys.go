@@ -1,0 +1,94 @@
+package composefile
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// siblingsOf lists the keys the specification knows at the place of path's last
+// key, for suggestions.
+func siblingsOf(path string) []string {
+	parts := strings.Split(path, ".")
+	var of any
+	switch {
+	case len(parts) == 1:
+		of = types.Project{}
+	case parts[0] == "services" && len(parts) == 3:
+		of = types.ServiceConfig{}
+	case parts[0] == "services" && len(parts) == 4:
+		switch parts[2] {
+		case "build":
+			of = types.BuildConfig{}
+		case "healthcheck":
+			of = types.HealthCheckConfig{}
+		case "deploy":
+			of = types.DeployConfig{}
+		case "logging":
+			of = types.LoggingConfig{}
+		default:
+			return nil
+		}
+	case parts[0] == "networks" && len(parts) == 3:
+		of = types.NetworkConfig{}
+	case parts[0] == "volumes" && len(parts) == 3:
+		of = types.VolumeConfig{}
+	default:
+		return nil
+	}
+	return keysOf(reflect.TypeOf(of))
+}
+
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for f := range t.Fields() {
+		tag, rest, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if f.Anonymous && strings.Contains(rest, "inline") {
+			keys = append(keys, keysOf(f.Type)...)
+			continue
+		}
+		if tag != "" && tag != "-" && !strings.HasPrefix(tag, "#") {
+			keys = append(keys, tag)
+		}
+	}
+	return keys
+}
+
+// nearest returns the word of a list that differs from key by a typing error
+// (at most two letters, and fewer than half of them), or nothing.
+func nearest(key string, words []string) string {
+	best, least := "", min(2, (len(key)-1)/2)
+	for _, w := range words {
+		if d := distance(strings.ToLower(key), w); d <= least && (best == "" || d < least) {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, remove, replace or swap.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = d
+		}
+	}
+	return rows[len(a)][len(b)]
+}
