@@ -1,0 +1,237 @@
+// Package compose carries out resolved Compose projects: it observes what is,
+// compares it with what is asked, makes a plan, and carries the plan out as a
+// graph of steps, each as soon as what it waits for has happened.
+package compose
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/build"
+	"lus/internal/model/compose"
+	"lus/internal/model/container"
+	"lus/internal/model/event"
+	"lus/internal/model/filter"
+	"lus/internal/model/image"
+	"lus/internal/model/network"
+	"lus/internal/model/volume"
+)
+
+// Engine is what a project needs of the engine.
+type Engine interface {
+	CreateContainer(ctx context.Context, name string, req *container.CreateRequest) (*container.CreateResponse, error)
+	StartContainer(ctx context.Context, name string) error
+	StopContainer(ctx context.Context, name, signal string, timeout *int) error
+	RemoveContainer(ctx context.Context, name string, o container.RemoveOptions) error
+	InspectContainer(ctx context.Context, name string, size bool) (*container.Container, error)
+	ListContainers(ctx context.Context, o container.ListOptions) ([]*container.Container, error)
+	CreateNetwork(ctx context.Context, n *network.Network) (id string, warning string, err error)
+	InspectNetwork(ctx context.Context, name string) (*network.Network, error)
+	ListNetworks(ctx context.Context, f filter.Filters) ([]*network.Network, error)
+	RemoveNetwork(ctx context.Context, name string) error
+	CreateVolume(ctx context.Context, req *volume.CreateRequest) (*volume.Volume, error)
+	InspectVolume(ctx context.Context, name string) (*volume.Volume, error)
+	ListVolumes(ctx context.Context, f filter.Filters) ([]*volume.Volume, error)
+	RemoveVolume(ctx context.Context, name string, force bool) error
+	Events(ctx context.Context, since, until time.Time, f filter.Filters) (<-chan event.Event, error)
+}
+
+// Images is what a project needs of the images.
+type Images interface {
+	InspectImage(ctx context.Context, ref string) (*image.Image, error)
+	PullImage(ctx context.Context, ref, platform string, auth *image.Auth, progress func(image.Progress)) error
+}
+
+// Builder builds an image and writes its progress as text.
+type Builder interface {
+	Build(ctx context.Context, req *build.Request, progress io.Writer) (imageID string, err error)
+}
+
+// Deps is what the service is made of.
+type Deps struct {
+	Engine  Engine
+	Images  Images
+	Builder Builder
+	Log     *slog.Logger
+}
+
+// Service carries out projects.
+type Service struct {
+	Deps
+	projects locks
+}
+
+// New returns a service over deps.
+func New(d Deps) (*Service, error) {
+	if d.Engine == nil || d.Images == nil || d.Builder == nil || d.Log == nil {
+		return nil, errs.New(errs.Internal, "compose: an engine, images, a builder and a log are needed")
+	}
+	return &Service{Deps: d}, nil
+}
+
+// Tell receives what happens while a request is carried out. It is called from
+// several goroutines, one at a time.
+type Tell func(compose.Event)
+
+// Up makes a project run as asked: only what differs is touched.
+func (s *Service) Up(ctx context.Context, req *compose.UpRequest, tell Tell) error {
+	if err := check(req.Project); err != nil {
+		return err
+	}
+	tell = serial(tell)
+	free, err := s.projects.take(ctx, req.Project.Name, "up", tell)
+	if err != nil {
+		return err
+	}
+	defer free()
+	services, err := selected(req.Project, req.Services)
+	if err != nil {
+		return err
+	}
+	ids, err := s.images(ctx, req, services, tell)
+	if err != nil {
+		return err
+	}
+	now, err := s.observe(ctx, req.Project.Name)
+	if err != nil {
+		return err
+	}
+	p, err := planUp(req, services, ids, now)
+	if err != nil {
+		return err
+	}
+	for _, w := range p.warnings {
+		tell(compose.Event{Warning: w})
+	}
+	if req.DryRun {
+		p.print(tell)
+		return nil
+	}
+	return s.run(ctx, req.Project, p, tell)
+}
+
+// Down stops and removes a project's containers and networks, and with Volumes
+// its named volumes, never those that are external.
+func (s *Service) Down(ctx context.Context, req *compose.DownRequest, tell Tell) error {
+	if req.Name == "" {
+		return errs.New(errs.Invalid, "the project has no name: give one with -p")
+	}
+	tell = serial(tell)
+	free, err := s.projects.take(ctx, req.Name, "down", tell)
+	if err != nil {
+		return err
+	}
+	defer free()
+	now, err := s.observe(ctx, req.Name)
+	if err != nil {
+		return err
+	}
+	p := planDown(req, now)
+	for _, w := range p.warnings {
+		tell(compose.Event{Warning: w})
+	}
+	project := req.Project
+	if project == nil {
+		project = &compose.Project{Name: req.Name}
+	}
+	if err := s.run(ctx, project, p, tell); err != nil {
+		return err
+	}
+	for _, v := range p.kept {
+		tell(compose.Event{Text: "Volume " + v + " is kept; remove it with `lus compose down -v`\n"})
+	}
+	return nil
+}
+
+// Build builds the images of a project's services.
+func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tell) error {
+	if err := check(req.Project); err != nil {
+		return err
+	}
+	tell = serial(tell)
+	services, err := selected(req.Project, req.Services)
+	if err != nil {
+		return err
+	}
+	var steps []*step
+	for _, svc := range services {
+		if svc.Build == nil {
+			continue
+		}
+		b := *svc.Build
+		b.NoCache = b.NoCache || req.NoCache
+		b.Pull = b.Pull || req.Pull
+		b.Auth = req.Project.Auth
+		steps = append(steps, &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b})
+	}
+	return s.run(ctx, req.Project, &plan{steps: steps}, tell)
+}
+
+func check(p *compose.Project) error {
+	if p == nil || p.Name == "" {
+		return errs.New(errs.Invalid, "the request has no project: send the resolved project, with its name")
+	}
+	seen := map[string]bool{}
+	for _, s := range p.Services {
+		if s.Name == "" || s.Create.HostConfig == nil {
+			return errs.New(errs.Invalid, "service %q is not resolved: send its create request", s.Name)
+		}
+		if seen[s.Name] {
+			return errs.New(errs.Invalid, "service %s stands in the project twice", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	return nil
+}
+
+// selected returns the services named, with what they depend on; all where none
+// is named. A cycle is an error here too: the request may come from anyone.
+func selected(p *compose.Project, names []string) ([]compose.Service, error) {
+	byName := map[string]compose.Service{}
+	for _, s := range p.Services {
+		byName[s.Name] = s
+	}
+	if len(names) == 0 {
+		for _, s := range p.Services {
+			names = append(names, s.Name)
+		}
+	}
+	const visiting, visited = 1, 2
+	var out []compose.Service
+	state := map[string]int{}
+	var visit func(name, by string) error
+	visit = func(name, by string) error {
+		s, ok := byName[name]
+		switch {
+		case !ok && by == "":
+			return errs.New(errs.NotFound, "no such service: %s", name)
+		case !ok:
+			return errs.New(errs.Invalid, "service %q depends on undefined service %q", by, name)
+		case state[name] == visiting:
+			return errs.New(errs.Invalid, "dependency cycle detected: %s -> %s", by, name)
+		case state[name] == visited:
+			return nil
+		}
+		state[name] = visiting
+		for _, d := range s.DependsOn {
+			if _, ok := byName[d.Service]; !ok && !d.Required {
+				continue
+			}
+			if err := visit(d.Service, name); err != nil {
+				return err
+			}
+		}
+		state[name] = visited
+		out = append(out, s)
+		return nil
+	}
+	for _, n := range names {
+		if err := visit(n, ""); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,112 @@
+package compose
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"lus/internal/model/compose"
+	"lus/internal/model/container"
+)
+
+// planDown removes what carries the project's labels: dependents stop before
+// what they depend on.
+func planDown(req *compose.DownRequest, now *observed) *plan {
+	p := &plan{}
+	known := map[string]bool{}
+	if req.Project != nil {
+		for _, s := range req.Project.Services {
+			known[s.Name] = true
+		}
+	}
+	var orphans []string
+	gone := map[string][]*container.Container{}
+	for service, cs := range now.containers {
+		if req.Project != nil && !known[service] && !req.RemoveOrphans {
+			for _, c := range cs {
+				orphans = append(orphans, c.Name)
+			}
+			continue
+		}
+		gone[service] = cs
+	}
+	if len(orphans) > 0 {
+		slices.Sort(orphans)
+		p.warnings = append(p.warnings, fmt.Sprintf("found orphan containers (%s) of services that are no longer in the file; remove them with --remove-orphans", strings.Join(orphans, ", ")))
+	}
+	removed := p.stopAll(gone, req.Timeout)
+	p.dropNetworks(req, now, removed)
+	p.dropVolumes(req, now, removed)
+	return p
+}
+
+// stopAll plans each service's stops after those of its dependents.
+func (p *plan) stopAll(services map[string][]*container.Container, timeout *int) []*step {
+	dependents := map[string][]string{}
+	for name, cs := range services {
+		for _, c := range cs {
+			for _, d := range dependsOn(c) {
+				dependents[d] = append(dependents[d], name)
+			}
+		}
+	}
+	var removed []*step
+	stops := map[string][]*step{}
+	seen := map[string]bool{}
+	var visit func(name string) []*step
+	visit = func(name string) []*step {
+		if seen[name] { // also ends a cycle of hand-made labels
+			return stops[name]
+		}
+		seen[name] = true
+		var after []*step
+		for _, d := range dependents[name] {
+			if d != name {
+				after = append(after, visit(d)...)
+			}
+		}
+		for _, c := range services[name] {
+			last := after
+			if c.State.Status != container.Created && c.State.Status != container.Exited && c.State.Status != container.Dead {
+				last = []*step{p.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: after, timeout: timeout})}
+			}
+			stops[name] = append(stops[name], last...)
+			removed = append(removed, p.add(&step{action: compose.RemoveContainer, kind: "Container", name: c.Name, old: c, after: last}))
+		}
+		return stops[name]
+	}
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		visit(name)
+	}
+	return removed
+}
+
+func (p *plan) dropNetworks(req *compose.DownRequest, now *observed, after []*step) {
+	for _, name := range slices.Sorted(maps.Keys(now.networks)) {
+		n := now.networks[name]
+		if n.Labels[compose.LabelProject] == req.Name && n.Labels[compose.LabelNetwork] != "" {
+			p.add(&step{action: compose.RemoveNetwork, kind: "Network", name: n.Name, after: after})
+		}
+	}
+}
+
+func (p *plan) dropVolumes(req *compose.DownRequest, now *observed, after []*step) {
+	external := map[string]bool{}
+	if req.Project != nil {
+		for _, v := range req.Project.Volumes {
+			external[v.Volume.Name] = v.External
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(now.volumes)) {
+		v := now.volumes[name]
+		if external[name] || v.Labels[compose.LabelProject] != req.Name || v.Labels[compose.LabelVolume] == "" {
+			continue
+		}
+		if !req.Volumes {
+			p.kept = append(p.kept, v.Name)
+			continue
+		}
+		p.add(&step{action: compose.RemoveVolume, kind: "Volume", name: v.Name, after: after})
+	}
+}

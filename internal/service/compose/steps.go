@@ -1,0 +1,228 @@
+package compose
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/compose"
+	"lus/internal/model/container"
+	"lus/internal/model/image"
+)
+
+// act carries out one step; status replaces the usual word where it is not empty.
+func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
+	switch st.action {
+	case compose.Keep:
+		return "", nil
+	case waitFor:
+		return r.wait(ctx, st)
+	case compose.PullImage:
+		return "", r.pull(ctx, st)
+	case compose.BuildImage:
+		return "", r.build(ctx, st)
+	}
+	free, err := r.slot(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer free()
+	switch st.action {
+	case compose.CreateNetwork:
+		n := *st.network
+		_, warning, err := r.Engine.CreateNetwork(ctx, &n)
+		if warning != "" {
+			r.tell(compose.Event{Warning: warning})
+		}
+		return "", about("network", st.name, err)
+	case compose.CreateVolume:
+		_, err := r.Engine.CreateVolume(ctx, st.volume)
+		return "", about("volume", st.name, err)
+	case compose.CreateContainer:
+		return "", about("container", st.name, r.create(ctx, st))
+	case compose.StartContainer:
+		return "", about("container", st.name, r.Engine.StartContainer(ctx, r.idOf(st)))
+	case compose.StopContainer:
+		return "", about("container", st.name, ignore(r.Engine.StopContainer(ctx, st.old.ID, "", st.timeout), errs.NotFound, errs.NotModified))
+	case compose.RemoveContainer:
+		return "", about("container", st.name, ignore(r.Engine.RemoveContainer(ctx, st.old.ID, container.RemoveOptions{Force: true}), errs.NotFound))
+	case compose.RemoveNetwork:
+		return r.removeShared(r.Engine.RemoveNetwork(ctx, st.name), "network", st.name)
+	case compose.RemoveVolume:
+		return r.removeShared(r.Engine.RemoveVolume(ctx, st.name, false), "volume", st.name)
+	}
+	return "", errs.New(errs.Internal, "a plan has an unknown step %q", st.action)
+}
+
+// removeShared leaves what something outside the project still uses.
+func (r *runner) removeShared(err error, kind, name string) (string, error) {
+	if errs.Is(err, errs.Conflict) {
+		r.tell(compose.Event{Warning: fmt.Sprintf("%s %s is kept: %v", kind, name, err)})
+		return "Resource is still in use", nil
+	}
+	return "", about(kind, name, ignore(err, errs.NotFound))
+}
+
+func about(kind, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errs.New(errs.KindOf(err), "%s %s: %w", kind, name, err)
+}
+
+func ignore(err error, kinds ...errs.Kind) error {
+	if err != nil && slices.Contains(kinds, errs.KindOf(err)) {
+		return nil
+	}
+	return err
+}
+
+func key(st *step) string { return st.service.Name + "/" + strconv.Itoa(st.number) }
+
+func (r *runner) remember(st *step, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids[key(st)] = id
+}
+
+func (r *runner) idOf(st *step) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[key(st)]
+}
+
+// create makes a container; one that replaces another keeps its anonymous volumes.
+func (r *runner) create(ctx context.Context, st *step) error {
+	req, err := r.request(st)
+	if err != nil {
+		return err
+	}
+	if st.old != nil {
+		req.HostConfig.Mounts = inherit(req.HostConfig.Mounts, st.old.Mounts)
+	}
+	resp, err := r.Engine.CreateContainer(ctx, st.name, req)
+	if err != nil {
+		return err
+	}
+	for _, w := range resp.Warnings {
+		r.tell(compose.Event{Warning: st.name + ": " + w})
+	}
+	r.remember(st, resp.ID)
+	return nil
+}
+
+// request is the service's create request with what differs by container.
+func (r *runner) request(st *step) (*container.CreateRequest, error) {
+	req := st.service.Create
+	host := *req.HostConfig
+	req.HostConfig = &host
+	host.Mounts = slices.Clone(host.Mounts)
+	req.Labels = maps.Clone(req.Labels)
+	req.Labels[compose.LabelNumber] = strconv.Itoa(st.number)
+	req.Labels[compose.LabelImage] = st.imageID
+	for _, mode := range []*string{&host.NetworkMode, &host.IpcMode, &host.PidMode} {
+		name, ok := strings.CutPrefix(*mode, "service:")
+		if !ok {
+			continue
+		}
+		r.mu.Lock()
+		id := r.ids[name+"/1"]
+		r.mu.Unlock()
+		if id == "" {
+			return nil, errs.New(errs.Invalid, "it shares a namespace with service %s, which has no container", name)
+		}
+		*mode = "container:" + id
+	}
+	return &req, nil
+}
+
+// inherit gives mounts the volumes that nobody named and that the old container
+// holds at the same places.
+func inherit(mounts []container.Mount, old []container.MountPoint) []container.Mount {
+	taken := map[string]int{}
+	for i, m := range mounts {
+		taken[m.Target] = i
+	}
+	for _, o := range old {
+		if o.Type != "volume" || o.Name == "" {
+			continue
+		}
+		i, ok := taken[o.Destination]
+		switch {
+		case ok && mounts[i].Type == "volume" && mounts[i].Source == "":
+			mounts[i].Source = o.Name
+		case !ok && anonymous(o.Name):
+			mounts = append(mounts, container.Mount{Type: "volume", Source: o.Name, Target: o.Destination, ReadOnly: !o.RW})
+		}
+	}
+	return mounts
+}
+
+// anonymous volumes are named by 64 hexadecimal digits.
+func anonymous(name string) bool {
+	return len(name) == 64 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+func (r *runner) pull(ctx context.Context, st *step) error {
+	var auth *image.Auth
+	if a, ok := r.project.Auth[registryOf(st.name)]; ok {
+		auth = &a
+	}
+	platform := ""
+	if st.service != nil {
+		platform = st.service.Platform
+	}
+	return r.Images.PullImage(ctx, st.name, platform, auth, func(p image.Progress) {
+		if p.Detail == nil && p.Status != "" {
+			r.tell(compose.Event{Kind: "Image", Name: st.name, Text: p.Status + "\n"})
+		}
+	})
+}
+
+// registryOf is the registry's host in an image's name.
+func registryOf(ref string) string {
+	host, _, ok := strings.Cut(ref, "/")
+	if !ok || (!strings.ContainsAny(host, ".:") && host != "localhost") {
+		return "docker.io"
+	}
+	return host
+}
+
+func (r *runner) build(ctx context.Context, st *step) error {
+	w := &lines{emit: func(text string) { r.tell(compose.Event{Kind: "Image", Name: st.name, Text: text}) }}
+	_, err := r.Builder.Build(ctx, st.build, w)
+	w.flush()
+	if err != nil {
+		return about("image", st.name, err)
+	}
+	return nil
+}
+
+// lines cuts what is written into whole lines.
+type lines struct {
+	emit func(string)
+	rest []byte
+}
+
+var _ io.Writer = (*lines)(nil)
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	if i := strings.LastIndexByte(string(l.rest), '\n'); i >= 0 {
+		l.emit(string(l.rest[:i+1]))
+		l.rest = append(l.rest[:0], l.rest[i+1:]...)
+	}
+	return len(p), nil
+}
+
+func (l *lines) flush() {
+	if len(l.rest) > 0 {
+		l.emit(string(l.rest) + "\n")
+		l.rest = nil
+	}
+}

@@ -1,0 +1,141 @@
+package compose
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/compose"
+	"lus/internal/model/container"
+	"lus/internal/model/filter"
+)
+
+// runningOrHealthy is the condition of --wait.
+const runningOrHealthy = "running_or_healthy"
+
+// watch hears of a project's containers and wakes those who wait for one.
+type watch struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	waiting map[string]chan struct{} // container id -> closed at its next event
+	over    bool
+}
+
+// watchProject listens from now on, so a look after it misses nothing.
+func (s *Service) watchProject(ctx context.Context, project string) (*watch, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	events, err := s.Engine.Events(ctx, time.Time{}, time.Time{}, filter.Filters{
+		"type": {"container"}, "label": {compose.LabelProject + "=" + project},
+	})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	w := &watch{cancel: cancel, done: make(chan struct{}), waiting: map[string]chan struct{}{}}
+	go func() {
+		defer close(w.done)
+		for e := range events {
+			w.wake(e.Actor.ID)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.over = true
+		for id, c := range w.waiting {
+			close(c)
+			delete(w.waiting, id)
+		}
+	}()
+	return w, nil
+}
+
+func (w *watch) close() {
+	w.cancel()
+	<-w.done
+}
+
+func (w *watch) wake(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c, ok := w.waiting[id]; ok {
+		close(c)
+		delete(w.waiting, id)
+	}
+}
+
+// next returns a channel that is closed at the container's next event; false
+// where no more will come.
+func (w *watch) next(id string) (<-chan struct{}, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.waiting[id]
+	if c == nil {
+		c = make(chan struct{})
+		w.waiting[id] = c
+	}
+	return c, !w.over
+}
+
+// wait holds until the step's condition holds for its container, or cannot.
+func (r *runner) wait(ctx context.Context, st *step) (string, error) {
+	id := r.idOf(st)
+	for {
+		changed, more := r.watch.next(id)
+		c, err := r.Engine.InspectContainer(ctx, id, false)
+		if err != nil {
+			return "", about("container", st.name, err)
+		}
+		status, holds, err := holds(st.condition, c)
+		if err != nil {
+			return "", errs.New(errs.Conflict, "dependency failed to start: container %s %w", st.name, err)
+		}
+		if holds {
+			return status, nil
+		}
+		if !more {
+			return "", errs.New(errs.Unavailable, "the engine stopped telling of container %s", st.name)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+// holds says whether a condition is met, and why it never will be.
+func holds(condition string, c *container.Container) (status string, met bool, err error) {
+	// A container that its restart policy brings back may still get there.
+	again := c.State.Status == container.Restarting
+	ended := c.State.Status == container.Exited || c.State.Status == container.Dead
+	switch condition {
+	case compose.ServiceCompleted:
+		if ended && c.State.ExitCode == 0 {
+			return "Exited", true, nil
+		}
+		if ended {
+			return "", false, errs.New(errs.Conflict, "didn't complete successfully: exit %d; see `lus logs %s`", c.State.ExitCode, c.Name)
+		}
+		return "", false, nil
+	case compose.ServiceHealthy, runningOrHealthy:
+		if ended && !again {
+			return "", false, errs.New(errs.Conflict, "exited (%d); see `lus logs %s`", c.State.ExitCode, c.Name)
+		}
+		if c.State.Health == nil {
+			if condition == compose.ServiceHealthy {
+				return "", false, errs.New(errs.Invalid, "has no healthcheck configured; give its service a healthcheck, or wait for service_started")
+			}
+			return "Running", c.State.Running(), nil
+		}
+		switch c.State.Health.Status {
+		case container.Healthy:
+			return "Healthy", true, nil
+		case container.Unhealthy:
+			return "", false, errs.New(errs.Conflict, "is unhealthy; see `lus inspect %s` for what its healthcheck printed", c.Name)
+		}
+		return "", false, nil
+	}
+	return "", false, errs.New(errs.Invalid, "is waited for by an unknown condition %q", condition)
+}
