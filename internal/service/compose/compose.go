@@ -74,7 +74,7 @@ func New(d Deps) (*Service, error) {
 
 // Tell receives what happens while a request is carried out. It is called from
 // several goroutines, one at a time.
-type Tell func(compose.Event)
+type Tell = func(compose.Event)
 
 // Up makes a project run as asked: only what differs is touched.
 func (s *Service) Up(ctx context.Context, req *compose.UpRequest, tell Tell) error {

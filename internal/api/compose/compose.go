@@ -1,0 +1,57 @@
+// Package compose answers /lus/v1/compose/...: requests carry a resolved
+// project, answers are a stream of events, one JSON object a line, of which
+// the last may be an error.
+package compose
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/compose"
+)
+
+// Prefix is where the handler is mounted.
+const Prefix = "/lus/v1/compose/"
+
+// Projects is what the handler asks of the compose service.
+type Projects interface {
+	Up(ctx context.Context, req *compose.UpRequest, tell func(compose.Event)) error
+	Down(ctx context.Context, req *compose.DownRequest, tell func(compose.Event)) error
+	Build(ctx context.Context, req *compose.BuildRequest, tell func(compose.Event)) error
+}
+
+// maxBody bounds a request: a resolved project of some thousand services.
+const maxBody = 64 << 20
+
+// New returns the handler for everything below Prefix.
+func New(p Projects) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+Prefix+"up", stream(p.Up))
+	mux.HandleFunc("POST "+Prefix+"down", stream(p.Down))
+	mux.HandleFunc("POST "+Prefix+"build", stream(p.Build))
+	return mux
+}
+
+// stream decodes a request, carries it out and tells of it as it happens.
+func stream[R any](do func(context.Context, *R, func(compose.Event)) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		out := json.NewEncoder(w)
+		tell := func(e compose.Event) {
+			// A client that went away ends the request through its context.
+			_ = out.Encode(e)
+			_ = http.NewResponseController(w).Flush()
+		}
+		req := new(R)
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(req); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			tell(compose.Event{Error: "the request is not a resolved project: " + err.Error(), ErrorKind: uint8(errs.Invalid)})
+			return
+		}
+		if err := do(r.Context(), req, tell); err != nil {
+			tell(compose.Event{Error: err.Error(), ErrorKind: uint8(errs.KindOf(err))})
+		}
+	}
+}
