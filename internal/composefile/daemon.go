@@ -1,0 +1,121 @@
+package composefile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/compose"
+	"lus/internal/model/image"
+)
+
+// Daemon is what lus-compose asks of the daemon's client.
+type Daemon interface {
+	// Do sends a request with body as JSON (nil: none) and returns the answer's
+	// body. An answer that is an error comes back as one, with its kind.
+	Do(ctx context.Context, method, path string, body any) (io.ReadCloser, error)
+	// Credentials are the user's for all registries that the user logged in to, by host.
+	Credentials() (map[string]image.Auth, error)
+}
+
+// get decodes a JSON answer.
+func get[T any](ctx context.Context, d Daemon, path string) (T, error) {
+	var v T
+	body, err := d.Do(ctx, "GET", path, nil)
+	if err != nil {
+		return v, err
+	}
+	defer body.Close()
+	return v, json.NewDecoder(body).Decode(&v)
+}
+
+// stream sends a request to the compose service and prints what happens.
+func (a *app) stream(ctx context.Context, verb string, req any, p *printer) error {
+	body, err := a.daemon.Do(ctx, "POST", "/lus/v1/compose/"+verb, req)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	dec := json.NewDecoder(body)
+	for {
+		var e compose.Event
+		if err := dec.Decode(&e); err == io.EOF {
+			return nil
+		} else if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errs.New(errs.Unavailable, "the daemon ended in the middle of `compose %s`: %w; run the command again, it goes on where it was", verb, err)
+		}
+		if e.Error != "" {
+			return errs.New(errs.Kind(e.ErrorKind), "%s", e.Error)
+		}
+		p.event(e)
+	}
+}
+
+// summary is one row of GET /containers/json.
+type summary struct {
+	ID      string `json:"Id"`
+	Names   []string
+	Image   string
+	ImageID string
+	Command string
+	Created int64
+	State   string
+	Status  string
+	Labels  map[string]string
+	Ports   []struct {
+		IP          string
+		PrivatePort uint16
+		PublicPort  uint16
+		Type        string
+	}
+}
+
+func (c summary) service() string { return c.Labels[compose.LabelService] }
+
+// containers lists a project's containers, or all projects' where it is empty.
+func (a *app) containers(ctx context.Context, project string, all bool) ([]summary, error) {
+	label := compose.LabelProject
+	if project != "" {
+		label += "=" + project
+	}
+	filters, err := json.Marshal(map[string][]string{"label": {label}})
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{"filters": {string(filters)}}
+	if all {
+		q.Set("all", "1")
+	}
+	return get[[]summary](ctx, a.daemon, "/containers/json?"+q.Encode())
+}
+
+// printer tells a person what happens: one line for each step that ended, and
+// what builds print as it comes.
+type printer struct {
+	w     io.Writer
+	quiet bool
+}
+
+func (p *printer) event(e compose.Event) {
+	switch {
+	case e.Warning != "":
+		fmt.Fprintln(p.w, "warning: "+e.Warning)
+	case e.Text != "":
+		if !p.quiet {
+			fmt.Fprint(p.w, e.Text)
+		}
+	case p.quiet:
+	case e.Status == "Waiting" || e.Status == "Building" || e.Status == "Pulling":
+		fmt.Fprintf(p.w, " %s %s  %s\n", e.Kind, e.Name, e.Status)
+	case e.Done && e.Took > 0:
+		fmt.Fprintf(p.w, " %s %s  %s  %.1fs\n", e.Kind, e.Name, e.Status, e.Took.Seconds())
+	case e.Done:
+		fmt.Fprintf(p.w, " %s %s  %s\n", e.Kind, e.Name, e.Status)
+	}
+}

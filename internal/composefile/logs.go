@@ -1,0 +1,201 @@
+package composefile
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"sync"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"lus/internal/base/errs"
+)
+
+type logOptions struct {
+	follow, timestamps, noPrefix, noColor bool
+	tail, since                           string
+}
+
+func logsCommand() command {
+	return command{
+		name: "logs", args: "[SERVICE...]", short: "Print what the containers wrote",
+		example: "lus compose logs -f --tail 20 web",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			var o logOptions
+			f.BoolVarP(&o.follow, "follow", "f", false, "go on printing as it comes")
+			f.BoolVarP(&o.timestamps, "timestamps", "t", false, "print the time of each line")
+			f.BoolVar(&o.noPrefix, "no-log-prefix", false, "leave out the containers' names")
+			f.BoolVar(&o.noColor, "no-color", false, "print without colours")
+			f.StringVarP(&o.tail, "tail", "n", "all", "how many lines from the end of each container")
+			f.StringVar(&o.since, "since", "", "what came since a time (2026-01-02T13:23:37Z) or for a duration (42m)")
+			return func(ctx context.Context, services []string) error {
+				name, err := a.projectName(ctx)
+				if err != nil {
+					return err
+				}
+				return a.logs(ctx, name, services, o)
+			}
+		},
+	}
+}
+
+// logs prints the output of a project's containers, each line behind its
+// container's name.
+func (a *app) logs(ctx context.Context, project string, services []string, o logOptions) error {
+	list, err := a.containers(ctx, project, true)
+	if err != nil {
+		return err
+	}
+	list = named(list, services)
+	width := 0
+	for _, c := range list {
+		width = max(width, len(label(c, project)))
+	}
+	out := &shared{w: a.Out}
+	color := !o.noColor && isTerminal(a.Out)
+	var wg sync.WaitGroup
+	failed := make([]error, len(list))
+	for i, c := range list {
+		prefix := ""
+		if !o.noPrefix {
+			prefix = fmt.Sprintf("%-*s  | ", width, label(c, project))
+			if color {
+				prefix = fmt.Sprintf("\x1b[%dm%s\x1b[0m", 31+(i+1)%6, prefix)
+			}
+		}
+		wg.Go(func() { failed[i] = a.logsOf(ctx, c.ID, o, &prefixed{out: out, prefix: prefix}) })
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+// label is the container's name without the project's.
+func label(c summary, project string) string {
+	name := c.name()
+	if len(name) > len(project)+1 && name[:len(project)+1] == project+"-" {
+		return name[len(project)+1:]
+	}
+	return name
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) error {
+	q := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {o.tail}}
+	for key, on := range map[string]bool{"follow": o.follow, "timestamps": o.timestamps} {
+		if on {
+			q.Set(key, "1")
+		}
+	}
+	if o.since != "" {
+		since, err := parseSince(o.since)
+		if err != nil {
+			return err
+		}
+		q.Set("since", since)
+	}
+	info, err := get[struct{ Config struct{ Tty bool } }](ctx, a.daemon, "/containers/"+id+"/json")
+	if err != nil {
+		return err
+	}
+	body, err := a.daemon.Do(ctx, "GET", "/containers/"+id+"/logs?"+q.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	stop := context.AfterFunc(ctx, func() { _ = body.Close() })
+	defer stop()
+	if info.Config.Tty {
+		_, err = io.Copy(w, body)
+	} else {
+		err = demux(body, w)
+	}
+	w.flush()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// maxFrame bounds one frame of the log stream: what is longer is not from a
+// daemon that speaks this protocol.
+const maxFrame = 16 << 20
+
+// demux copies the payload of 8-byte framed output.
+func demux(r io.Reader, w io.Writer) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	var head [8]byte
+	for {
+		if _, err := io.ReadFull(in, head[:]); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		n := binary.BigEndian.Uint32(head[4:])
+		if head[0] > 2 || n > maxFrame {
+			return errs.New(errs.Internal, "the log stream is broken: frame of type %d and %d bytes", head[0], n)
+		}
+		if _, err := io.CopyN(w, in, int64(n)); err != nil {
+			return err
+		}
+	}
+}
+
+// shared lets several writers write whole lines to one.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// prefixed writes whole lines behind a prefix.
+type prefixed struct {
+	out    *shared
+	prefix string
+	rest   []byte
+}
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.rest = append(p.rest, b...)
+	for {
+		i := indexNewline(p.rest)
+		if i < 0 {
+			return len(b), nil
+		}
+		if err := p.line(p.rest[:i+1]); err != nil {
+			return len(b), err
+		}
+		p.rest = p.rest[i+1:]
+	}
+}
+
+func indexNewline(b []byte) int {
+	for i, c := range b {
+		if c == '\n' {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *prefixed) line(b []byte) error {
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	_, err := p.out.w.Write(append([]byte(p.prefix), b...))
+	return err
+}
+
+func (p *prefixed) flush() {
+	if len(p.rest) > 0 {
+		_ = p.line(append(p.rest, '\n'))
+		p.rest = nil
+	}
+}
