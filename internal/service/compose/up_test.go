@@ -1,0 +1,309 @@
+package compose
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/build"
+	"lus/internal/model/compose"
+	"lus/internal/model/container"
+	"lus/internal/model/event"
+	"lus/internal/model/filter"
+	"lus/internal/model/image"
+	"lus/internal/model/network"
+	"lus/internal/model/volume"
+)
+
+// world is an engine in memory: enough to see in which order the service asks
+// for things. What containers really do is tested by the scenarios.
+type world struct {
+	mu         sync.Mutex
+	containers map[string]*container.Container // by id, which is the name
+	events     []chan event.Event
+	asked      []string
+	failStart  string
+	onStart    func(w *world, name string)
+}
+
+func (w *world) note(s string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, s)
+}
+
+// set changes a container and tells whoever listens.
+func (w *world) set(name string, change func(*container.State)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(&w.containers[name].State)
+	for _, c := range w.events {
+		c <- event.New("container", "changed", name, nil, time.Now())
+	}
+}
+
+func (w *world) CreateContainer(_ context.Context, name string, req *container.CreateRequest) (*container.CreateResponse, error) {
+	w.note("create " + name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.containers[name] = &container.Container{ID: name, Name: name, Image: "sha256:1", Config: &req.Config, State: container.State{Status: container.Created}}
+	return &container.CreateResponse{ID: name}, nil
+}
+
+func (w *world) StartContainer(_ context.Context, name string) error {
+	w.note("start " + name)
+	if name == w.failStart {
+		return errs.New(errs.Conflict, "port is already allocated")
+	}
+	w.set(name, func(s *container.State) {
+		s.Status = container.Running
+		if w.containers[name].Config.Healthcheck != nil {
+			s.Health = &container.Health{Status: container.Starting}
+		}
+	})
+	if w.onStart != nil {
+		w.onStart(w, name)
+	}
+	return nil
+}
+
+func (w *world) StopContainer(_ context.Context, name, _ string, _ *int) error {
+	w.note("stop " + name)
+	return nil
+}
+
+func (w *world) RemoveContainer(_ context.Context, name string, _ container.RemoveOptions) error {
+	w.note("remove " + name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.containers, name)
+	return nil
+}
+
+func (w *world) InspectContainer(_ context.Context, name string, _ bool) (*container.Container, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, ok := w.containers[name]
+	if !ok {
+		return nil, errs.New(errs.NotFound, "no such container: %s", name)
+	}
+	copied := *c
+	if c.State.Health != nil {
+		health := *c.State.Health
+		copied.State.Health = &health
+	}
+	return &copied, nil
+}
+
+func (w *world) ListContainers(context.Context, container.ListOptions) ([]*container.Container, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*container.Container
+	for _, c := range w.containers {
+		copied := *c
+		out = append(out, &copied)
+	}
+	return out, nil
+}
+
+func (w *world) Events(ctx context.Context, _, _ time.Time, _ filter.Filters) (<-chan event.Event, error) {
+	c := make(chan event.Event, 100)
+	out := make(chan event.Event)
+	w.mu.Lock()
+	w.events = append(w.events, c)
+	w.mu.Unlock()
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case e := <-c:
+				select {
+				case out <- e:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+func (w *world) CreateNetwork(context.Context, *network.Network) (string, string, error) {
+	return "", "", nil
+}
+func (w *world) InspectNetwork(context.Context, string) (*network.Network, error) {
+	return nil, errs.New(errs.NotFound, "no such network")
+}
+func (w *world) ListNetworks(context.Context, filter.Filters) ([]*network.Network, error) {
+	return nil, nil
+}
+func (w *world) RemoveNetwork(context.Context, string) error { return nil }
+func (w *world) CreateVolume(context.Context, *volume.CreateRequest) (*volume.Volume, error) {
+	return &volume.Volume{}, nil
+}
+func (w *world) InspectVolume(context.Context, string) (*volume.Volume, error) {
+	return nil, errs.New(errs.NotFound, "no such volume")
+}
+func (w *world) ListVolumes(context.Context, filter.Filters) ([]*volume.Volume, error) {
+	return nil, nil
+}
+func (w *world) RemoveVolume(context.Context, string, bool) error { return nil }
+
+func (w *world) InspectImage(context.Context, string) (*image.Image, error) {
+	return &image.Image{ID: "sha256:1"}, nil
+}
+func (w *world) PullImage(context.Context, string, string, *image.Auth, func(image.Progress)) error {
+	return nil
+}
+func (w *world) Build(context.Context, *build.Request, io.Writer) (string, error) { return "", nil }
+
+func newWorld() *world { return &world{containers: map[string]*container.Container{}} }
+
+func service(t *testing.T, w *world) *Service {
+	t.Helper()
+	s, err := New(Deps{Engine: w, Images: w, Builder: w, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func project(services ...compose.Service) *compose.Project {
+	return &compose.Project{Name: "p", Services: services}
+}
+
+func withHealth(s compose.Service) compose.Service {
+	s.Create.Healthcheck = &container.Healthcheck{Test: []string{"CMD", "true"}}
+	return s
+}
+
+func TestADependentStartsTheMomentItsConditionHolds(t *testing.T) {
+	w := newWorld()
+	release := make(chan struct{})
+	var became sync.WaitGroup
+	w.onStart = func(w *world, name string) {
+		if name != "p-db-1" {
+			return
+		}
+		became.Go(func() {
+			<-release
+			w.note("db healthy")
+			w.set("p-db-1", func(s *container.State) { s.Health.Status = container.Healthy })
+		})
+	}
+	var told []string
+	tell := func(e compose.Event) {
+		told = append(told, e.Name+" "+e.Status)
+		if e.Status == "Waiting" {
+			close(release)
+		}
+	}
+	req := &compose.UpRequest{Project: project(withHealth(svc("db")), svc("web", on("db", compose.ServiceHealthy)))}
+	if err := service(t, w).Up(context.Background(), req, tell); err != nil {
+		t.Fatal(err)
+	}
+	became.Wait()
+	healthy, started := slices.Index(w.asked, "db healthy"), slices.Index(w.asked, "start p-web-1")
+	if healthy < 0 || started < healthy {
+		t.Errorf("web did not wait for db: %v", w.asked)
+	}
+	if !slices.Contains(told, "p-db-1 Healthy") {
+		t.Errorf("nobody was told: %v", told)
+	}
+}
+
+func TestAnUnhealthyDependencyEndsTheUpAndNamesTheContainer(t *testing.T) {
+	w := newWorld()
+	w.onStart = func(w *world, name string) {
+		w.set(name, func(s *container.State) { s.Health.Status = container.Unhealthy })
+	}
+	req := &compose.UpRequest{Project: project(withHealth(svc("db")), svc("web", on("db", compose.ServiceHealthy)))}
+	err := service(t, w).Up(context.Background(), req, func(compose.Event) {})
+	if err == nil || !strings.Contains(err.Error(), "p-db-1 is unhealthy") {
+		t.Fatalf("got %v", err)
+	}
+	if slices.Contains(w.asked, "start p-web-1") {
+		t.Error("the dependent was started")
+	}
+}
+
+func TestAFailedStartEndsTheUp(t *testing.T) {
+	w := newWorld()
+	w.failStart = "p-a-1"
+	req := &compose.UpRequest{Project: project(svc("a"), svc("b", on("a", compose.ServiceStarted)))}
+	err := service(t, w).Up(context.Background(), req, func(compose.Event) {})
+	if !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "container p-a-1: port is already allocated") {
+		t.Fatalf("got %v", err)
+	}
+	if slices.Contains(w.asked, "start p-b-1") {
+		t.Error("what depends on it was started")
+	}
+}
+
+func TestASecondUpChangesNothing(t *testing.T) {
+	w := newWorld()
+	s := service(t, w)
+	one := svc("web")
+	one.Create.Labels[compose.LabelService], one.Create.Labels[compose.LabelConfigHash] = "web", one.Hash
+	req := &compose.UpRequest{Project: project(one)}
+	for range 2 {
+		if err := s.Up(context.Background(), req, func(compose.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"create p-web-1", "start p-web-1"}; !slices.Equal(w.asked, want) {
+		t.Errorf("asked %v, want %v", w.asked, want)
+	}
+}
+
+func TestASecondUpOfTheSameProjectWaitsAndSaysForWhom(t *testing.T) {
+	w := newWorld()
+	s := service(t, w)
+	inside, release := make(chan struct{}), make(chan struct{})
+	w.onStart = func(*world, string) { close(inside); <-release }
+	first := make(chan error, 1)
+	go func() {
+		first <- s.Up(context.Background(), &compose.UpRequest{Project: project(svc("web"))}, func(compose.Event) {})
+	}()
+	<-inside
+	said := ""
+	second := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		second <- s.Down(ctx, &compose.DownRequest{Name: "p"}, func(e compose.Event) {
+			if e.Text != "" && said == "" {
+				said = e.Text
+				cancel() // it waits: give up
+			}
+		})
+	}()
+	if err := <-second; err != context.Canceled || !strings.Contains(said, "compose up") {
+		t.Errorf("the second got %v and said %q", err, said)
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCancelLeavesNoGoroutineWaiting(t *testing.T) {
+	w := newWorld()
+	ctx, cancel := context.WithCancel(context.Background())
+	req := &compose.UpRequest{Project: project(withHealth(svc("db")), svc("web", on("db", compose.ServiceHealthy)))}
+	err := service(t, w).Up(ctx, req, func(e compose.Event) {
+		if e.Status == "Waiting" {
+			cancel()
+		}
+	})
+	if err != context.Canceled {
+		t.Errorf("got %v", err)
+	}
+}
