@@ -1,0 +1,72 @@
+package stack
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Port is a port of this host that is free now.
+func Port(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
+
+// Get reads http://127.0.0.1:port/path once; the status is 0 where nobody answers.
+func Get(port, path string) (status int, body string) {
+	r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+path, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return Do(r)
+}
+
+// Do makes a request over a connection of its own and does not follow redirects.
+func Do(r *http.Request) (status int, body string) {
+	client := http.Client{
+		Timeout:       20 * time.Second,
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return answer.StatusCode, string(data)
+}
+
+// Page waits until path answers 200 and returns the body: a server inside a
+// container takes a moment until it listens.
+func Page(t testing.TB, port, path string) string {
+	t.Helper()
+	var status int
+	var body string
+	Eventually(t, "http://127.0.0.1:"+port+path+" to answer", func() bool {
+		status, body = Get(port, path)
+		return status == http.StatusOK
+	})
+	return body
+}
+
+// Eventually waits until something holds and fails the test where it never does.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited a minute for %s", what)
+		}
+	}
+}

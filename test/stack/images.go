@@ -1,0 +1,103 @@
+package stack
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Busybox and Debian are the images that tests build on.
+const (
+	Busybox = "busybox"
+	Debian  = "debian:bookworm-slim"
+)
+
+// tars makes the base images' tars, or finds them in the cache, and returns
+// their files by the names of the images.
+var tars = sync.OnceValues(func() (map[string]string, error) {
+	repo, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(filepath.Join(repo, "scripts/base-images"), "--tars", Busybox, Debian)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	files := strings.Fields(string(out))
+	if err != nil || len(files) != 2 {
+		return nil, &baseImagesError{errs.String()}
+	}
+	return map[string]string{Busybox: files[0], Debian: files[1]}, nil
+})
+
+type baseImagesError struct{ said string }
+
+func (e *baseImagesError) Error() string { return "scripts/base-images --tars failed: " + e.said }
+
+// ImportBusybox gives this stack its busybox.
+func (s *Stack) ImportBusybox(t testing.TB) {
+	t.Helper()
+	s.importBase(t, Busybox, `CMD ["sh"]`)
+}
+
+// ImportDebian gives this stack its debian:bookworm-slim.
+func (s *Stack) ImportDebian(t testing.TB) {
+	t.Helper()
+	s.importBase(t, Debian, `CMD ["bash"]`)
+}
+
+func (s *Stack) importBase(t testing.TB, name, change string) {
+	t.Helper()
+	files, err := tars()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.OK(t, "image", "import", "--change", change,
+		"--change", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"--change", "LABEL org.lus.stand-in=test", files[name], name)
+}
+
+// StandIn builds an image that stands in for an official one, from the folder
+// of that name in test/standins, once per stack, and returns its name.
+func (s *Stack) StandIn(t testing.TB, name string) string {
+	t.Helper()
+	dir := filepath.Join(s.Repo, "test/standins", name)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatal(err)
+	}
+	standIns.Lock()
+	defer standIns.Unlock()
+	if s.Lus("image", "inspect", name).Code != 0 {
+		s.OK(t, "build", "-q", "-t", name, dir)
+	}
+	return name
+}
+
+// standIns lets one test build while the others wait for the same image.
+var standIns sync.Mutex
+
+// Build builds an image from files given by name and content.
+func (s *Stack) Build(t testing.TB, tag string, files map[string]string, args ...string) Result {
+	t.Helper()
+	return s.Lus(append(append([]string{"build", "-t", tag}, args...), Folder(t, files))...)
+}
+
+// Folder is a new folder with these files.
+func Folder(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}

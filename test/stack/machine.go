@@ -1,0 +1,276 @@
+package stack
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The kinds of things that a Machine lists.
+const (
+	Mounts     = "mount"
+	Interfaces = "interface"
+	Rules      = "rule"
+	Cgroups    = "cgroup"
+	Processes  = "process"
+	Sockets    = "socket"
+	Files      = "file"
+	Records    = "record"
+)
+
+// Machine is what an instance holds of the machine at one moment: kind to
+// sorted lines.
+type Machine map[string][]string
+
+// Look lists all that this stack holds: mounts, interfaces, nftables rules,
+// cgroups, processes, bound sockets, files under its root, and what its daemon
+// tells of.
+func (s *Stack) Look() Machine {
+	m := Machine{
+		Mounts:     s.mounts(),
+		Interfaces: s.interfaces(),
+		Rules:      s.rules(),
+		Cgroups:    s.cgroups(),
+		Files:      s.files(),
+		Records:    s.records(),
+	}
+	for _, p := range s.processes() {
+		m[Processes] = append(m[Processes], p.command)
+	}
+	m[Sockets] = s.sockets()
+	for kind := range m {
+		slices.Sort(m[kind])
+	}
+	return m
+}
+
+// Less is the machine without some kinds: those that a command may change.
+func (m Machine) Less(kinds ...string) Machine {
+	out := Machine{}
+	for kind, lines := range m {
+		if !slices.Contains(kinds, kind) {
+			out[kind] = lines
+		}
+	}
+	return out
+}
+
+// Diff tells what came and went between two looks; empty where nothing did.
+func (m Machine) Diff(after Machine) string {
+	var out []string
+	for kind, before := range m {
+		out = append(out, only("- "+kind+" ", before, after[kind])...)
+		out = append(out, only("+ "+kind+" ", after[kind], before)...)
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+// only gives the lines that a has more often than b.
+func only(prefix string, a, b []string) (out []string) {
+	count := map[string]int{}
+	for _, line := range b {
+		count[line]++
+	}
+	for _, line := range a {
+		if count[line]--; count[line] < 0 {
+			out = append(out, prefix+line)
+		}
+	}
+	return out
+}
+
+// Unchanged fails the test unless the machine comes back to what it was:
+// cleaning up goes on for a moment after a command has its answer.
+func (s *Stack) Unchanged(t testing.TB, before Machine, but ...string) {
+	t.Helper()
+	var diff string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if diff = before.Less(but...).Diff(s.Look().Less(but...)); diff == "" {
+			return
+		}
+	}
+	t.Errorf("something half made was left:\n%s", diff)
+}
+
+// mounts are the mounts under this stack's folders, in the host's mount
+// namespace and in those of its own processes.
+func (s *Stack) mounts() (out []string) {
+	seen := map[string]bool{}
+	pids := []string{"self"}
+	for _, p := range s.processes() {
+		pids = append(pids, strconv.Itoa(p.pid))
+	}
+	for _, pid := range pids {
+		namespace, err := os.Readlink("/proc/" + pid + "/ns/mnt")
+		if err != nil || seen[namespace] {
+			continue
+		}
+		seen[namespace] = true
+		data, _ := os.ReadFile("/proc/" + pid + "/mountinfo")
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, s.dir+"/") {
+				out = append(out, strings.Join(strings.Fields(line)[3:5], " "))
+			}
+		}
+	}
+	return out
+}
+
+// mountPoints are this stack's mount points in the host's namespace, innermost first.
+func (s *Stack) mountPoints() (out []string) {
+	data, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(data)) {
+		if at := strings.Fields(line)[4]; strings.HasPrefix(at, s.dir+"/") {
+			out = append(out, at)
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+func (s *Stack) interfaces() (out []string) {
+	entries, _ := os.ReadDir("/sys/class/net")
+	for _, e := range entries {
+		if strings.Contains(e.Name(), s.Instance()) {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+// tables are this stack's nftables tables, as "family name".
+func (s *Stack) tables() (out []string) {
+	list, _ := exec.Command("nft", "list", "tables").Output()
+	for line := range strings.Lines(string(list)) {
+		if f := strings.Fields(line); len(f) == 3 && strings.Contains(f[2], s.Instance()) {
+			out = append(out, f[1]+" "+f[2])
+		}
+	}
+	return out
+}
+
+// rules are the rules and the elements of this stack's tables.
+func (s *Stack) rules() (out []string) {
+	for _, table := range s.tables() {
+		text, _ := exec.Command("nft", append([]string{"--stateless", "list", "table"}, strings.Fields(table)...)...).Output()
+		for line := range strings.Lines(string(text)) {
+			for _, element := range strings.Split(strings.TrimSpace(line), ", ") {
+				out = append(out, table+": "+element)
+			}
+		}
+	}
+	return out
+}
+
+// cgroups are this stack's cgroups, relative to /sys/fs/cgroup, parents first.
+func (s *Stack) cgroups() (out []string) {
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.Contains(path, s.Instance()) {
+			out = append(out, strings.TrimPrefix(path, "/sys/fs/cgroup/"))
+		}
+		return nil
+	})
+	return out
+}
+
+// process is one process of this stack.
+type process struct {
+	pid           int
+	comm, command string
+}
+
+// processes are the daemon and its helpers, which name the stack's folders on
+// their command lines or in their environment, and all in its cgroups.
+func (s *Stack) processes() (out []process) {
+	contained := map[int]bool{}
+	for _, dir := range s.cgroups() {
+		data, _ := os.ReadFile(filepath.Join("/sys/fs/cgroup", dir, "cgroup.procs"))
+		for _, pid := range strings.Fields(string(data)) {
+			if n, err := strconv.Atoi(pid); err == nil {
+				contained[n] = true
+			}
+		}
+	}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		p := process{pid: pid, comm: strings.TrimSpace(string(comm)), command: strings.TrimRight(strings.ReplaceAll(string(line), "\x00", " "), " ")}
+		if p.command != "" && (contained[pid] || s.helper(p)) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (s *Stack) helper(p process) bool {
+	if p.comm != "lusd" && p.comm != "lus-keeper" && p.comm != "lus-dns" {
+		return false
+	}
+	env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+	return strings.Contains(p.command, s.dir+"/") || strings.Contains(string(env), s.dir+"/")
+}
+
+// sockets are the addresses that this stack's processes hold on the host.
+func (s *Stack) sockets() (out []string) {
+	inodes := map[string]bool{}
+	for _, p := range s.processes() {
+		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid))
+		for _, fd := range fds {
+			if link, err := os.Readlink(fd); err == nil && strings.HasPrefix(link, "socket:[") {
+				inodes[strings.Trim(link, "socket:[]")] = true
+			}
+		}
+	}
+	for _, proto := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		f, err := os.Open("/proc/self/net/" + proto)
+		if err != nil {
+			continue
+		}
+		for sc := bufio.NewScanner(f); sc.Scan(); {
+			if c := strings.Fields(sc.Text()); len(c) > 9 && inodes[c[9]] {
+				out = append(out, proto+" "+c[1])
+			}
+		}
+		_ = f.Close()
+	}
+	return out
+}
+
+// files are the names under the root, less what databases and logs make and
+// drop as they please.
+func (s *Stack) files() (out []string) {
+	_ = filepath.WalkDir(s.Root, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && !strings.HasSuffix(path, "-wal") && !strings.HasSuffix(path, "-shm") && !strings.HasSuffix(path, "-journal") {
+			out = append(out, strings.TrimPrefix(path, s.Root))
+		}
+		return nil
+	})
+	return out
+}
+
+// records are what the daemon tells of, by id and name.
+func (s *Stack) records() (out []string) {
+	for _, list := range [][]string{
+		{"ps", "-a", "--no-trunc", "--format", "container {{.ID}} {{.Names}} {{.State}}"},
+		{"image", "ls", "-a", "--no-trunc", "--format", "image {{.ID}} {{.Repository}}:{{.Tag}}"},
+		{"volume", "ls", "--format", "volume {{.Name}}"},
+		{"network", "ls", "--no-trunc", "--format", "network {{.ID}} {{.Name}}"},
+	} {
+		out = append(out, strings.Split(strings.TrimSpace(s.Lus(list...).Out), "\n")...)
+	}
+	return out
+}

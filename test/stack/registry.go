@@ -1,0 +1,67 @@
+package stack
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// Registry starts an image registry on this host and returns its host:port. It
+// ends with the test.
+func Registry(t testing.TB) string {
+	t.Helper()
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server := httptest.NewServer(registry.New(registry.Logger(quiet)))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// PushBusybox puts an image of busybox with this command into a registry.
+func PushBusybox(t testing.TB, ref string, cmd ...string) {
+	t.Helper()
+	files, err := tars()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromFile(files[Busybox])
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
+		OS: "linux", Architecture: "amd64",
+		Config: v1.Config{Cmd: cmd, Env: []string{"PATH=/bin"}},
+		RootFS: configOf(t, img).RootFS,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	where, err := name.ParseReference(ref, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(where, img); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func configOf(t testing.TB, img v1.Image) *v1.ConfigFile {
+	t.Helper()
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}

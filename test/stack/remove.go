@@ -1,0 +1,78 @@
+package stack
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Remove ends everything of the stack and takes it away. It returns what Lus
+// itself should have taken away and did not.
+func (s *Stack) Remove() string {
+	if s.DaemonPid() == 0 {
+		_ = s.Up() // a test may have left it dead: containers need a daemon to go
+	}
+	s.empty()
+	s.Stop()
+	left := s.sweep()
+	if err := os.RemoveAll(s.dir); err != nil {
+		left = append(left, err.Error())
+	}
+	return strings.Join(left, "\n")
+}
+
+// empty removes all containers, networks and volumes by the front door.
+func (s *Stack) empty() {
+	if ids := strings.Fields(s.Lus("ps", "-aq", "--no-trunc").Out); len(ids) > 0 {
+		s.Lus(append([]string{"rm", "-f", "-v"}, ids...)...)
+	}
+	s.Lus("network", "prune", "-f")
+}
+
+// sweep ends what still runs and takes away what the kernel still holds, and
+// returns what it found beyond the helpers, which end without a daemon at
+// their own time.
+func (s *Stack) sweep() (found []string) {
+	for range 100 {
+		if len(s.processes()) == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for _, p := range s.processes() {
+		if !slices.Contains([]string{"lus-keeper", "lus-dns"}, p.comm) {
+			found = append(found, fmt.Sprintf("process %d %s", p.pid, p.command))
+		}
+		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+	for range 100 {
+		if len(s.processes()) == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, m := range s.mountPoints() {
+		if syscall.Unmount(m, syscall.MNT_DETACH) == nil && !strings.HasPrefix(m, s.Run) {
+			found = append(found, "mount "+m)
+		}
+	}
+	// Bridges, the table and the empty parent cgroup belong to the instance and
+	// outlive its daemon on purpose; nobody will come back for them here.
+	for _, name := range s.interfaces() {
+		_ = exec.Command("ip", "link", "delete", name).Run()
+	}
+	for _, table := range s.tables() {
+		_ = exec.Command("nft", append([]string{"delete", "table"}, strings.Fields(table)...)...).Run()
+	}
+	dirs := s.cgroups()
+	slices.Reverse(dirs) // children first
+	for _, dir := range dirs {
+		_ = os.Remove(filepath.Join("/sys/fs/cgroup", dir))
+	}
+	return found
+}
