@@ -1,0 +1,124 @@
+package logs
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// validEnd returns where the last whole record of a file ends. It believes the
+// frame at the end of the file; where that is torn it walks from the start.
+func validEnd(f io.ReaderAt, h head, size int64) (int64, error) {
+	if size <= headSize {
+		return headSize, nil
+	}
+	if _, ok, err := recordBefore(f, h, size); ok || err != nil {
+		return size, err
+	}
+	w := window{src: f}
+	off := int64(headSize)
+	for {
+		_, n, err := w.record(h, off)
+		if err != nil || n == 0 {
+			return off, err
+		}
+		off += n
+	}
+}
+
+// recordBefore returns where the record that ends at off begins; ok is false
+// where none does.
+func recordBefore(f io.ReaderAt, h head, off int64) (start int64, ok bool, err error) {
+	if off < headSize+frameSize {
+		return 0, false, nil
+	}
+	var b [prefixSize]byte
+	if err := readAt(f, b[:suffixSize], off-suffixSize); err != nil {
+		return 0, false, gone(err)
+	}
+	n, ok := decodeSuffix(b[:], h.marker)
+	start = off - frameSize - int64(n)
+	if !ok || start < headSize {
+		return 0, false, nil
+	}
+	if err := readAt(f, b[:], start); err != nil {
+		return 0, false, gone(err)
+	}
+	p, ok := decodePrefix(b[:], h.marker)
+	return start, ok && p.length == n, nil
+}
+
+func readAt(f io.ReaderAt, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	return err
+}
+
+// gone takes the end of the file for what it is: nothing there (yet).
+func gone(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// window reads a file forward through one buffer.
+type window struct {
+	src io.ReaderAt
+	buf []byte // what was read
+	off int64  // where buf begins in the file
+	mem []byte // buf's memory, kept
+}
+
+const windowSize = 64 << 10
+
+// at returns n bytes at off, or fewer where the file ends.
+func (w *window) at(off int64, n int) ([]byte, error) {
+	if off < w.off || off+int64(n) > w.off+int64(len(w.buf)) {
+		if err := w.fill(off, n); err != nil {
+			return nil, err
+		}
+	}
+	b := w.buf[off-w.off:]
+	return b[:min(n, len(b))], nil
+}
+
+func (w *window) fill(off int64, n int) error {
+	if need := max(n, windowSize); len(w.mem) < need {
+		w.mem = make([]byte, need)
+	}
+	got, err := w.src.ReadAt(w.mem, off)
+	w.buf, w.off = w.mem[:got], off
+	return gone(err)
+}
+
+// forget drops what was read: the file's end may since have been written anew.
+func (w *window) forget() { w.buf, w.off = nil, 0 }
+
+// record returns the record at off and its whole length, zero where none is
+// there or not all of it yet.
+func (w *window) record(h head, off int64) (Entry, int64, error) {
+	b, err := w.at(off, prefixSize)
+	if err != nil || len(b) < prefixSize {
+		return Entry{}, 0, err
+	}
+	p, ok := decodePrefix(b, h.marker)
+	if !ok {
+		return Entry{}, 0, nil
+	}
+	total := frameSize + p.length
+	b, err = w.at(off, total)
+	if err != nil || len(b) < total {
+		return Entry{}, 0, err
+	}
+	if n, ok := decodeSuffix(b[prefixSize+p.length:], h.marker); !ok || n != p.length {
+		return Entry{}, 0, nil
+	}
+	return p.entry(b[prefixSize : prefixSize+p.length]), int64(total), nil
+}
+
+func (p prefix) entry(data []byte) Entry {
+	return Entry{Time: time.Unix(0, p.at).UTC(), Stream: p.stream, Data: data, Partial: data[len(data)-1] != '\n'}
+}
