@@ -65,14 +65,17 @@ func (s *Stack) importBase(t testing.TB, name, change string) {
 // of that name in test/standins, once per stack, and returns its name.
 func (s *Stack) StandIn(t testing.TB, name string) string {
 	t.Helper()
-	dir := filepath.Join(s.Repo, "test/standins", name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatal(err)
-	}
+	return s.BuildOnce(t, name, "test/standins/"+name)
+}
+
+// BuildOnce builds an image from a folder of the repository, unless this stack
+// has it, and returns its name.
+func (s *Stack) BuildOnce(t testing.TB, name, dir string) string {
+	t.Helper()
 	standIns.Lock()
 	defer standIns.Unlock()
 	if s.Lus("image", "inspect", name).Code != 0 {
-		s.OK(t, "build", "-q", "-t", name, dir)
+		s.OK(t, "build", "-q", "-t", name, filepath.Join(s.Repo, dir))
 	}
 	return name
 }
