@@ -1,0 +1,207 @@
+// Package build builds images from Dockerfiles: BuildKit's solver and frontend
+// inside this process, over the one store, with RUN steps as containers of our
+// own runtime. What was built is at once runnable, without a copy.
+//
+// BuildKit is opened at the first build, so that a daemon that builds nothing
+// neither waits for it nor pays for it.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/build"
+	"lus/internal/service/build/internal/engine"
+	"lus/internal/service/build/internal/executor"
+	"lus/internal/service/build/internal/report"
+	"lus/internal/store/content"
+)
+
+// Runtime is what the builder asks of the runtime.
+type Runtime = executor.Runtime
+
+// Network joins the network namespace of a RUN step to the default network.
+type Network = executor.Network
+
+// ContainerPrefix begins the ids of the containers that RUN steps are. Nobody
+// else keeps records of them.
+const ContainerPrefix = executor.Prefix
+
+// Deps are what the builder stands on.
+type Deps struct {
+	// Root is the builder's own folder; it holds only cache.
+	Root    string
+	Store   *content.Store
+	Runtime Runtime
+	Network Network // nil: RUN steps have a loopback interface only
+	Cgroup  string  // parent of the steps' cgroups, relative to every hierarchy's root
+	Log     *slog.Logger
+	// MaxCache bounds the build cache in bytes; 0 means 20 GB.
+	MaxCache int64
+}
+
+// Service builds images.
+type Service struct {
+	d       Deps
+	running sync.WaitGroup // builds
+	wake    chan struct{}  // after a build: look at the cache's size
+
+	mu     sync.Mutex
+	open   *opened // nil until the first build
+	closed bool
+}
+
+// opened is BuildKit with its executor.
+type opened struct {
+	engine *engine.Engine
+	exec   *executor.Executor
+}
+
+// New returns a Service. It touches nothing but its own folder.
+func New(d Deps) (*Service, error) {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.MaxCache == 0 {
+		d.MaxCache = 20 << 30
+	}
+	if err := os.MkdirAll(d.Root, 0o700); err != nil {
+		return nil, fmt.Errorf("make the builder's folder: %w", err)
+	}
+	return &Service{d: d, wake: make(chan struct{}, 1)}, nil
+}
+
+// Run keeps the cache within its bounds until ctx ends, then waits for the
+// builds, whose callers have cancelled them by then, and closes BuildKit.
+func (s *Service) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return s.Close()
+		case <-s.wake:
+		}
+		if err := s.tidy(ctx); err != nil && ctx.Err() == nil {
+			s.d.Log.Warn("keeping the build cache within bounds", "err", err)
+		}
+	}
+}
+
+// Close refuses further builds, waits for those that run and closes BuildKit.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		return nil
+	}
+	o := s.open
+	s.open = nil
+	return errors.Join(o.engine.Close(), o.exec.Close())
+}
+
+// begin opens BuildKit where it is not yet and counts one more user of it.
+func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, errs.New(errs.Unavailable, "the builder is stopping: try again when the daemon is back")
+	}
+	if s.open == nil {
+		o, err := s.openAll(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("starting the builder: %w", err)
+		}
+		s.open = o
+	}
+	s.running.Add(1)
+	return s.open, s.running.Done, nil
+}
+
+func (s *Service) openAll(ctx context.Context) (*opened, error) {
+	began := time.Now()
+	s.clean(ctx)
+	x, err := executor.New(ctx, executor.Options{
+		Dir:     filepath.Join(s.d.Root, "steps"),
+		Runtime: s.d.Runtime,
+		Network: s.d.Network,
+		Cgroup:  s.d.Cgroup,
+		Log:     s.d.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(ctx, engine.Options{Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x})
+	if err != nil {
+		return nil, errors.Join(err, x.Close())
+	}
+	s.d.Log.Debug("the builder is open", "took", time.Since(began))
+	return &opened{engine: e, exec: x}, nil
+}
+
+// Build builds an image, writes what happens to progress (nothing when the
+// request says quiet) and returns the image's id. A failed build leaves no
+// image, and its error says where and why.
+func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Writer) (imageID string, err error) {
+	job, cleanup, err := s.job(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	defer cleanup()
+	o, done, err := s.begin(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	defer s.soon()
+	if req.Quiet || progress == nil {
+		progress = io.Discard
+	}
+	watch := report.New(progress)
+	job.Status = watch.Status
+	id, err := o.engine.Solve(ctx, job)
+	watch.Close()
+	if err != nil {
+		return "", watch.Explain(ctx, err)
+	}
+	return id, nil
+}
+
+// soon lets Run look after the cache.
+func (s *Service) soon() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tidy drops what was used least recently above the bound.
+func (s *Service) tidy(ctx context.Context) error {
+	_, err := s.prune(ctx, engine.Keep{Bytes: s.d.MaxCache})
+	return err
+}
+
+// Prune drops the build cache that no running build uses, all of it or what
+// was not used for a while, and returns how many bytes that gave back.
+func (s *Service) Prune(ctx context.Context, unusedFor time.Duration) (freed int64, err error) {
+	return s.prune(ctx, engine.Keep{All: true, Age: unusedFor})
+}
+
+func (s *Service) prune(ctx context.Context, keep engine.Keep) (int64, error) {
+	o, done, err := s.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	return o.engine.Prune(ctx, keep)
+}

@@ -1,0 +1,77 @@
+package build
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"lus/internal/service/build/internal/executor"
+)
+
+// temporaryPrefix begins the names of the folders of running builds.
+const temporaryPrefix = "context-"
+
+// clean removes what a killed daemon left outside the executor: unpacked
+// contexts, and the places where BuildKit had mounted snapshots to copy files.
+func (s *Service) clean(ctx context.Context) {
+	if err := s.unmountLeft(ctx); err != nil {
+		s.d.Log.Warn("unmounting what a killed build left", "err", err)
+	}
+	left, _ := filepath.Glob(filepath.Join(s.d.Root, temporaryPrefix+"*"))
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			s.d.Log.Warn("removing what a killed build left", "dir", dir, "err", err)
+		}
+	}
+}
+
+// unmountLeft finds mounts of this store's snapshots, and of no other's, at
+// BuildKit's and containerd's temporary mount points.
+func (s *Service) unmountLeft(ctx context.Context) error {
+	snapshots, err := s.snapshotFolder(ctx)
+	if err != nil || snapshots == "" {
+		return err
+	}
+	var points []string
+	err = executor.Unmount(func(m *mountinfo.Info) (skip, stop bool) {
+		ours := temporaryMount(m.Mountpoint) &&
+			(strings.Contains(m.VFSOptions, snapshots+"/") || strings.HasPrefix(m.Root, snapshots+"/"))
+		if ours {
+			points = append(points, m.Mountpoint)
+		}
+		return !ours, false
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range points {
+		_ = os.Remove(p) // empty, or not ours after all
+	}
+	return nil
+}
+
+func temporaryMount(path string) bool {
+	if filepath.Dir(path) != filepath.Clean(os.TempDir()) {
+		return false
+	}
+	base := filepath.Base(path)
+	return strings.HasPrefix(base, "buildkit") || strings.HasPrefix(base, "containerd-mount")
+}
+
+// snapshotFolder is where the store keeps its snapshots, empty while there are none.
+func (s *Service) snapshotFolder(ctx context.Context) (string, error) {
+	names, err := s.d.Store.BackendKeys(ctx)
+	if err != nil {
+		return "", err
+	}
+	for name := range names {
+		// .../snapshots/N/fs
+		if dir, err := s.d.Store.Folder(ctx, name); err == nil && dir != "" {
+			return filepath.Dir(filepath.Dir(dir)), nil
+		}
+	}
+	return "", nil
+}

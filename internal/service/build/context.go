@@ -1,0 +1,180 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/model/build"
+	"lus/internal/service/build/internal/engine"
+	"lus/internal/service/build/internal/untar"
+)
+
+// The names under which the frontend asks for folders.
+const (
+	dirContext    = "context"
+	dirDockerfile = "dockerfile"
+)
+
+const defaultDockerfile = "Dockerfile"
+
+// context sets where the files come from.
+func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request) (cleanup func(), err error) {
+	given := 0
+	for _, is := range []bool{req.ContextDir != "", req.Context != nil, req.Remote != ""} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return nil, errs.New(errs.Invalid, "a build needs one context: a folder, a tar or a URL")
+	}
+	var temporary []string
+	cleanup = func() {
+		for _, dir := range temporary {
+			if err := os.RemoveAll(dir); err != nil {
+				s.d.Log.Warn("removing a build's temporary folder", "dir", dir, "err", err)
+			}
+		}
+	}
+	defer func() {
+		if err != nil {
+			cleanup()
+		}
+	}()
+	temp := func() (string, error) {
+		dir, err := s.tempDir()
+		if err == nil {
+			temporary = append(temporary, dir)
+		}
+		return dir, err
+	}
+	j.Dirs = map[string]string{}
+	switch {
+	case req.Remote != "":
+		j.Attrs["context"] = req.Remote
+		err = remote(req.Remote)
+	case req.Context != nil:
+		err = tarContext(ctx, j, req, temp)
+	default:
+		err = folder(j, req.ContextDir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := dockerfile(j, req, temp); err != nil {
+		return nil, err
+	}
+	return cleanup, nil
+}
+
+// tempDir makes a folder that is gone after the build, and after a crash of
+// the daemon at the next start.
+func (s *Service) tempDir() (string, error) {
+	return os.MkdirTemp(s.d.Root, temporaryPrefix)
+}
+
+func remote(url string) error {
+	for _, scheme := range []string{"https://", "http://", "git://", "git@", "ssh://", "github.com/"} {
+		if strings.HasPrefix(url, scheme) {
+			return nil
+		}
+	}
+	return errs.New(errs.Invalid, "invalid context %q: it is neither a folder nor the URL of a Git repository or a tar", url)
+}
+
+func tarContext(ctx context.Context, j *engine.Job, req *build.Request, temp func() (string, error)) error {
+	dir, err := temp()
+	if err != nil {
+		return err
+	}
+	if err := untar.Unpack(ctx, req.Context, dir); err != nil {
+		return err
+	}
+	j.Dirs[dirContext] = dir
+	j.ContextKey = "tar:" + strings.Join(j.Names, ",")
+	if len(j.Names) == 0 {
+		j.ContextKey = "tar:" + ids.New()
+	}
+	return nil
+}
+
+func folder(j *engine.Job, dir string) error {
+	if !filepath.IsAbs(dir) {
+		return errs.New(errs.Invalid, "the context %q is not an absolute path", dir)
+	}
+	st, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errs.New(errs.Invalid, "the context %s does not exist", dir)
+	}
+	if err != nil {
+		return errs.New(errs.Invalid, "the context cannot be read: %w", err)
+	}
+	if !st.IsDir() {
+		return errs.New(errs.Invalid, "the context %s is not a folder: name its folder, and the Dockerfile with -f", dir)
+	}
+	j.Dirs[dirContext] = filepath.Clean(dir)
+	j.ContextKey = "dir:" + filepath.Clean(dir)
+	return nil
+}
+
+// dockerfile sets where the Dockerfile is: given as text, beside or outside
+// the context, in it, or in a remote one.
+func dockerfile(j *engine.Job, req *build.Request, temp func() (string, error)) error {
+	name := req.Dockerfile
+	if name == "" {
+		name = defaultDockerfile
+	}
+	if len(req.DockerfileText) > 0 {
+		dir, err := temp()
+		if err != nil {
+			return err
+		}
+		j.Attrs["dockerfilekey"] = dirDockerfile
+		j.Attrs["filename"] = defaultDockerfile
+		j.Dirs[dirDockerfile] = dir
+		return os.WriteFile(filepath.Join(dir, defaultDockerfile), bytes.TrimPrefix(req.DockerfileText, []byte("\ufeff")), 0o600)
+	}
+	if req.Remote != "" {
+		j.Attrs["filename"] = name
+		return nil
+	}
+	path := name
+	if !filepath.IsAbs(path) {
+		if req.Context != nil && !filepath.IsLocal(name) {
+			return errs.New(errs.Invalid, "the Dockerfile %s lies outside the context", name)
+		}
+		path = filepath.Join(j.Dirs[dirContext], name)
+	} else if req.Context != nil {
+		return errs.New(errs.Invalid, "the Dockerfile %s lies outside the context", name)
+	}
+	j.Dirs[dirDockerfile] = filepath.Dir(path)
+	j.Attrs["filename"] = filepath.Base(path)
+	return readable(path, name, req)
+}
+
+// readable says early what the frontend would say late and dimly.
+func readable(path, name string, req *build.Request) error {
+	st, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) && req.Dockerfile == "" {
+		// The frontend takes this name too.
+		st, err = os.Lstat(filepath.Join(filepath.Dir(path), "dockerfile"))
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && req.Context != nil:
+		return errs.New(errs.Invalid, "there is no %s in the context: name the Dockerfile with -f", name)
+	case errors.Is(err, fs.ErrNotExist):
+		return errs.New(errs.Invalid, "there is no %s: name the Dockerfile with -f", path)
+	case err != nil:
+		return errs.New(errs.Invalid, "the Dockerfile cannot be read: %w", err)
+	case st.IsDir():
+		return errs.New(errs.Invalid, "%s is a folder, not a Dockerfile", path)
+	}
+	return nil
+}

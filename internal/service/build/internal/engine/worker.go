@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/cache"
+	cachemetadata "github.com/moby/buildkit/cache/metadata"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/exporter"
+	"github.com/moby/buildkit/session"
+	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
+	"github.com/moby/buildkit/source"
+	"github.com/moby/buildkit/source/containerimage"
+	"github.com/moby/buildkit/source/git"
+	"github.com/moby/buildkit/source/http"
+	"github.com/moby/buildkit/source/local"
+	"github.com/moby/buildkit/util/leaseutil"
+	"github.com/moby/buildkit/worker/base"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.etcd.io/bbolt"
+	"golang.org/x/sync/semaphore"
+
+	"lus/internal/service/build/internal/export"
+	"lus/internal/store/content"
+)
+
+// buildWorker is BuildKit's worker with two parts of our own: the exporter, and
+// (in newWorker) the check whether an image uses what the cache would prune.
+type buildWorker struct {
+	*base.Worker
+	exporter *export.Exporter
+}
+
+// ExporterName asks for our exporter, which names what was built in the store.
+const ExporterName = "lus"
+
+// Exporter implements worker.Worker. BuildKit's own exporters are left for
+// other outputs; images are ours.
+func (w *buildWorker) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {
+	if name == ExporterName {
+		return w.exporter, nil
+	}
+	if name == client.ExporterImage {
+		return nil, fmt.Errorf("no exporter %q: images are exported by %q", name, ExporterName)
+	}
+	return w.Worker.Exporter(name, sm)
+}
+
+func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*buildWorker, error) {
+	opt, err := workerOptions(o, parallel)
+	if err != nil {
+		return nil, err
+	}
+	w := &base.Worker{WorkerOpt: opt}
+	w.CacheMgr, err = cache.NewManager(cache.ManagerOpt{
+		Snapshotter:     opt.Snapshotter,
+		PruneRefChecker: inUse(o.Store),
+		Applier:         opt.Applier,
+		GarbageCollect:  opt.GarbageCollect,
+		LeaseManager:    opt.LeaseManager,
+		ContentStore:    opt.ContentStore,
+		Differ:          opt.Differ,
+		MetadataStore:   opt.MetadataStore,
+		Root:            opt.Root,
+		MountPoolRoot:   opt.MountPoolRoot,
+	})
+	if err != nil {
+		opt.MetadataStore.Close()
+		return nil, err
+	}
+	if err := addSources(w); err != nil {
+		return nil, err
+	}
+	if err := dropTemporaryLeases(ctx, opt.LeaseManager); err != nil {
+		return nil, err
+	}
+	return &buildWorker{Worker: w, exporter: export.New(export.Options{
+		Store:   o.Store,
+		Content: opt.ContentStore,
+	})}, nil
+}
+
+func workerOptions(o Options, parallel *semaphore.Weighted) (base.WorkerOpt, error) {
+	id, err := base.ID(o.Root)
+	if err != nil {
+		return base.WorkerOpt{}, err
+	}
+	md, err := cachemetadata.NewStore(filepath.Join(o.Root, "metadata_v2.db"))
+	if err != nil {
+		return base.WorkerOpt{}, err
+	}
+	relax(md)
+	chains := namedChains{Snapshotter: o.Store.Snapshotter(), store: o.Store}
+	blobs := containerdsnapshot.NewContentStore(o.Store.ContentStore(), content.Namespace)
+	pool := filepath.Join(o.Root, "mounts")
+	if err := os.MkdirAll(pool, 0o700); err != nil {
+		return base.WorkerOpt{}, err
+	}
+	return base.WorkerOpt{
+		ID:             id,
+		Root:           o.Root,
+		Labels:         map[string]string{"org.mobyproject.buildkit.worker.executor": "lus", "org.mobyproject.buildkit.worker.snapshotter": content.SnapshotterName},
+		Platforms:      []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())},
+		Executor:       o.Executor,
+		Snapshotter:    containerdsnapshot.NewSnapshotter(content.SnapshotterName, chains, content.Namespace, nil),
+		ContentStore:   blobs,
+		Applier:        o.Store.Applier(),
+		Differ:         o.Store.Differ(),
+		ImageStore:     o.Store.ImageStore(),
+		RegistryHosts:  o.Hosts,
+		LeaseManager:   leaseutil.WithNamespace(o.Store.Leases(), content.Namespace),
+		GarbageCollect: o.Store.GarbageCollect,
+		ParallelismSem: parallel,
+		MetadataStore:  md,
+		MountPoolRoot:  pool,
+	}, nil
+}
+
+// relax stops the syncs of a database that is only cache: after a power cut it
+// may be stale or broken, and is then begun anew.
+func relax(md *cachemetadata.Store) {
+	_ = md.DB().View(func(tx *bbolt.Tx) error {
+		tx.DB().NoSync = true
+		return nil
+	})
+}
+
+func addSources(w *base.Worker) error {
+	sm, err := source.NewManager()
+	if err != nil {
+		return err
+	}
+	opt := containerimage.SourceOpt{
+		Snapshotter:   w.WorkerOpt.Snapshotter,
+		ContentStore:  w.WorkerOpt.ContentStore,
+		Applier:       w.WorkerOpt.Applier,
+		ImageStore:    w.WorkerOpt.ImageStore,
+		CacheAccessor: w.CacheMgr,
+		RegistryHosts: w.WorkerOpt.RegistryHosts,
+		ResolverType:  containerimage.ResolverTypeRegistry,
+		LeaseManager:  w.WorkerOpt.LeaseManager,
+	}
+	if w.ImageSource, err = containerimage.NewSource(opt); err != nil {
+		return err
+	}
+	sm.Register(w.ImageSource)
+	if git.Supported() == nil {
+		if w.GitSource, err = git.NewSource(git.Opt{CacheAccessor: w.CacheMgr}); err != nil {
+			return err
+		}
+		sm.Register(w.GitSource)
+	}
+	if w.HTTPSource, err = http.NewSource(http.Opt{CacheAccessor: w.CacheMgr}); err != nil {
+		return err
+	}
+	sm.Register(w.HTTPSource)
+	files, err := local.NewSource(local.Opt{CacheAccessor: w.CacheMgr})
+	if err != nil {
+		return err
+	}
+	sm.Register(files)
+	w.SourceManager = sm
+	return nil
+}
+
+// dropTemporaryLeases ends the leases of builds that a killed daemon had begun.
+func dropTemporaryLeases(ctx context.Context, lm *leaseutil.Manager) error {
+	left, err := lm.List(ctx, `labels."buildkit/lease.temporary"`)
+	if err != nil {
+		return err
+	}
+	for _, l := range left {
+		if err := lm.Delete(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
+	buildkiterrs "github.com/moby/buildkit/solver/errdefs"
+
+	"lus/internal/base/errs"
+)
+
+// around is how many lines are shown before and after the one at fault.
+const around = 2
+
+// lastOutput is how many lines of a failing step's output are shown.
+const lastOutput = 10
+
+// Explain turns an error of the solver into one for people.
+func (r *Watch) Explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("the build was cancelled: %w", context.Cause(ctx))
+	}
+	src := source(err)
+	kind, text, hint := reason(err)
+	var b strings.Builder
+	if src != nil {
+		fmt.Fprintf(&b, "%s:%d: ", src.Info.Filename, src.Ranges[0].Start.Line)
+	}
+	b.WriteString(text)
+	if src != nil {
+		b.WriteString("\n\n")
+		excerpt(&b, src)
+	}
+	var exit *gatewayapi.ExitError
+	if lines := r.lastLines(lastOutput); errors.As(err, &exit) && len(lines) > 0 {
+		b.WriteString("\nthe step's last output:\n")
+		for _, l := range lines {
+			fmt.Fprintf(&b, "    %s\n", l)
+		}
+	}
+	if hint != "" {
+		fmt.Fprintf(&b, "\nhint: %s\n", hint)
+	}
+	return &errs.Error{Kind: kind, Msg: strings.TrimRight(b.String(), "\n"), Err: err}
+}
+
+// source is the place in the Dockerfile that the error is about, the innermost
+// where there are several.
+func source(err error) *buildkiterrs.Source {
+	for _, s := range buildkiterrs.Sources(err) {
+		if s.Info != nil && len(s.Ranges) > 0 && s.Ranges[0].Start != nil && s.Ranges[0].Start.Line > 0 {
+			return s
+		}
+	}
+	return nil
+}
+
+// excerpt shows the lines at fault, marked, with those around them.
+func excerpt(b *strings.Builder, s *buildkiterrs.Source) {
+	lines := strings.Split(string(s.Info.Data), "\n")
+	first, last := int(s.Ranges[0].Start.Line), int(s.Ranges[0].Start.Line)
+	marked := map[int]bool{}
+	for _, r := range s.Ranges {
+		for n := int(r.Start.Line); n <= max(int(r.End.Line), int(r.Start.Line)); n++ {
+			marked[n] = true
+			first, last = min(first, n), max(last, n)
+		}
+	}
+	for n := max(1, first-around); n <= min(len(lines), last+around); n++ {
+		mark := " "
+		if marked[n] {
+			mark = ">"
+		}
+		if n == len(lines) && lines[n-1] == "" {
+			continue
+		}
+		fmt.Fprintf(b, " %s %3d | %s\n", mark, n, strings.TrimRight(lines[n-1], "\r"))
+	}
+}
+
+// reason is the error's kind, its text without what only BuildKit's makers
+// need, and what can be done.
+func reason(err error) (errs.Kind, string, string) {
+	text := plain(err)
+	var exit *gatewayapi.ExitError
+	if errors.As(err, &exit) {
+		return exitReason(text, exit)
+	}
+	if name := firstGroup(text, `"([^"]+)": not found$`); name != "" && strings.Contains(text, "checksum") {
+		return errs.Invalid, fmt.Sprintf("%q is not in the build context", name),
+			"paths are relative to the context's folder; look whether the file is there and not excluded by .dockerignore"
+	}
+	if strings.Contains(text, "failed to resolve source metadata") || strings.Contains(text, "pull access denied") {
+		return baseImage(err, text)
+	}
+	if strings.Contains(text, "is not allowed") && strings.Contains(text, "entitlement") || strings.Contains(text, "granting entitlement") {
+		return errs.Denied, text, "build steps run without extra privileges; the host's network is allowed with --network host"
+	}
+	if kind := errs.KindOf(err); kind != errs.Internal {
+		return kind, text, ""
+	}
+	if source(err) != nil || dockerfileFault(text) {
+		return errs.Invalid, text, parseHint(text)
+	}
+	return errs.Internal, text, ""
+}
+
+// dockerfileFault tells faults of the Dockerfile that BuildKit gives no place for.
+func dockerfileFault(text string) bool {
+	for _, s := range []string{"dockerfile parse error", "file with no instructions", "target stage", "failed to read dockerfile", "build arg", "the Dockerfile"} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseHint(text string) string {
+	switch {
+	case strings.Contains(text, "unknown instruction") && !strings.Contains(text, "did you mean"):
+		return "an instruction is FROM, RUN, CMD, LABEL, EXPOSE, ENV, ADD, COPY, ENTRYPOINT, VOLUME, USER, WORKDIR, ARG, ONBUILD, STOPSIGNAL, HEALTHCHECK or SHELL; a command goes behind RUN"
+	case strings.Contains(text, "no build stage in current context"):
+		return "a Dockerfile begins with FROM; only ARG may stand before it"
+	case strings.Contains(text, "file with no instructions"):
+		return "the Dockerfile is empty: it begins with FROM"
+	case strings.Contains(text, "could not be found") && strings.Contains(text, "target stage"):
+		return "a stage is named by FROM image AS name"
+	}
+	return ""
+}
+
+func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, string) {
+	command := firstGroup(text, `process "(.*)" did not complete successfully`)
+	if command == "" {
+		command = "the step"
+	}
+	if exit.ExitCode == gatewayapi.UnknownExitStatus {
+		return errs.Invalid, fmt.Sprintf("%s did not run: %v", command, exit.Err), ""
+	}
+	text = fmt.Sprintf("%s failed with exit code %d", command, exit.ExitCode)
+	if exit.Err != nil {
+		text += ": " + exit.Err.Error()
+	}
+	switch {
+	case exit.ExitCode == 127:
+		return errs.Invalid, text, "the command was not found: install it in an earlier step, or look at its spelling"
+	case exit.ExitCode == 126:
+		return errs.Invalid, text, "the command was found and may not be run: look at its mode (COPY --chmod=755)"
+	case exit.ExitCode == 137 && exit.Err == nil:
+		return errs.Invalid, text, "the step was killed from outside, perhaps because the machine ran out of memory"
+	}
+	return errs.Invalid, text, ""
+}
+
+// baseImage explains an image that is neither here nor to be had.
+func baseImage(err error, text string) (errs.Kind, string, string) {
+	name := firstGroup(text, `metadata for ([^ ]+?):? `)
+	short := strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/library/"), "docker.io/")
+	short = strings.TrimSuffix(short, ":")
+	if short == "" {
+		short = "the base image"
+	}
+	kind, why := errs.Unavailable, "its registry cannot be reached: "+after(text, name+": ")
+	if errdefs.IsNotFound(err) || strings.Contains(text, "not found") || strings.Contains(text, "pull access denied") {
+		kind, why = errs.NotFound, "its registry does not have it, or asks for a login"
+	}
+	return kind, fmt.Sprintf("image %s is not here and cannot be pulled: %s", short, why),
+		fmt.Sprintf("`lus pull %[1]s` shows more; without a registry, `lus image import FILE.tar %[1]s` makes it from a root file system", short)
+}
+
+// plain strips the layers of wrapping that say only how BuildKit is built.
+func plain(err error) string {
+	text := err.Error()
+	for _, p := range []string{"failed to solve: ", "rpc error: code = Unknown desc = "} {
+		text = strings.ReplaceAll(text, p, "")
+	}
+	if m := regexp.MustCompile(`^dockerfile parse error on line \d+: `).FindString(text); m != "" {
+		text = text[len(m):]
+	}
+	return text
+}
+
+func firstGroup(text, pattern string) string {
+	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+func after(text, sep string) string {
+	if _, rest, ok := strings.Cut(text, sep); ok {
+		return rest
+	}
+	return text
+}

@@ -1,0 +1,198 @@
+// Package untar unpacks the tar of a build context. The tar comes from outside
+// and may be made to harm: nothing it says reaches beyond the folder it is
+// unpacked to, no device is made, and no owner or set-uid bit is taken over.
+package untar
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"lus/internal/base/errs"
+)
+
+// Unpack unpacks a tar, plain or compressed by gzip, bzip2 or zstd, into an
+// existing folder.
+func Unpack(ctx context.Context, r io.Reader, dir string) error {
+	plain, closeReader, err := decompress(r)
+	if err != nil {
+		return err
+	}
+	defer closeReader()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	u := unpacker{root: root, times: map[string]time.Time{}}
+	t := tar.NewReader(plain)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return u.finish()
+		}
+		if err != nil {
+			return errs.New(errs.Invalid, "the build context is not a whole tar: %w", err)
+		}
+		if err := u.entry(h, t); err != nil {
+			return err
+		}
+	}
+}
+
+// decompress looks at the first bytes.
+func decompress(r io.Reader) (io.Reader, func(), error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	none := func() {}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, nil, errs.New(errs.Invalid, "the build context is not a whole gzip file: %w", err)
+		}
+		return z, none, nil
+	case bytes.HasPrefix(head, []byte("BZh")):
+		return bzip2.NewReader(b), none, nil
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, nil, errs.New(errs.Invalid, "the build context is not a whole zstd file: %w", err)
+		}
+		return z, z.Close, nil
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+		return nil, nil, errs.New(errs.Unsupported, "the build context is compressed by xz: send it as it is, or by gzip or zstd")
+	}
+	return b, none, nil
+}
+
+// unpacker writes entries below root, which follows no link out of itself.
+type unpacker struct {
+	root  *os.Root
+	times map[string]time.Time // of folders, set when all is written
+}
+
+func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
+	name := path.Clean(strings.TrimLeft(h.Name, "/"))
+	if name == "." {
+		return nil
+	}
+	if !filepath.IsLocal(name) {
+		return errs.New(errs.Invalid, "the build context has an entry outside itself: %q", h.Name)
+	}
+	if err := u.make(name, h, r); err != nil {
+		var known *errs.Error
+		if errors.As(err, &known) {
+			return err
+		}
+		return errs.New(errs.Invalid, "the build context's entry %q cannot be unpacked: %w", h.Name, err)
+	}
+	return nil
+}
+
+func (u *unpacker) make(name string, h *tar.Header, r io.Reader) error {
+	if dir := path.Dir(name); dir != "." {
+		if err := u.root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	mode := fs.FileMode(h.Mode).Perm()
+	switch h.Typeflag {
+	case tar.TypeXGlobalHeader:
+		return nil
+	case tar.TypeDir:
+		return u.folder(name, mode, h.ModTime)
+	case tar.TypeReg:
+		return u.file(name, mode, h, r)
+	case tar.TypeSymlink:
+		if err := u.clear(name); err != nil {
+			return err
+		}
+		return u.root.Symlink(h.Linkname, name)
+	case tar.TypeLink:
+		target := path.Clean(strings.TrimLeft(h.Linkname, "/"))
+		if err := u.clear(name); err != nil {
+			return err
+		}
+		return u.root.Link(target, name)
+	}
+	return errs.New(errs.Invalid, "the build context's entry %q is neither a file, a folder nor a link", h.Name)
+}
+
+// clear makes room for an entry that comes a second time.
+func (u *unpacker) clear(name string) error {
+	st, err := u.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st.IsDir() {
+		return u.root.RemoveAll(name)
+	}
+	return u.root.Remove(name)
+}
+
+func (u *unpacker) folder(name string, mode fs.FileMode, at time.Time) error {
+	if st, err := u.root.Lstat(name); err == nil && !st.IsDir() {
+		if err := u.root.Remove(name); err != nil {
+			return err
+		}
+	}
+	if err := u.root.Mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	u.times[name] = at
+	return u.root.Chmod(name, mode)
+}
+
+func (u *unpacker) file(name string, mode fs.FileMode, h *tar.Header, r io.Reader) error {
+	if err := u.clear(name); err != nil {
+		return err
+	}
+	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if err == nil {
+		err = f.Chmod(mode) // whatever the umask is
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return u.root.Chtimes(name, h.ModTime, h.ModTime)
+}
+
+// finish sets the folders' times, which writing into them had changed.
+func (u *unpacker) finish() error {
+	for name, at := range u.times {
+		if st, err := u.root.Lstat(name); err != nil || !st.IsDir() {
+			continue // replaced later in the tar
+		}
+		if err := u.root.Chtimes(name, at, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package build
+
+import (
+	"context"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/build"
+	"lus/internal/service/build/internal/engine"
+)
+
+// job turns a request into the frontend's words. Cleanup removes what the job
+// needs on the disk while it runs.
+func (s *Service) job(ctx context.Context, req *build.Request) (_ *engine.Job, cleanup func(), err error) {
+	j := &engine.Job{Attrs: map[string]string{}, Auth: req.Auth}
+	if j.Names, err = names(req.Tags); err != nil {
+		return nil, nil, err
+	}
+	if err := options(j, req); err != nil {
+		return nil, nil, err
+	}
+	cleanup, err = s.context(ctx, j, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	return j, cleanup, nil
+}
+
+// names are the full references of tags.
+func names(tags []string) ([]string, error) {
+	var out []string
+	for _, t := range tags {
+		named, err := reference.ParseNormalizedNamed(t)
+		if err != nil {
+			return nil, errs.New(errs.Invalid, "invalid tag %q: %w", t, err)
+		}
+		if _, ok := named.(reference.Digested); ok {
+			return nil, errs.New(errs.Invalid, "invalid tag %q: an image cannot be built under a digest, give it a name like app:latest", t)
+		}
+		full := reference.TagNameOnly(named).String()
+		if !slices.Contains(out, full) {
+			out = append(out, full)
+		}
+	}
+	return out, nil
+}
+
+// options sets all that does not concern the context.
+func options(j *engine.Job, req *build.Request) error {
+	for _, k := range slices.Sorted(maps.Keys(req.Args)) {
+		if v := req.Args[k]; v != nil {
+			j.Attrs["build-arg:"+k] = *v
+		}
+	}
+	for k, v := range req.Labels {
+		j.Attrs["label:"+k] = v
+	}
+	j.Attrs["image-resolve-mode"] = "local"
+	if req.Pull {
+		j.Attrs["image-resolve-mode"] = "pull"
+	}
+	if req.NoCache {
+		j.Attrs["no-cache"] = ""
+	}
+	setIf(j.Attrs, "target", req.Target)
+	setIf(j.Attrs, "platform", req.Platform)
+	if strings.Contains(req.Platform, ",") {
+		return errs.New(errs.Unsupported, "platforms %s: build for one platform at a time", req.Platform)
+	}
+	if req.ShmSize < 0 {
+		return errs.New(errs.Invalid, "invalid size %d for /dev/shm: it cannot be negative", req.ShmSize)
+	}
+	if req.ShmSize > 0 {
+		j.Attrs["shm-size"] = strconv.FormatInt(req.ShmSize, 10)
+	}
+	if err := networkMode(j, req.NetworkMode); err != nil {
+		return err
+	}
+	hosts, err := extraHosts(req.ExtraHosts)
+	if err != nil {
+		return err
+	}
+	setIf(j.Attrs, "add-hosts", hosts)
+	return nil
+}
+
+func setIf(m map[string]string, k, v string) {
+	if v != "" {
+		m[k] = v
+	}
+}
+
+func networkMode(j *engine.Job, mode string) error {
+	switch mode {
+	case "", "default", "bridge":
+	case "none":
+		j.Attrs["force-network-mode"] = "none"
+	case "host":
+		j.Attrs["force-network-mode"] = "host"
+		j.HostNetwork = true
+	default:
+		return errs.New(errs.Invalid, "invalid network %q for a build: it can be default, none or host", mode)
+	}
+	return nil
+}
+
+// extraHosts checks "name:address" and "name=address" and joins them as the
+// frontend wants them.
+func extraHosts(list []string) (string, error) {
+	var out []string
+	for _, h := range list {
+		name, address, ok := strings.Cut(h, "=")
+		if !ok {
+			name, address, ok = strings.Cut(h, ":")
+		}
+		ip := net.ParseIP(strings.Trim(address, "[]"))
+		if !ok || ip == nil || name == "" || strings.ContainsAny(name, " \t\n\",") {
+			return "", errs.New(errs.Invalid, "invalid host %q: write it as name:address, as in db:10.0.0.7", h)
+		}
+		out = append(out, name+"="+ip.String())
+	}
+	return strings.Join(out, ","), nil
+}
