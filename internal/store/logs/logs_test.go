@@ -166,6 +166,22 @@ func TestATornRecordIsSkippedAndRepaired(t *testing.T) {
 	same(t, "repaired head", read(t, path, everything), "anew\n")
 }
 
+func TestDamageInTheMiddleCostsOnlyWhatIsDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	w := logs.NewWriter(path, 0, 0)
+	write(t, w, 0, "first\n", strings.Repeat("x", 100_000), "last\n")
+	w.Close()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 100), 24+28+6); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "damaged", read(t, path, everything), "first\n", "last\n")
+}
+
 func TestWhatAContainerPrintsCannotImitateARecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	w := logs.NewWriter(path, 0, 0)

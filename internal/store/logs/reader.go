@@ -220,20 +220,17 @@ func (r *Reader) fromFirst() (Entry, bool, error) {
 		return Entry{}, false, nil
 	}
 	f := r.files[0]
-	e, n, err := r.win.record(f.head, f.off)
-	if err != nil {
-		return Entry{}, false, err
-	}
-	if n == 0 {
+	e, end, err := r.win.next(f.head, f.off)
+	if end == 0 && err == nil {
 		// The end may have been seen half written: read it anew.
 		r.win.forget()
-		e, n, err = r.win.record(f.head, f.off)
-		if n == 0 || err != nil {
-			r.win.forget()
-			return Entry{}, false, err
-		}
+		e, end, err = r.win.next(f.head, f.off)
 	}
-	f.off += n
+	if end == 0 || err != nil {
+		r.win.forget()
+		return Entry{}, false, err
+	}
+	f.off = end
 	return e, true, nil
 }
 

@@ -1,6 +1,8 @@
 package logs
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
@@ -18,11 +20,11 @@ func validEnd(f io.ReaderAt, h head, size int64) (int64, error) {
 	w := window{src: f}
 	off := int64(headSize)
 	for {
-		_, n, err := w.record(h, off)
-		if err != nil || n == 0 {
+		_, next, err := w.next(h, off)
+		if err != nil || next == 0 {
 			return off, err
 		}
-		off += n
+		off = next
 	}
 }
 
@@ -97,24 +99,58 @@ func (w *window) fill(off int64, n int) error {
 // forget drops what was read: the file's end may since have been written anew.
 func (w *window) forget() { w.buf, w.off = nil, 0 }
 
-// record returns the record at off and its whole length, zero where none is
-// there or not all of it yet.
+// next returns the first whole record at or behind off and where it ends, zero
+// where there is none. What lies before it was damaged, by a disk or a power cut.
+func (w *window) next(h head, off int64) (Entry, int64, error) {
+	var mark [4]byte
+	binary.LittleEndian.PutUint32(mark[:], h.marker)
+	for {
+		e, n, err := w.record(h, off)
+		if err != nil || n > 0 {
+			return e, off + n, err
+		}
+		if n == incomplete {
+			return Entry{}, 0, nil
+		}
+		off++
+		for {
+			b, err := w.at(off, windowSize)
+			if err != nil || len(b) < frameSize {
+				return Entry{}, 0, err
+			}
+			if i := bytes.Index(b, mark[:]); i >= 0 {
+				off += int64(i)
+				break
+			}
+			off += int64(len(b) - len(mark) + 1)
+		}
+	}
+}
+
+// What record returns instead of a length: the file ends before the record does
+// (the writer may be at it), or no record is there.
+const (
+	incomplete = 0
+	damaged    = -1
+)
+
+// record returns the record at off and its whole length.
 func (w *window) record(h head, off int64) (Entry, int64, error) {
 	b, err := w.at(off, prefixSize)
 	if err != nil || len(b) < prefixSize {
-		return Entry{}, 0, err
+		return Entry{}, incomplete, err
 	}
 	p, ok := decodePrefix(b, h.marker)
 	if !ok {
-		return Entry{}, 0, nil
+		return Entry{}, damaged, nil
 	}
 	total := frameSize + p.length
 	b, err = w.at(off, total)
 	if err != nil || len(b) < total {
-		return Entry{}, 0, err
+		return Entry{}, incomplete, err
 	}
 	if n, ok := decodeSuffix(b[prefixSize+p.length:], h.marker); !ok || n != p.length {
-		return Entry{}, 0, nil
+		return Entry{}, damaged, nil
 	}
 	return p.entry(b[prefixSize : prefixSize+p.length]), int64(total), nil
 }
