@@ -281,6 +281,7 @@ func (s *Store) keepDangling(ctx context.Context, old images.Image) error {
 		return err
 	}
 	old.Name = DanglingPrefix + id
+	delete(old.Labels, LabelRepoDigest) // the registry has something else there now
 	old.CreatedAt, old.UpdatedAt = time.Time{}, time.Time{}
 	_, err = s.images.Create(ctx, old)
 	if errdefs.IsAlreadyExists(err) {

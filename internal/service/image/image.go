@@ -1,0 +1,113 @@
+// Package image is what Lus does with images: pull them from registries,
+// import them from tars, name, list and remove them, and hand their layers to
+// the engine. It works on the one store.
+package image
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/event"
+	"lus/internal/model/image"
+	"lus/internal/store/content"
+)
+
+// Users says which containers need an image. The engine is one.
+type Users interface {
+	// ContainersUsing returns the ids of the containers made from the image,
+	// those that run and those that do not.
+	ContainersUsing(ctx context.Context, imageID string) (running, stopped []string, err error)
+}
+
+// Limits bound what a registry or a tar may make us write.
+type Limits struct {
+	// Ratio is how many times its packed size a layer may unpack to, once it is
+	// beyond Free bytes.
+	Ratio int64
+	Free  int64
+	// Stall is how long a registry may send nothing.
+	Stall time.Duration
+}
+
+// Deps is what the service needs. Store is required; Users may be nil while
+// there are no containers.
+type Deps struct {
+	Store      *content.Store
+	Registries Registries
+	Users      Users
+	Events     func(event.Event)
+	Limits     Limits
+	Log        *slog.Logger
+}
+
+// Service is the images of this host.
+type Service struct {
+	store      *content.Store
+	registries Registries
+	users      Users
+	emit       func(event.Event)
+	limits     Limits
+	log        *slog.Logger
+	host       ocispec.Platform
+
+	names   index
+	configs cache[*image.Image]
+	tops    cache[string] // image id -> its chain id
+	chains  chains
+	busy    keyed // digests and chain ids that somebody is fetching or unpacking
+}
+
+// New returns the service over the store in deps.
+func New(d Deps) (*Service, error) {
+	if d.Store == nil {
+		return nil, errs.New(errs.Internal, "the image service needs a store")
+	}
+	if err := d.Registries.check(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		store: d.Store, registries: d.Registries, users: d.Users, emit: d.Events,
+		limits: d.Limits.orDefault(), log: d.Log,
+		host: platforms.DefaultSpec(),
+	}
+	if s.emit == nil {
+		s.emit = func(event.Event) {}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.chains.load(context.Background(), d.Store); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (l Limits) orDefault() Limits {
+	if l.Ratio == 0 {
+		l.Ratio = 250 // the densest real layers reach about 100
+	}
+	if l.Free == 0 {
+		l.Free = 1 << 30
+	}
+	if l.Stall == 0 {
+		l.Stall = time.Minute
+	}
+	return l
+}
+
+// tell sends an event about an image.
+func (s *Service) tell(action, id, name string, labels map[string]string) {
+	attributes := map[string]string{}
+	for k, v := range labels {
+		attributes[k] = v
+	}
+	if name != "" {
+		attributes["name"] = name
+	}
+	s.emit(event.New("image", action, id, attributes, time.Now()))
+}

@@ -1,0 +1,133 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"lus/internal/base/ids"
+	"lus/internal/model/container"
+	store "lus/internal/store/content"
+)
+
+// maxImport bounds what one imported tar may unpack to.
+const maxImport = 1 << 40
+
+// ImportImage makes an image of one layer of a tar, compressed or not. Ref may
+// be empty; changes are Dockerfile instructions. The files are written once:
+// the layer has no blob until somebody wants to read one.
+func (s *Service) ImportImage(ctx context.Context, tar io.Reader, ref, message string, changes []string) (id string, err error) {
+	var names []string
+	if ref != "" {
+		to, err := parseTarget(ref)
+		if err != nil {
+			return "", err
+		}
+		names = []string{to.String()}
+	}
+	var c container.Config
+	if err := ApplyChanges(&c, changes); err != nil {
+		return "", err
+	}
+	if message == "" {
+		message = "Imported from -"
+	}
+	ctx, release, err := s.store.Lease(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		err = errors.Join(err, release())
+		if err != nil {
+			s.collect(ctx)
+		}
+	}()
+	layer, err := s.importLayer(ctx, tar)
+	if err != nil {
+		return "", importError(err)
+	}
+	raw, err := json.Marshal(s.newConfig(&c, layer.DiffID, message))
+	if err != nil {
+		return "", err
+	}
+	_, d, err := s.store.Commit(ctx, store.NewImage{Names: names, Config: raw, Layers: []store.Layer{layer}})
+	if err != nil {
+		return "", importError(err)
+	}
+	s.tell("import", d.String(), familiar(ref), c.Labels)
+	return d.String(), nil
+}
+
+func importError(err error) error {
+	switch {
+	case full(err):
+		return noSpace(err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the import was cancelled: %w", err)
+	}
+	return err
+}
+
+// importLayer unpacks a tar into a snapshot of its own and hashes what came
+// of it.
+func (s *Service) importLayer(ctx context.Context, tar io.Reader) (l store.Layer, err error) {
+	name := "lus-import-" + ids.New()
+	key := name + "-new"
+	sn := s.store.Snapshotter()
+	mounts, err := sn.Prepare(ctx, key, "")
+	if err != nil {
+		return l, fmt.Errorf("make room for the import: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.removeSnapshot(ctx, key))
+		}
+	}()
+	if _, err := s.applyTar(ctx, tar, maxImport, mounts); err != nil {
+		return l, err
+	}
+	if err := sn.Commit(ctx, name, key); err != nil {
+		return l, fmt.Errorf("keep the import: %w", err)
+	}
+	if l, err = s.store.Hash(ctx, name); err != nil {
+		return l, err
+	}
+	dir, err := s.store.Folder(ctx, name)
+	if err != nil {
+		return l, err
+	}
+	return l, s.settle(dir)
+}
+
+// newConfig is the config of an imported image.
+func (s *Service) newConfig(c *container.Config, diff digest.Digest, message string) any {
+	now := time.Now().UTC()
+	i := dockerspec.DockerOCIImage{Image: ocispec.Image{
+		Created:  &now,
+		Platform: ocispec.Platform{Architecture: s.host.Architecture, OS: s.host.OS, Variant: s.host.Variant},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
+		History:  []ocispec.History{{Created: &now, Comment: message}},
+	}}
+	i.Config.ImageConfig = ocispec.ImageConfig{
+		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
+		Volumes: c.Volumes, WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal, ArgsEscaped: c.ArgsEscaped,
+	}
+	i.Config.OnBuild, i.Config.Shell = c.OnBuild, c.Shell
+	if h := c.Healthcheck; h != nil {
+		i.Config.Healthcheck = &dockerspec.HealthcheckConfig{
+			Test: h.Test, Interval: h.Interval, Timeout: h.Timeout,
+			StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
+		}
+	}
+	return struct {
+		dockerspec.DockerOCIImage
+		Comment string `json:"comment,omitempty"`
+	}{i, message}
+}

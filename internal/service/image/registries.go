@@ -1,0 +1,170 @@
+package image
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/version"
+	"lus/internal/model/image"
+)
+
+// Registries says how registries are reached where the defaults do not do.
+type Registries struct {
+	// Mirrors are asked before the registry itself: host -> URLs, such as
+	// "docker.io" -> "https://mirror.example".
+	Mirrors map[string][]string
+	// Insecure registries may speak plain HTTP or have a certificate that
+	// nobody vouches for: hosts, with or without port, or networks
+	// (10.0.0.0/8). Loopback addresses always may, as in Docker.
+	Insecure []string
+}
+
+// Credentials gives the user name and secret for a registry's host, as
+// containerd asks for them: an empty user with a secret means an identity token.
+type Credentials func(host string) (user, secret string, err error)
+
+func (r Registries) check() error {
+	for host, mirrors := range r.Mirrors {
+		for _, m := range mirrors {
+			u, err := url.Parse(m)
+			if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+				return errs.New(errs.Invalid, "the mirror %q of registry %s is not a URL: write https://HOST", m, host)
+			}
+		}
+	}
+	return nil
+}
+
+// Hosts resolves the host of a reference to the places to ask, in order.
+// Credentials go to the registry itself and never to a mirror.
+func (r Registries) Hosts(creds Credentials) docker.RegistryHosts {
+	return func(host string) ([]docker.RegistryHost, error) {
+		var hosts []docker.RegistryHost
+		for _, m := range r.Mirrors[host] {
+			u, err := url.Parse(m)
+			if err != nil {
+				return nil, err
+			}
+			h := r.host(u.Host, u.Scheme, nil)
+			h.Path = strings.TrimSuffix(u.Path, "/") + "/v2"
+			h.Capabilities = docker.HostCapabilityPull | docker.HostCapabilityResolve
+			hosts = append(hosts, h)
+		}
+		name, err := docker.DefaultHost(host)
+		if err != nil {
+			return nil, err
+		}
+		return append(hosts, r.host(name, "https", creds)), nil
+	}
+}
+
+func (r Registries) host(name, scheme string, creds Credentials) docker.RegistryHost {
+	var transport http.RoundTripper
+	if r.insecure(name) {
+		// Who may be reached without TLS gets no more from a bad certificate.
+		t := docker.DefaultHTTPTransport(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // asked for by configuration, or loopback
+		transport = docker.NewHTTPFallback(t)
+	} else {
+		transport = docker.DefaultHTTPTransport(nil)
+	}
+	client := &http.Client{Transport: transport}
+	header := http.Header{"User-Agent": []string{"lus/" + version.String()}}
+	auth := []docker.AuthorizerOpt{docker.WithAuthClient(client), docker.WithAuthHeader(header)}
+	if creds != nil {
+		auth = append(auth, docker.WithAuthCreds(creds))
+	}
+	return docker.RegistryHost{
+		Client:       client,
+		Authorizer:   docker.NewDockerAuthorizer(auth...),
+		Host:         name,
+		Scheme:       scheme,
+		Path:         "/v2",
+		Header:       header,
+		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush | docker.HostCapabilityReferrers,
+	}
+}
+
+// insecure reports whether a registry may be reached without TLS.
+func (r Registries) insecure(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	ip := net.ParseIP(strings.Trim(name, "[]"))
+	if name == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return true
+	}
+	for _, i := range r.Insecure {
+		if i == host || i == name {
+			return true
+		}
+		if _, network, err := net.ParseCIDR(i); err == nil && ip != nil && network.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolver asks the registries with one set of credentials, all meant for the
+// registry called domain.
+func (r Registries) resolver(domain string, auth *image.Auth) docker.ResolverOptions {
+	creds, bearer := credentials(domain, auth)
+	hosts := r.Hosts(creds)
+	if bearer == "" {
+		return docker.ResolverOptions{Hosts: hosts}
+	}
+	return docker.ResolverOptions{Hosts: func(host string) ([]docker.RegistryHost, error) {
+		list, err := hosts(host)
+		if err == nil && host == domain {
+			list[len(list)-1].Authorizer = token(bearer)
+		}
+		return list, err
+	}}
+}
+
+// credentials turns what X-Registry-Auth carries into what is asked for here.
+func credentials(domain string, auth *image.Auth) (creds Credentials, bearer string) {
+	if auth == nil {
+		return nil, ""
+	}
+	user, secret := auth.Username, auth.Password
+	if raw, err := base64.StdEncoding.DecodeString(auth.Auth); err == nil && user == "" && len(raw) > 0 {
+		user, secret, _ = strings.Cut(string(raw), ":")
+	}
+	if auth.IdentityToken != "" {
+		user, secret = "", auth.IdentityToken
+	}
+	if secret == "" {
+		return nil, auth.RegistryToken
+	}
+	own, err := docker.DefaultHost(domain)
+	if err != nil {
+		own = domain
+	}
+	return func(host string) (string, string, error) {
+		if host != own && host != domain {
+			return "", "", nil
+		}
+		return user, secret, nil
+	}, auth.RegistryToken
+}
+
+// token is an authorizer that shows one bearer token.
+type token string
+
+func (t token) Authorize(_ context.Context, r *http.Request) error {
+	r.Header.Set("Authorization", "Bearer "+string(t))
+	return nil
+}
+
+func (t token) AddResponses(context.Context, []*http.Response) error {
+	return docker.ErrInvalidAuthorization
+}

@@ -1,0 +1,206 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/image"
+	store "lus/internal/store/content"
+)
+
+// TagImage gives an image one more name. An image that had the name before
+// stays, without it.
+func (s *Service) TagImage(ctx context.Context, ref, target string) error {
+	to, err := parseTarget(target)
+	if err != nil {
+		return err
+	}
+	n, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	id, err := n.find(ref)
+	if err != nil {
+		return err
+	}
+	row := n.byName[n.byID[id][0]]
+	labels := map[string]string{}
+	for k, v := range row.Labels {
+		labels[k] = v
+	}
+	labels[store.LabelConfig] = id
+	if d := labels[store.LabelRepoDigest]; d != "" && !sameRepository(d, to) {
+		delete(labels, store.LabelRepoDigest)
+	}
+	if err := s.store.SetName(ctx, images.Image{Name: to.String(), Target: row.Target, Labels: labels}); err != nil {
+		return fmt.Errorf("tag %s as %s: %w", ref, target, err)
+	}
+	i, err := s.byID(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.tell("tag", id, reference.FamiliarString(to), i.Config.Labels)
+	return nil
+}
+
+func sameRepository(ref string, named reference.Named) bool {
+	other, err := reference.ParseNormalizedNamed(ref)
+	return err == nil && other.Name() == named.Name()
+}
+
+// RemoveImage takes a name from an image, and removes the image with its last
+// one. By id it removes the image with its only name, or with all by force.
+// There are no untagged parents in this store, so prune changes nothing.
+func (s *Service) RemoveImage(ctx context.Context, ref string, force, _ bool) ([]image.Removed, error) {
+	unlock, err := s.busy.lock(ctx, "remove")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	n, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := n.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	r := removal{id: id, ref: ref, all: n.byID[id], force: force}
+	r.choose(n)
+	if err := r.allowed(n); err != nil {
+		return nil, err
+	}
+	if len(r.names) == len(r.all) {
+		if err := s.unused(ctx, &r); err != nil {
+			return nil, err
+		}
+	}
+	return s.remove(ctx, n, r)
+}
+
+// removal is what one request removes.
+type removal struct {
+	id, ref string
+	byID    bool
+	force   bool
+	all     []string // the image's names
+	names   []string // those to be taken
+}
+
+// choose says which names the request means.
+func (r *removal) choose(n *names) {
+	if named, err := parse(r.ref); err == nil {
+		if own, ok := n.idByName[named.String()]; ok && own == r.id {
+			full := named.String()
+			for _, name := range r.all {
+				if name == full || n.byName[name].Labels[store.LabelRepoDigest] == full {
+					r.names = append(r.names, name)
+				}
+			}
+			return
+		}
+	}
+	r.byID, r.names = true, r.all
+}
+
+// allowed refuses to take several names by an id without force.
+func (r *removal) allowed(n *names) error {
+	if !r.byID || r.force {
+		return nil
+	}
+	var repositories []string
+	for _, name := range r.all {
+		named, err := reference.ParseNormalizedNamed(name)
+		if err == nil && isTag(name) && !slices.Contains(repositories, named.Name()) {
+			repositories = append(repositories, named.Name())
+		}
+	}
+	if len(repositories) > 1 {
+		return errs.New(errs.Conflict, "conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", short(r.id))
+	}
+	return nil
+}
+
+// unused refuses to remove an image that containers need.
+func (s *Service) unused(ctx context.Context, r *removal) error {
+	if s.users == nil {
+		return nil
+	}
+	running, stopped, err := s.users.ContainersUsing(ctx, r.id)
+	if err != nil {
+		return fmt.Errorf("which containers use image %s: %w", short(r.id), err)
+	}
+	what := fmt.Sprintf("delete %s", short(r.id))
+	if !r.byID {
+		what = fmt.Sprintf("remove repository reference %q", r.ref)
+	}
+	switch {
+	case len(running) > 0:
+		return errs.New(errs.Conflict, "conflict: unable to %s (cannot be forced) - image is being used by running container %s", what, short(running[0]))
+	case len(stopped) > 0 && !r.force:
+		return errs.New(errs.Conflict, "conflict: unable to %s (must be forced) - image is being used by stopped container %s", what, short(stopped[0]))
+	}
+	return nil
+}
+
+// remove takes the names away in one transaction, and the image with them if
+// they were all.
+func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Removed, error) {
+	i, err := s.byID(ctx, r.id)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return nil, err
+	}
+	err = s.store.Update(ctx, func(ctx context.Context) error {
+		for _, name := range r.names {
+			if err := s.store.ImageStore().Delete(ctx, name); err != nil && !errdefs.IsNotFound(err) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("remove %s: %w", r.ref, errors.Join(err, ctx.Err()))
+	}
+	var labels map[string]string
+	if i != nil {
+		labels = i.Config.Labels
+	}
+	removed := []image.Removed{}
+	for _, gone := range r.untagged(n) {
+		removed = append(removed, image.Removed{Untagged: gone})
+		s.tell("untag", r.id, gone, labels)
+	}
+	if len(r.names) == len(r.all) {
+		removed = append(removed, image.Removed{Deleted: r.id})
+		s.configs.drop(r.id)
+		s.tops.drop(r.id)
+		s.tell("delete", r.id, "", labels)
+		s.collect(ctx)
+	}
+	return removed, nil
+}
+
+// untagged lists what the removed names were, tags before digests.
+func (r *removal) untagged(n *names) []string {
+	var tags, digests []string
+	for _, name := range r.names {
+		if isTag(name) {
+			tags = append(tags, familiar(name))
+		}
+		d := n.byName[name].Labels[store.LabelRepoDigest]
+		kept := slices.ContainsFunc(r.all, func(o string) bool {
+			return !slices.Contains(r.names, o) && n.byName[o].Labels[store.LabelRepoDigest] == d
+		})
+		if d != "" && !kept && !slices.Contains(digests, familiar(d)) {
+			digests = append(digests, familiar(d))
+		}
+	}
+	return append(tags, digests...)
+}
