@@ -95,8 +95,14 @@ func repository() (string, error) {
 	return "", fmt.Errorf("not inside the repository")
 }
 
-// Env is the environment that leads programs to this stack and no other.
+// Env is the environment that leads programs to this stack and no other. With
+// LUS_HOST a program uses that daemon or fails: none is started for it.
 func (s *Stack) Env() []string {
+	return append(s.Bare(), "LUS_HOST=unix://"+s.Socket())
+}
+
+// Bare is Env for a person who only has a root: lus starts a daemon there.
+func (s *Stack) Bare() []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "LUS_") && !strings.HasPrefix(kv, "DOCKER_") && !strings.HasPrefix(kv, "COMPOSE_") {
@@ -178,6 +184,16 @@ func (s *Stack) DaemonPid() int {
 	return s.daemon.Process.Pid
 }
 
+// Daemons are the process ids of all daemons of this stack, whoever started them.
+func (s *Stack) Daemons() (pids []int) {
+	for _, p := range s.processes() {
+		if p.comm == "lusd" {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}
+
 // Kill ends the daemon with SIGKILL and returns once it is gone.
 func (s *Stack) Kill() { s.signal(syscall.SIGKILL) }
 
@@ -198,7 +214,7 @@ func (s *Stack) signal(sig syscall.Signal) *exec.Cmd {
 	if cmd == nil {
 		return nil
 	}
-	_ = cmd.Process.Signal(sig)
+	_ = cmd.Process.Signal(sig) // it may have ended: then ended is closed
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):

@@ -1,0 +1,103 @@
+package scenarios
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lus/test/need"
+	"lus/test/stack"
+)
+
+// dockerClient is the unmodified docker client: the one of this machine, or the
+// one that scripts/need took from Debian's package.
+func dockerClient(t *testing.T) string {
+	t.Helper()
+	if path, err := exec.LookPath("docker"); err == nil {
+		return path
+	}
+	cache := os.Getenv("LUS_CACHE")
+	if cache == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache = filepath.Join(base, "lus")
+	}
+	path := filepath.Join(cache, "tools/docker")
+	if _, err := os.Stat(path); err != nil {
+		need.Unmet(t, "the docker client: scripts/need test takes it from Debian's docker.io")
+	}
+	return path
+}
+
+func TestTheDockerClientUnmodified(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	client := dockerClient(t)
+	docker := func(args ...string) string {
+		t.Helper()
+		return s.Do(nil, client, args...).Want(t, 0)
+	}
+	name, port, v := named(t, s, "docker"), stack.Port(t), volume(t, s)
+	net1 := network(t, s)
+
+	stack.Says(t, docker("version"), "Server:", "1.51")
+	stack.Says(t, docker("info"), "Storage Driver: overlay2", s.Root)
+	id := docker("run", "-d", "--name", name, "--network", net1, "-p", port+":80", "-v", v+":/data", "-e", "A=b", "--label", "l=m",
+		stack.Busybox, "sh", "-c", "echo started; httpd -f -h /etc")
+	stack.Says(t, stack.Page(t, port, "/passwd"), "root:")
+	stack.Says(t, docker("ps", "--filter", "label=l=m"), name, "busybox", port+"->80/tcp")
+	stack.Says(t, docker("logs", name), "started")
+	stack.Says(t, docker("port", name), "80/tcp", port)
+	stack.Says(t, docker("top", name), "httpd")
+	if got := docker("exec", name, "sh", "-c", "echo $A"); got != "b" {
+		t.Errorf("exec gave %q", got)
+	}
+	s.Do(nil, client, "exec", name, "sh", "-c", "exit 6").Want(t, 6)
+	if got := s.Do(strings.NewReader("typed\n"), client, "exec", "-i", name, "cat").Want(t, 0); got != "typed" {
+		t.Errorf("exec -i gave %q", got)
+	}
+	if got := docker("inspect", "-f", "{{.Id}} {{.State.Running}} {{.Config.Image}}", name); got != id+" true busybox" {
+		t.Errorf("inspect gave %q", got)
+	}
+	stack.Says(t, docker("network", "inspect", net1), name)
+	stack.Says(t, docker("volume", "ls"), v)
+	stack.Says(t, docker("images"), "busybox")
+	docker("stop", "-t", "1", name)
+	stack.Says(t, docker("ps", "-a", "--filter", "name="+name), "Exited (")
+	docker("start", name)
+	docker("restart", "-t", "1", name)
+	docker("kill", name)
+	docker("rm", "-f", name)
+	s.Do(nil, client, "inspect", name).Want(t, 1)
+
+	if got := docker("run", "--rm", stack.Busybox, "echo", "hi"); got != "hi" {
+		t.Errorf("run gave %q", got)
+	}
+	s.Do(nil, client, "run", "--rm", stack.Busybox, "sh", "-c", "exit 3").Want(t, 3)
+	s.Do(nil, client, "run", "--rm", stack.Busybox, "no-such-program").Want(t, 127)
+	s.Do(nil, client, "run", "--rm", stack.Busybox, "/etc/passwd").Want(t, 126)
+	s.Do(nil, client, "run", "--rm", "--network", "no-such", stack.Busybox, "true").Want(t, 125)
+	missing := s.Do(nil, client, "run", "--rm", stack.Registry(t)+"/no/such", "true")
+	missing.Want(t, 125)
+	stack.Says(t, missing.Err, "Unable to find image")
+}
+
+func TestK13LusUnderDockersName(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	docker := filepath.Join(t.TempDir(), "docker")
+	if err := os.Symlink(filepath.Join(s.Bin, "lus"), docker); err != nil {
+		t.Fatal(err)
+	}
+	name := named(t, s, "k13")
+	s.Do(nil, docker, "run", "-d", "--name", name, stack.Busybox, "sleep", "300").Want(t, 0)
+	stack.Says(t, s.Do(nil, docker, "container", "ls").Want(t, 0), name)
+	stack.Says(t, s.Do(nil, docker, "compose", "version").Want(t, 0), "version")
+	stack.Says(t, s.Do(nil, docker, "image", "ls").Want(t, 0), "busybox")
+	s.Do(nil, docker, "container", "rm", "-f", name[:len(name)-1]).Want(t, 1)
+	s.Do(nil, docker, "container", "rm", "-f", name).Want(t, 0)
+}
