@@ -1,0 +1,176 @@
+package firewall
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Network is what the rules need to know of one bridge.
+type Network struct {
+	Bridge     string
+	Subnet     netip.Prefix
+	Internal   bool // no way out and none in
+	Masquerade bool // outgoing traffic takes the host's address
+	Talk       bool // its containers may talk to each other
+}
+
+// SetNetwork adds a bridge to the rules or changes what they say of it.
+func (t *Table) SetNetwork(n Network) error {
+	name := ifname(n.Bridge)
+	from, to := interval(n.Subnet)
+	return t.apply([]change{
+		{set: setNets, key: from}, {set: setNets, key: to},
+		{set: setBridges, key: name},
+		{set: setInternal, key: name, del: !n.Internal},
+		{set: setNAT, key: name, del: n.Internal || !n.Masquerade},
+		{set: setSame, key: name + name, del: !n.Talk},
+	})
+}
+
+// interval gives the keys of the subnet's first address and of the one after its last.
+func interval(p netip.Prefix) (from, to string) {
+	first := p.Masked().Addr().As4()
+	after := binary.BigEndian.Uint32(first[:]) + 1<<(32-p.Bits())
+	return string(first[:]), string(binary.BigEndian.AppendUint32(nil, after)) + intervalEnd
+}
+
+// RemoveNetwork takes a bridge and its subnet out of the rules. Where the
+// subnet is not known (the zero Prefix) Retain removes it later.
+func (t *Table) RemoveNetwork(bridge string, subnet netip.Prefix) error {
+	name := ifname(bridge)
+	changes := []change{
+		{set: setInternal, key: name, del: true},
+		{set: setNAT, key: name, del: true},
+		{set: setSame, key: name + name, del: true},
+		{set: setBridges, key: name, del: true},
+	}
+	if subnet.IsValid() {
+		from, to := interval(subnet)
+		changes = append(changes, change{set: setNets, key: from, del: true}, change{set: setNets, key: to, del: true})
+	}
+	return t.apply(changes)
+}
+
+// Retain removes every bridge and subnet but these.
+func (t *Table) Retain(networks []Network) error {
+	keep := map[change]bool{}
+	for _, n := range networks {
+		name := ifname(n.Bridge)
+		from, to := interval(n.Subnet)
+		for _, c := range []change{{set: setNets, key: from}, {set: setNets, key: to}, {set: setBridges, key: name},
+			{set: setInternal, key: name}, {set: setNAT, key: name}, {set: setSame, key: name + name}} {
+			keep[c] = true
+		}
+	}
+	var changes []change
+	t.mu.Lock()
+	for _, set := range []string{setInternal, setNAT, setSame, setBridges, setNets} {
+		for key := range t.elements[set] {
+			if !keep[change{set: set, key: key}] {
+				changes = append(changes, change{set: set, key: key, del: true})
+			}
+		}
+	}
+	t.mu.Unlock()
+	return t.apply(changes)
+}
+
+// Bridges lists the bridges the rules know.
+func (t *Table) Bridges() []string { return t.names(setBridges) }
+
+// Uplinks lists the interfaces on which forwarding was switched on for our sake.
+func (t *Table) Uplinks() []string { return t.names(setUplinks) }
+
+func (t *Table) names(set string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for k := range t.elements[set] {
+		out = append(out, strings.TrimRight(k, "\x00"))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// SetUplinks replaces the list of Uplinks.
+func (t *Table) SetUplinks(names []string) error {
+	var changes []change
+	for _, old := range t.Uplinks() {
+		if !slices.Contains(names, old) {
+			changes = append(changes, change{set: setUplinks, key: ifname(old), del: true})
+		}
+	}
+	for _, n := range names {
+		changes = append(changes, change{set: setUplinks, key: ifname(n)})
+	}
+	return t.apply(changes)
+}
+
+// Mapping is one published port.
+type Mapping struct {
+	Proto    uint8      // IPPROTO_TCP and the like
+	HostIP   netip.Addr // the zero Addr: every address of the host
+	HostPort uint16
+	To       netip.AddrPort // in the container
+}
+
+func (m Mapping) change(del bool) change {
+	key := []byte{m.Proto, 0, 0, 0}
+	set := mapAny
+	if m.HostIP.IsValid() {
+		ip := m.HostIP.As4()
+		key, set = append(key, ip[:]...), mapIP
+	}
+	key = append(binary.BigEndian.AppendUint16(key, m.HostPort), 0, 0)
+	ip := m.To.Addr().As4()
+	val := append(binary.BigEndian.AppendUint16(ip[:], m.To.Port()), 0, 0)
+	return change{set: set, key: string(key), val: string(val), del: del}
+}
+
+func mapping(set, key, val string) (Mapping, bool) {
+	k, v := []byte(key), []byte(val)
+	var m Mapping
+	if len(v) < 6 || len(k) < 8 {
+		return m, false
+	}
+	m.Proto, k = k[0], k[4:]
+	if set == mapIP {
+		if len(k) < 8 {
+			return m, false
+		}
+		m.HostIP, k = netip.AddrFrom4([4]byte(k[:4])), k[4:]
+	}
+	m.HostPort = binary.BigEndian.Uint16(k)
+	m.To = netip.AddrPortFrom(netip.AddrFrom4([4]byte(v[:4])), binary.BigEndian.Uint16(v[4:]))
+	return m, true
+}
+
+// Publish removes and adds mappings in one transaction; one that exists with
+// another target is replaced.
+func (t *Table) Publish(remove, add []Mapping) error {
+	changes := make([]change, 0, len(remove)+len(add))
+	for _, m := range remove {
+		changes = append(changes, m.change(true))
+	}
+	for _, m := range add {
+		changes = append(changes, m.change(false))
+	}
+	return t.apply(changes)
+}
+
+// Published lists the mappings in the table.
+func (t *Table) Published() []Mapping {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []Mapping
+	for _, set := range []string{mapAny, mapIP} {
+		for k, v := range t.elements[set] {
+			if m, ok := mapping(set, k, v); ok {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,215 @@
+package firewall
+
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The sets and maps. Bridges by name where the hook knows it, and not by
+// address: a container that gives itself a foreign address is still behind its
+// bridge. Traffic that a bridge passes through the hooks itself (br_netfilter)
+// has no incoming interface after routing; for that one rule there is nets.
+const (
+	setNets     = "nets"     // the subnets of the bridges
+	setBridges  = "bridges"  // all bridges of this instance
+	setNAT      = "nat"      // those whose containers reach the outside by masquerade
+	setInternal = "internal" // those without an outside
+	setSame     = "same"     // bridge . bridge where its containers may talk to each other
+	setUplinks  = "uplinks"  // interfaces on which forwarding was switched on for our sake
+	mapAny      = "pub_any"  // proto . port : address . port
+	mapIP       = "pub_ip"   // proto . host address . port : address . port
+)
+
+var setNames = []string{setNets, setBridges, setNAT, setInternal, setSame, setUplinks, mapAny, mapIP}
+
+// bigBuffer makes room for the acknowledgements of a large transaction.
+func bigBuffer(c *netlink.Conn) error { return c.SetReadBuffer(4 << 20) }
+
+func (t *Table) describe() {
+	t.table = &nftables.Table{Family: nftables.TableFamilyIPv4, Name: t.name}
+	t.elements = map[string]map[string]string{}
+	pair := func(types ...nftables.SetDatatype) nftables.SetDatatype { return nftables.MustConcatSetType(types...) }
+	target := pair(nftables.TypeIPAddr, nftables.TypeInetService)
+	set := func(name string, key nftables.SetDatatype) *nftables.Set {
+		return &nftables.Set{Table: t.table, Name: name, KeyType: key}
+	}
+	t.sets = map[string]*nftables.Set{
+		setNets:     set(setNets, nftables.TypeIPAddr),
+		setBridges:  set(setBridges, nftables.TypeIFName),
+		setNAT:      set(setNAT, nftables.TypeIFName),
+		setInternal: set(setInternal, nftables.TypeIFName),
+		setUplinks:  set(setUplinks, nftables.TypeIFName),
+		setSame:     set(setSame, pair(nftables.TypeIFName, nftables.TypeIFName)),
+		mapAny:      set(mapAny, pair(nftables.TypeInetProto, nftables.TypeInetService)),
+		mapIP:       set(mapIP, pair(nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService)),
+	}
+	t.sets[setNets].Interval = true
+	t.sets[setSame].Concatenation = true
+	for _, name := range []string{mapAny, mapIP} {
+		t.sets[name].Concatenation, t.sets[name].IsMap, t.sets[name].DataType = true, true, target
+	}
+	for _, s := range t.sets {
+		s.KeyByteOrder = binaryutil.BigEndian
+	}
+	for _, name := range []string{setBridges, setNAT, setInternal, setUplinks, setSame} {
+		t.sets[name].KeyByteOrder = binaryutil.NativeEndian
+	}
+}
+
+// A rule is what it matches, one after the other, and what it does.
+func rule(parts ...[]expr.Any) []expr.Any {
+	var out []expr.Any
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}
+
+// reg and the three after it hold concatenated keys, four bytes each.
+const reg = unix.NFT_REG32_00
+
+func (t *Table) in(key expr.MetaKey, set string, not bool) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: key, Register: unix.NFT_REG_1},
+		&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: set, SetID: t.sets[set].ID, Invert: not},
+	}
+}
+
+func (t *Table) iif(set string) []expr.Any    { return t.in(expr.MetaKeyIIFNAME, set, false) }
+func (t *Table) oif(set string) []expr.Any    { return t.in(expr.MetaKeyOIFNAME, set, false) }
+func (t *Table) oifNot(set string) []expr.Any { return t.in(expr.MetaKeyOIFNAME, set, true) }
+
+func (t *Table) fromNets() []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: offsetSource, Len: 4},
+		&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: setNets, SetID: t.sets[setNets].ID},
+	}
+}
+
+func (t *Table) samePair() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1},
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: unix.NFT_REG_2},
+		&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: setSame, SetID: t.sets[setSame].ID},
+	}
+}
+
+func notLoopback() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: []byte(ifname("lo"))},
+	}
+}
+
+const (
+	offsetSource = 12
+	offsetDest   = 16
+)
+
+// in127 matches 127.0.0.0/8 at an offset of the IP header.
+func in127(offset uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{127}},
+	}
+}
+
+func ct(key expr.CtKey, bits uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: key, Register: unix.NFT_REG_1},
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 4,
+			Mask: binary.NativeEndian.AppendUint32(nil, bits), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: make([]byte, 4)},
+	}
+}
+
+const ctStatusDNAT = 1 << 5 // IPS_DST_NAT
+
+func translated() []expr.Any { return ct(expr.CtKeySTATUS, ctStatusDNAT) }
+
+func toLocal() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: unix.NFT_REG_1, ResultADDRTYPE: true, FlagDADDR: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)},
+	}
+}
+
+// dnat looks proto [. address] . port up in a map and goes where it says. A
+// miss ends the rule and not the chain.
+func (t *Table) dnat(m string, withAddress bool) []expr.Any {
+	out := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg}}
+	next := uint32(reg + 1)
+	if withAddress {
+		out = append(out, &expr.Payload{DestRegister: next, Base: expr.PayloadBaseNetworkHeader, Offset: offsetDest, Len: 4})
+		next++
+	}
+	return append(out,
+		&expr.Payload{DestRegister: next, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Lookup{SourceRegister: reg, DestRegister: reg, IsDestRegSet: true, SetName: m, SetID: t.sets[m].ID},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg, RegProtoMin: reg + 1})
+}
+
+func verdict(k expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: k}} }
+
+func jump(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
+
+// rules queues every chain with its rules, in place of what they held.
+func (t *Table) rules() {
+	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
+	masquerade := []expr.Any{&expr.Masq{}}
+
+	t.chain("publish", "", nil, 0,
+		t.dnat(mapIP, true),
+		t.dnat(mapAny, false))
+	// Loopback addresses never come in by wire: else route_localnet opens the
+	// services on 127.0.0.1 to containers and neighbours (CVE-2020-8558).
+	t.chain("raw_pre", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -300,
+		rule(notLoopback(), in127(offsetDest), drop),
+		rule(notLoopback(), in127(offsetSource), drop))
+	t.chain("nat_pre", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, -100,
+		rule(toLocal(), jump("publish")))
+	t.chain("nat_out", nftables.ChainTypeNAT, nftables.ChainHookOutput, -100,
+		rule(toLocal(), jump("publish")))
+	t.chain("nat_post", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, 100,
+		// From 127.0.0.1 of the host: the container could not answer that.
+		rule(t.oif(setBridges), in127(offsetSource), masquerade),
+		// From a container through the host: the answer must come back this way.
+		rule(t.oif(setBridges), t.fromNets(), translated(), masquerade),
+		rule(t.iif(setNAT), t.oifNot(setBridges), masquerade))
+	t.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, 0,
+		rule(t.oif(setBridges), ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept),
+		rule(t.oif(setBridges), ct(expr.CtKeySTATE, expr.CtStateBitINVALID), drop),
+		rule(t.samePair(), accept),
+		rule(t.iif(setInternal), drop),
+		rule(t.oif(setInternal), drop),
+		rule(t.oif(setBridges), translated(), accept),
+		rule(t.oif(setBridges), drop),
+		// We switched forwarding on for containers, not to make a router of the host.
+		rule(t.iif(setUplinks), t.oif(setUplinks), drop))
+}
+
+func (t *Table) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority int32, rules ...[]expr.Any) {
+	c := &nftables.Chain{Table: t.table, Name: name}
+	if hook != nil {
+		c.Type, c.Hooknum, c.Priority = kind, hook, nftables.ChainPriorityRef(nftables.ChainPriority(priority))
+	}
+	t.conn.AddChain(c)
+	t.conn.FlushChain(c)
+	for _, exprs := range rules {
+		t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c, Exprs: exprs})
+	}
+}
+
+// ifname is an interface name as the kernel compares it: 16 bytes.
+func ifname(s string) string {
+	var b [unix.IFNAMSIZ]byte
+	copy(b[:], s)
+	return string(b[:])
+}

@@ -1,0 +1,285 @@
+// Package firewall keeps one nftables table of an instance: address
+// translation for its bridges, published ports as elements of two maps, and
+// what may be forwarded. It also knows the foreign rule sets beside it that
+// would still drop its traffic, and where a rule belongs to stop that.
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/google/nftables"
+)
+
+// Table is the instance's nftables table and a copy of its elements, so that
+// the table can be made again when somebody flushed the rule set.
+type Table struct {
+	name string
+
+	mu    sync.Mutex
+	conn  *nftables.Conn
+	table *nftables.Table
+	sets  map[string]*nftables.Set
+	// elements: set name -> key -> value, as the kernel keeps them.
+	elements map[string]map[string]string
+}
+
+// change adds (or replaces) one element, or deletes it.
+type change struct {
+	set, key, val string
+	del           bool
+}
+
+// Open makes the table of that name, or takes over the one that is there with
+// its elements, so that published ports work on through a restart.
+func Open(name string) (*Table, error) {
+	t := &Table{name: name}
+	if err := t.dial(); err != nil {
+		return nil, err
+	}
+	t.describe()
+	err := t.learn()
+	if err == nil {
+		err = t.skeleton(false)
+	}
+	if err != nil {
+		// Made by another version: its sets are of other types.
+		err = t.skeleton(true)
+	}
+	if err != nil {
+		_ = t.conn.CloseLasting()
+		return nil, fmt.Errorf("making the nftables table %s: %w", name, err)
+	}
+	return t, nil
+}
+
+// dial opens the lasting connection. Closing one after a deletion waits for
+// the kernel's clean-up, so there is one for all.
+func (t *Table) dial() error {
+	if t.conn != nil {
+		_ = t.conn.CloseLasting()
+	}
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(bigBuffer))
+	if err != nil {
+		return fmt.Errorf("connecting to nftables: %w", err)
+	}
+	t.conn = conn
+	return nil
+}
+
+// Close leaves the table in the kernel and closes the connection.
+func (t *Table) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.conn.CloseLasting()
+}
+
+// Delete removes the table with everything in it.
+func (t *Table) Delete() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conn.DelTable(t.table)
+	if err := t.flush(); err != nil && !isMissing(err) {
+		return fmt.Errorf("removing the nftables table %s: %w", t.name, err)
+	}
+	for name := range t.elements {
+		clear(t.elements[name])
+	}
+	return nil
+}
+
+// learn reads the elements of a table that is already there.
+func (t *Table) learn() error {
+	for name := range t.sets {
+		t.elements[name] = map[string]string{}
+	}
+	there, err := t.exists()
+	if err != nil || !there {
+		return err
+	}
+	for name, set := range t.sets {
+		found, err := t.conn.GetSetElements(set)
+		if err != nil {
+			return errors.Join(err, t.dial())
+		}
+		for _, e := range found {
+			key := string(e.Key)
+			if e.IntervalEnd {
+				key += intervalEnd
+			}
+			if name == setNets && key == openEnd {
+				continue // the kernel's own, for everything below the first
+			}
+			t.elements[name][key] = string(e.Val)
+		}
+	}
+	return nil
+}
+
+func (t *Table) exists() (bool, error) {
+	tables, err := t.conn.ListTablesOfFamily(nftables.TableFamilyIPv4)
+	if err != nil {
+		return false, errors.Join(err, t.dial())
+	}
+	return slices.ContainsFunc(tables, func(have *nftables.Table) bool { return have.Name == t.name }), nil
+}
+
+// skeleton writes table, sets, chains and rules in one transaction. Elements
+// stay where the table stays; fresh makes all of it anew with the elements known.
+func (t *Table) skeleton(fresh bool) error {
+	t.conn.AddTable(t.table)
+	if fresh {
+		t.conn.DelTable(t.table)
+		t.conn.AddTable(t.table)
+	}
+	for _, name := range setNames {
+		if err := t.conn.AddSet(t.sets[name], nil); err != nil {
+			return err
+		}
+	}
+	t.rules()
+	if fresh {
+		for name, elements := range t.elements {
+			if err := t.add(name, elements); err != nil {
+				return err
+			}
+		}
+	}
+	return t.flush()
+}
+
+// flush sends what is queued. After an error the connection may hold answers
+// that nobody read, so it is opened anew.
+func (t *Table) flush() error {
+	err := t.conn.Flush()
+	if err != nil {
+		err = errors.Join(err, t.dial())
+	}
+	return err
+}
+
+// chunk bounds the elements of one message: an attribute holds 64 KB.
+const chunk = 256
+
+func (t *Table) add(set string, elements map[string]string) error {
+	batch := make([]nftables.SetElement, 0, min(len(elements), chunk))
+	send := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := t.conn.SetAddElements(t.sets[set], batch)
+		batch = batch[:0]
+		return err
+	}
+	for k, v := range elements {
+		batch = append(batch, element(k, v))
+		if len(batch) == chunk {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+	return send()
+}
+
+// intervalEnd marks the key of an element that ends an interval of addresses.
+const (
+	intervalEnd = "end"
+	openEnd     = "\x00\x00\x00\x00" + intervalEnd
+)
+
+func element(k, v string) nftables.SetElement {
+	start, isEnd := strings.CutSuffix(k, intervalEnd)
+	isEnd = isEnd && len(start) == 4
+	if !isEnd {
+		start = k
+	}
+	e := nftables.SetElement{Key: []byte(start), IntervalEnd: isEnd}
+	if v != "" {
+		e.Val = []byte(v)
+	}
+	return e
+}
+
+// apply carries the changes out in one transaction: all or none. Those that
+// are already so are left out, which makes every caller idempotent; a deletion
+// that names a value leaves another's element of the same key alone.
+func (t *Table) apply(changes []change) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var undo []change
+	revert := func() {
+		for _, u := range slices.Backward(undo) {
+			t.note(u)
+		}
+	}
+	for _, c := range changes {
+		old, there := t.elements[c.set][c.key]
+		if c.del && (!there || c.val != "" && c.val != old) || !c.del && there && old == c.val {
+			continue
+		}
+		if err := t.queue(c, old, there); err != nil {
+			revert()
+			return err
+		}
+		undo = append(undo, change{set: c.set, key: c.key, val: old, del: !there})
+		t.note(c)
+	}
+	if len(undo) == 0 {
+		return nil
+	}
+	err := t.flush()
+	if isMissing(err) {
+		// Somebody flushed the rule set: make the table anew, with the changes.
+		err = t.skeleton(true)
+	}
+	if err != nil {
+		revert()
+		return fmt.Errorf("changing the nftables table %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// note keeps the copy of the elements.
+func (t *Table) note(c change) {
+	if c.del {
+		delete(t.elements[c.set], c.key)
+	} else {
+		t.elements[c.set][c.key] = c.val
+	}
+}
+
+func (t *Table) queue(c change, old string, there bool) error {
+	set := t.sets[c.set]
+	if there {
+		if err := t.conn.SetDeleteElements(set, []nftables.SetElement{element(c.key, old)}); err != nil {
+			return err
+		}
+	}
+	if c.del {
+		return nil
+	}
+	return t.conn.SetAddElements(set, []nftables.SetElement{element(c.key, c.val)})
+}
+
+// Check makes the table anew if it has vanished, as after `systemctl restart
+// nftables`, and reports whether it had.
+func (t *Table) Check() (vanished bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if there, err := t.exists(); err != nil || there {
+		return false, err
+	}
+	return true, t.skeleton(true)
+}
+
+// isMissing: the table, set or element is not there.
+func isMissing(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrNotExist)
+}

@@ -1,0 +1,290 @@
+// Package rtnl talks to the kernel's routing netlink (and conntrack's) over
+// sockets that stay open, several messages in one system call. It exists
+// because attaching a container is on the path of every start: a general
+// library opens a socket, lists and looks up for each step.
+package rtnl
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is one netlink socket. It belongs to the network namespace it was made
+// in, whatever thread uses it later.
+type Conn struct {
+	mu  sync.Mutex
+	fd  int
+	seq uint32
+	buf []byte
+}
+
+// Dial opens a socket of a netlink protocol in the calling thread's namespace.
+func Dial(protocol int) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	c := &Conn{fd: fd}
+	// The acknowledgement need not repeat the request; its text says what was wrong.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("netlink bind: %w", err)
+	}
+	return c, nil
+}
+
+// DialIn opens a routing socket in the namespace ns; home is the caller's own,
+// to return to.
+func DialIn(ns, home *os.File) (*Conn, error) {
+	var c *Conn
+	err := Inside(ns, home, func() (err error) {
+		c, err = Dial(unix.NETLINK_ROUTE)
+		return err
+	})
+	return c, err
+}
+
+// Inside runs fn on this thread within the network namespace ns. fn must not
+// start goroutines that are to be in ns: they run on other threads.
+func Inside(ns, home *os.File, fn func() error) error {
+	runtime.LockOSThread()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("entering the container's network namespace: %w", err)
+	}
+	err := fn()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		// Going on would run the daemon inside a container's network.
+		panic(fmt.Sprintf("cannot return to the host's network namespace: %v", back))
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+// Close closes the socket.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return nil
+	}
+	fd := c.fd
+	c.fd = -1
+	return unix.Close(fd)
+}
+
+// Error is the kernel's answer to one message of a batch.
+type Error struct {
+	Index int // which message
+	Errno syscall.Errno
+	Text  string // the kernel's own words, where it has some
+}
+
+// Error names the errno and the kernel's words.
+func (e *Error) Error() string {
+	if e.Text != "" {
+		return e.Errno.Error() + " (" + e.Text + ")"
+	}
+	return e.Errno.Error()
+}
+
+// Unwrap gives the errno, for errors.Is.
+func (e *Error) Unwrap() error { return e.Errno }
+
+// Do sends the messages in one system call. The kernel carries them out one by
+// one; the error is that of the first that failed, the others are still tried.
+func (c *Conn) Do(msgs ...*Message) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return os.ErrClosed
+	}
+	first := c.seq + 1
+	c.buf = c.buf[:0]
+	for _, m := range msgs {
+		c.seq++
+		c.buf = append(c.buf, m.finish(c.seq, unix.NLM_F_ACK)...)
+	}
+	if err := unix.Sendto(c.fd, c.buf, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("netlink send: %w", err)
+	}
+	return c.acks(first, len(msgs))
+}
+
+func (c *Conn) acks(first uint32, n int) error {
+	var failed *Error
+	for n > 0 {
+		err := c.receive(func(kind uint16, seq uint32, body []byte) bool {
+			if kind != unix.NLMSG_ERROR || seq < first {
+				return true
+			}
+			n--
+			if e := ackError(int(seq-first), body); e != nil && failed == nil {
+				failed = e
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+func ackError(index int, body []byte) *Error {
+	if len(body) < 4 {
+		return &Error{Index: index, Errno: syscall.EPROTO}
+	}
+	code := -int32(binary.NativeEndian.Uint32(body))
+	if code == 0 {
+		return nil
+	}
+	e := &Error{Index: index, Errno: syscall.Errno(code)}
+	// The header of the request follows; on failure its payload may too.
+	if len(body) >= 4+unix.NLMSG_HDRLEN {
+		skip := 4 + unix.NLMSG_HDRLEN
+		Attrs(body[skip:], func(kind uint16, data []byte) {
+			if kind == unix.NLMSGERR_ATTR_MSG {
+				e.Text = Text(data)
+			}
+		})
+	}
+	return e
+}
+
+// Dump sends one request for a list and calls fn for each answer's kind and body.
+func (c *Conn) Dump(m *Message, fn func(kind uint16, body []byte)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ask(m, unix.NLM_F_DUMP, fn)
+}
+
+// Get sends one request for one answer.
+func (c *Conn) Get(m *Message, fn func(kind uint16, body []byte)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ask(m, unix.NLM_F_ACK, fn)
+}
+
+func (c *Conn) ask(m *Message, flags uint16, fn func(kind uint16, body []byte)) error {
+	if c.fd < 0 {
+		return os.ErrClosed
+	}
+	c.seq++
+	want := c.seq
+	if err := unix.Sendto(c.fd, m.finish(want, flags), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("netlink send: %w", err)
+	}
+	var failed *Error
+	for done := false; !done; {
+		err := c.receive(func(kind uint16, seq uint32, body []byte) bool {
+			switch {
+			case seq != want:
+			case kind == unix.NLMSG_ERROR:
+				failed, done = ackError(0, body), true
+			case kind == unix.NLMSG_DONE:
+				done = true
+			default:
+				fn(kind, body)
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+// receive reads one datagram and hands its messages to fn.
+func (c *Conn) receive(fn func(kind uint16, seq uint32, body []byte) bool) error {
+	var page [32 << 10]byte
+	n, _, err := unix.Recvfrom(c.fd, page[:], 0)
+	if err == unix.EINTR {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("netlink receive: %w", err)
+	}
+	for b := page[:n]; len(b) >= unix.NLMSG_HDRLEN; {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.NLMSG_HDRLEN || size > len(b) {
+			return nil
+		}
+		if !fn(binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]), b[unix.NLMSG_HDRLEN:size]) {
+			return nil
+		}
+		b = b[min(len(b), (size+3)&^3):]
+	}
+	return nil
+}
+
+// Events joins multicast groups and calls fn after each burst of news until
+// stop is closed; then it closes the socket and returns.
+func Events(stop <-chan struct{}, groups []int, fn func()) error {
+	c, err := Dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, g := range groups {
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+			return fmt.Errorf("joining netlink group %d: %w", g, err)
+		}
+	}
+	return c.listen(stop, fn)
+}
+
+func (c *Conn) listen(stop <-chan struct{}, fn func()) error {
+	// The runtime's poller wakes us, so that waiting costs no thread.
+	if err := unix.SetNonblock(c.fd, true); err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(c.fd), "rtnetlink")
+	c.fd = -1
+	closed := make(chan struct{})
+	go func() {
+		select {
+		case <-stop:
+			_ = f.SetReadDeadline(time.Now())
+		case <-closed:
+		}
+	}()
+	defer f.Close()
+	defer close(closed)
+	var page [8 << 10]byte
+	for {
+		_, err := f.Read(page[:])
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		if err != nil && !isOverrun(err) {
+			return err
+		}
+		fn()
+	}
+}
+
+// isOverrun: news were lost. They are only a hint to look again, so look again.
+func isOverrun(err error) bool {
+	pe, ok := err.(*os.PathError)
+	return ok && pe.Err == unix.ENOBUFS
+}

@@ -1,0 +1,277 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// What x/sys does not name.
+const (
+	vethInfoPeer = 1
+	addrGenNone  = 1
+)
+
+// IfInfo is the fixed body of a link message.
+func IfInfo(family uint8, index int32, flags, change uint32) []byte {
+	b := make([]byte, unix.SizeofIfInfomsg)
+	b[0] = family
+	binary.NativeEndian.PutUint32(b[4:], uint32(index))
+	binary.NativeEndian.PutUint32(b[8:], flags)
+	binary.NativeEndian.PutUint32(b[12:], change)
+	return b
+}
+
+// Veth describes a pair: one end here on a bridge, the other in a namespace.
+type Veth struct {
+	Name     string
+	Bridge   int32 // index of the bridge
+	MTU      uint32
+	Peer     string
+	PeerMAC  net.HardwareAddr
+	PeerNS   int // descriptor of its namespace
+	Alias    string
+	Isolated bool // from the other ports of the bridge
+}
+
+// Messages creates the pair with both ends up and the near one on its bridge,
+// then sets what can only be set on a port. One queue each way: the default is
+// one per processor, each with its own entries in sysfs.
+func (v *Veth) Messages() []*Message {
+	up := uint32(unix.IFF_UP)
+	create := NewMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, IfInfo(0, 0, up, up)).
+		Text(unix.IFLA_IFNAME, v.Name).
+		Uint32(unix.IFLA_MTU, v.MTU).
+		Uint32(unix.IFLA_NUM_TX_QUEUES, 1).Uint32(unix.IFLA_NUM_RX_QUEUES, 1).
+		Uint32(unix.IFLA_MASTER, uint32(v.Bridge)).
+		Nest(unix.IFLA_LINKINFO).Text(unix.IFLA_INFO_KIND, "veth").
+		Nest(unix.IFLA_INFO_DATA).Nest(vethInfoPeer).Raw(IfInfo(0, 0, 0, 0)).
+		Text(unix.IFLA_IFNAME, v.Peer).
+		Uint32(unix.IFLA_MTU, v.MTU).
+		Uint32(unix.IFLA_NUM_TX_QUEUES, 1).Uint32(unix.IFLA_NUM_RX_QUEUES, 1).
+		Bytes(unix.IFLA_ADDRESS, v.PeerMAC).
+		Uint32(unix.IFLA_NET_NS_FD, uint32(v.PeerNS)).
+		End().End().End()
+	isolated := uint8(0)
+	if v.Isolated {
+		isolated = 1
+	}
+	port := NewMessage(unix.RTM_NEWLINK, 0, IfInfo(0, 0, 0, 0)).
+		Text(unix.IFLA_IFNAME, v.Name).
+		Text(unix.IFLA_IFALIAS, v.Alias).
+		Nest(unix.IFLA_LINKINFO).Text(unix.IFLA_INFO_SLAVE_KIND, "bridge").
+		Nest(unix.IFLA_INFO_SLAVE_DATA).Uint8(unix.IFLA_BRPORT_MODE, 1).Uint8(unix.IFLA_BRPORT_ISOLATED, isolated).End().End()
+	return []*Message{create, port}
+}
+
+// NewBridge creates a bridge that is down.
+func NewBridge(name string, mtu uint32) *Message {
+	return NewMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, IfInfo(0, 0, 0, 0)).
+		Text(unix.IFLA_IFNAME, name).
+		Uint32(unix.IFLA_MTU, mtu).
+		Nest(unix.IFLA_LINKINFO).Text(unix.IFLA_INFO_KIND, "bridge").
+		Nest(unix.IFLA_INFO_DATA).Uint32(unix.IFLA_BR_FORWARD_DELAY, 0).Uint8(unix.IFLA_BR_MCAST_SNOOPING, 0).End().End()
+}
+
+// Configure gives a link its alias, address and generation mode, and brings it
+// up. An empty alias or MAC leaves what is.
+func Configure(name, alias string, mac net.HardwareAddr, noLinkLocal bool) *Message {
+	m := NewMessage(unix.RTM_NEWLINK, 0, IfInfo(0, 0, unix.IFF_UP, unix.IFF_UP)).Text(unix.IFLA_IFNAME, name)
+	if alias != "" {
+		m.Text(unix.IFLA_IFALIAS, alias)
+	}
+	if mac != nil {
+		m.Bytes(unix.IFLA_ADDRESS, mac)
+	}
+	if noLinkLocal {
+		withoutLinkLocal(m)
+	}
+	return m
+}
+
+// withoutLinkLocal keeps the kernel from giving the link an IPv6 address.
+func withoutLinkLocal(m *Message) *Message {
+	return m.Nest(unix.IFLA_AF_SPEC).Nest(unix.AF_INET6).Uint8(unix.IFLA_INET6_ADDR_GEN_MODE, addrGenNone).End().End()
+}
+
+// Up brings a link up by index, without an IPv6 address where asked.
+func Up(index int32, noLinkLocal bool) *Message {
+	m := NewMessage(unix.RTM_NEWLINK, 0, IfInfo(0, index, unix.IFF_UP, unix.IFF_UP))
+	if noLinkLocal {
+		withoutLinkLocal(m)
+	}
+	return m
+}
+
+// Delete removes the link of that name.
+func Delete(name string) *Message {
+	return NewMessage(unix.RTM_DELLINK, 0, IfInfo(0, 0, 0, 0)).Text(unix.IFLA_IFNAME, name)
+}
+
+// SetGroup puts a link into a group, and DeleteGroup removes all links of one
+// at once: the kernel waits for readers once and not once a link.
+func SetGroup(name string, group uint32) *Message {
+	return NewMessage(unix.RTM_NEWLINK, 0, IfInfo(0, 0, 0, 0)).Text(unix.IFLA_IFNAME, name).Uint32(unix.IFLA_GROUP, group)
+}
+
+// DeleteGroup removes all links of a group.
+func DeleteGroup(group uint32) *Message {
+	return NewMessage(unix.RTM_DELLINK, 0, IfInfo(0, 0, 0, 0)).Uint32(unix.IFLA_GROUP, group)
+}
+
+// AddAddress gives the link an IPv4 address with its broadcast address.
+func AddAddress(index int32, p netip.Prefix) *Message {
+	b := make([]byte, unix.SizeofIfAddrmsg)
+	b[0], b[1] = unix.AF_INET, uint8(p.Bits())
+	binary.NativeEndian.PutUint32(b[4:], uint32(index))
+	ip := p.Addr().As4()
+	m := NewMessage(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, b).
+		Bytes(unix.IFA_LOCAL, ip[:]).Bytes(unix.IFA_ADDRESS, ip[:])
+	if p.Bits() < 31 {
+		host := uint32(1)<<(32-p.Bits()) - 1
+		last := binary.BigEndian.Uint32(ip[:]) | host
+		m.Bytes(unix.IFA_BROADCAST, binary.BigEndian.AppendUint32(nil, last))
+	}
+	return m
+}
+
+// DefaultRoute sends everything without a better route to gateway.
+func DefaultRoute(index int32, gateway netip.Addr) *Message {
+	b := make([]byte, unix.SizeofRtMsg)
+	b[0] = unix.AF_INET
+	b[4], b[5], b[6], b[7] = unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST
+	gw := gateway.As4()
+	return NewMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, b).
+		Bytes(unix.RTA_GATEWAY, gw[:]).Uint32(unix.RTA_OIF, uint32(index))
+}
+
+// Link is what a listing tells about an interface.
+type Link struct {
+	Index  int32
+	Name   string
+	Alias  string
+	Kind   string
+	MTU    uint32
+	Master int32
+	Up     bool
+	MAC    net.HardwareAddr
+}
+
+func parseLink(body []byte) (Link, bool) {
+	if len(body) < unix.SizeofIfInfomsg {
+		return Link{}, false
+	}
+	l := Link{
+		Index: int32(binary.NativeEndian.Uint32(body[4:])),
+		Up:    binary.NativeEndian.Uint32(body[8:])&unix.IFF_UP != 0,
+	}
+	Attrs(body[unix.SizeofIfInfomsg:], func(kind uint16, data []byte) {
+		switch {
+		case kind == unix.IFLA_IFNAME:
+			l.Name = Text(data)
+		case kind == unix.IFLA_IFALIAS:
+			l.Alias = Text(data)
+		case kind == unix.IFLA_MTU && len(data) == 4:
+			l.MTU = binary.NativeEndian.Uint32(data)
+		case kind == unix.IFLA_MASTER && len(data) == 4:
+			l.Master = int32(binary.NativeEndian.Uint32(data))
+		case kind == unix.IFLA_ADDRESS:
+			l.MAC = append(net.HardwareAddr(nil), data...)
+		case kind == unix.IFLA_LINKINFO:
+			Attrs(data, func(kind uint16, data []byte) {
+				if kind == unix.IFLA_INFO_KIND {
+					l.Kind = Text(data)
+				}
+			})
+		}
+	})
+	return l, true
+}
+
+// Links lists all interfaces.
+func (c *Conn) Links() ([]Link, error) {
+	var out []Link
+	err := c.Dump(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0)), func(kind uint16, body []byte) {
+		if l, ok := parseLink(body); ok && kind == unix.RTM_NEWLINK {
+			out = append(out, l)
+		}
+	})
+	return out, err
+}
+
+// Link looks one interface up by name.
+func (c *Conn) Link(name string) (Link, error) {
+	var out Link
+	err := c.Get(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0)).Text(unix.IFLA_IFNAME, name), func(_ uint16, body []byte) {
+		out, _ = parseLink(body)
+	})
+	return out, err
+}
+
+// Address is an IPv4 address of an interface.
+type Address struct {
+	Index  int32
+	Prefix netip.Prefix
+}
+
+// Addresses lists the IPv4 addresses of all interfaces.
+func (c *Conn) Addresses() ([]Address, error) {
+	var out []Address
+	b := make([]byte, unix.SizeofIfAddrmsg)
+	b[0] = unix.AF_INET
+	err := c.Dump(NewMessage(unix.RTM_GETADDR, 0, b), func(kind uint16, body []byte) {
+		if kind != unix.RTM_NEWADDR || len(body) < unix.SizeofIfAddrmsg || body[0] != unix.AF_INET {
+			return
+		}
+		a := Address{Index: int32(binary.NativeEndian.Uint32(body[4:]))}
+		bits := int(body[1])
+		Attrs(body[unix.SizeofIfAddrmsg:], func(kind uint16, data []byte) {
+			if ip, ok := netip.AddrFromSlice(data); ok && kind == unix.IFA_LOCAL {
+				a.Prefix = netip.PrefixFrom(ip, bits)
+			}
+		})
+		if a.Prefix.IsValid() {
+			out = append(out, a)
+		}
+	})
+	return out, err
+}
+
+// Route is an IPv4 route to a network.
+type Route struct {
+	Dst netip.Prefix // 0.0.0.0/0 is a default route
+	OIF int32
+}
+
+// Routes lists the IPv4 unicast routes of every table but the local one.
+func (c *Conn) Routes() ([]Route, error) {
+	var out []Route
+	b := make([]byte, unix.SizeofRtMsg)
+	b[0] = unix.AF_INET
+	err := c.Dump(NewMessage(unix.RTM_GETROUTE, 0, b), func(kind uint16, body []byte) {
+		if kind != unix.RTM_NEWROUTE || len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET {
+			return
+		}
+		if body[4] == unix.RT_TABLE_LOCAL || body[7] != unix.RTN_UNICAST {
+			return
+		}
+		r := Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
+		bits := int(body[1])
+		Attrs(body[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
+			switch kind {
+			case unix.RTA_DST:
+				if ip, ok := netip.AddrFromSlice(data); ok {
+					r.Dst = netip.PrefixFrom(ip, bits)
+				}
+			case unix.RTA_OIF:
+				if len(data) == 4 {
+					r.OIF = int32(binary.NativeEndian.Uint32(data))
+				}
+			}
+		})
+		out = append(out, r)
+	})
+	return out, err
+}

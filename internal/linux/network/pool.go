@@ -1,0 +1,300 @@
+package network
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	model "lus/internal/model/network"
+)
+
+// subnetBits is the size of a subnet chosen by us: 1,021 containers. A bridge
+// takes 1,023 ports, so a larger one would promise what it cannot keep.
+const subnetBits = 22
+
+// pool is the addresses of one network.
+type pool struct {
+	subnet  netip.Prefix
+	within  netip.Prefix // where addresses are chosen; the subnet or a part of it
+	gateway netip.Addr
+	aux     map[netip.Addr]bool
+	owner   map[netip.Addr]string // container id
+	leaving map[netip.Addr]bool   // released, but the kernel still knows it
+	last    netip.Addr            // given last; the next is sought after it
+}
+
+// lockPools takes the lock under which the instances of this host choose subnets.
+func (m *Manager) lockPools(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(m.cfg.LockDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of the address pools' lock: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(m.cfg.LockDir, "lock"), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the address pools' lock: %w", err)
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			_ = f.Close()
+			return nil, fmt.Errorf("locking the address pools: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// plan reads the network's addresses, or chooses them.
+func (m *Manager) plan(n *model.Network) (*pool, error) {
+	used, err := m.usedSubnets(n.ID)
+	if err != nil {
+		return nil, err
+	}
+	var cfg model.Pool
+	for i, c := range n.IPAM.Config {
+		if i > 0 {
+			return nil, errs.New(errs.Unsupported, "network %s: one subnet a network, not %d", n.Name, len(n.IPAM.Config))
+		}
+		cfg = c
+	}
+	if cfg.Subnet == "" {
+		if cfg.IPRange != "" || cfg.Gateway != "" || len(cfg.Aux) > 0 {
+			return nil, errs.New(errs.Invalid, "network %s: an address range or gateway needs a subnet", n.Name)
+		}
+		subnet, err := m.choose(used)
+		if err != nil {
+			return nil, err
+		}
+		return newPool(subnet), nil
+	}
+	p, err := readPool(n.Name, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range used {
+		if u.net.Overlaps(p.subnet) {
+			return nil, errs.New(errs.Conflict, "Pool overlaps with other one on this address space: %s is in use by %s (%s); choose another subnet", p.subnet, u.by, u.net)
+		}
+	}
+	return p, nil
+}
+
+func newPool(subnet netip.Prefix) *pool {
+	return &pool{subnet: subnet, within: subnet, gateway: subnet.Addr().Next(),
+		aux: map[netip.Addr]bool{}, owner: map[netip.Addr]string{}, leaving: map[netip.Addr]bool{}}
+}
+
+func readPool(name string, c model.Pool) (*pool, error) {
+	subnet, err := netip.ParsePrefix(c.Subnet)
+	if err != nil || !subnet.Addr().Is4() {
+		return nil, errs.New(errs.Invalid, "network %s: invalid subnet %q: write an IPv4 network such as 10.5.0.0/24", name, c.Subnet)
+	}
+	if subnet.Bits() < 8 || subnet.Bits() > 30 {
+		return nil, errs.New(errs.Invalid, "network %s: subnet %s must be from /8 to /30", name, subnet)
+	}
+	p := newPool(subnet.Masked())
+	if c.IPRange != "" {
+		if p.within, err = netip.ParsePrefix(c.IPRange); err != nil || !p.subnet.Contains(p.within.Addr()) || p.within.Bits() < p.subnet.Bits() {
+			return nil, errs.New(errs.Invalid, "network %s: address range %q does not lie in subnet %s", name, c.IPRange, p.subnet)
+		}
+		p.within = p.within.Masked()
+	}
+	inside := func(what, s string) (netip.Addr, error) {
+		ip, err := netip.ParseAddr(s)
+		if err != nil || !p.host(ip) {
+			return ip, errs.New(errs.Invalid, "network %s: %s %q is no address in subnet %s", name, what, s, p.subnet)
+		}
+		return ip, nil
+	}
+	if c.Gateway != "" {
+		if p.gateway, err = inside("gateway", c.Gateway); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range c.Aux {
+		ip, err := inside("auxiliary address", s)
+		if err != nil {
+			return nil, err
+		}
+		p.aux[ip] = true
+	}
+	return p, nil
+}
+
+// host reports whether ip may be given to a host of the subnet: neither its
+// network nor its broadcast address.
+func (p *pool) host(ip netip.Addr) bool {
+	return p.subnet.Contains(ip) && ip != p.subnet.Addr() && ip != lastOf(p.subnet)
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	v := binary.BigEndian.Uint32(b[:]) | (1<<(32-p.Bits()) - 1)
+	binary.BigEndian.PutUint32(b[:], v)
+	return netip.AddrFrom4(b)
+}
+
+// config is what Ensure writes back: the subnet and gateway in force.
+func (p *pool) config(old []model.Pool) []model.Pool {
+	var c model.Pool
+	if len(old) > 0 {
+		c = old[0]
+	}
+	c.Subnet, c.Gateway = p.subnet.String(), p.gateway.String()
+	return []model.Pool{c}
+}
+
+// inUse is an address range of the host and who has it.
+type inUse struct {
+	net netip.Prefix
+	by  string
+}
+
+// usedSubnets lists what a subnet must keep clear of: the host's addresses and
+// routes, our other networks, the resolvers' addresses. The bridge of the
+// network itself is left out.
+func (m *Manager) usedSubnets(networkID string) ([]inUse, error) {
+	links, err := m.rt.Links()
+	if err != nil {
+		return nil, err
+	}
+	names, self := map[int32]string{}, int32(-1)
+	for _, l := range links {
+		names[l.Index] = l.Name
+		if l.Alias == m.bridgeAlias(networkID) {
+			self = l.Index
+		}
+	}
+	var out []inUse
+	addresses, err := m.rt.Addresses()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addresses {
+		if a.Index != self {
+			out = append(out, inUse{a.Prefix.Masked(), "interface " + names[a.Index]})
+		}
+	}
+	routes, err := m.rt.Routes()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range routes {
+		// Halves of everything are a VPN's default route, not a network.
+		if r.OIF != self && r.Dst.Bits() > 1 {
+			out = append(out, inUse{r.Dst.Masked(), "a route by " + names[r.OIF]})
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, b := range m.bridges {
+		if id != networkID {
+			out = append(out, inUse{b.pool.subnet, "network " + id[:12]})
+		}
+	}
+	return out, nil
+}
+
+// dockerBridge is where Docker's default bridge is or will be.
+const dockerBridge = "172.17.0.0/16"
+
+// choose returns the first free subnet of the pools.
+func (m *Manager) choose(used []inUse) (netip.Prefix, error) {
+	used = append(used, inUse{netip.MustParsePrefix(dockerBridge), "Docker"})
+	for _, ns := range resolvers() {
+		if ns.Is4() {
+			used = append(used, inUse{netip.PrefixFrom(ns, 32), "a name server"})
+		}
+	}
+	for _, p := range m.cfg.Pools {
+		bits := max(subnetBits, p.Bits())
+		for s := netip.PrefixFrom(p.Masked().Addr(), bits); p.Contains(s.Addr()); {
+			clash := overlapping(used, s)
+			if clash == nil {
+				return s, nil
+			}
+			// Go on after the larger of the two.
+			wider := s
+			if clash.net.Bits() < s.Bits() {
+				wider = clash.net
+			}
+			next := lastOf(wider).Next()
+			if !next.IsValid() {
+				break
+			}
+			s = netip.PrefixFrom(next, bits)
+		}
+	}
+	return netip.Prefix{}, errs.New(errs.Unavailable, "all predefined address pools have been fully subnetted: no free subnet in %s; remove unused networks or name one with --subnet", join(m.cfg.Pools))
+}
+
+func overlapping(used []inUse, s netip.Prefix) *inUse {
+	for i := range used {
+		if used[i].net.Overlaps(s) {
+			return &used[i]
+		}
+	}
+	return nil
+}
+
+func join(pools []netip.Prefix) string {
+	words := make([]string, len(pools))
+	for i, p := range pools {
+		words[i] = p.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// takeable says why the address cannot be had by the container, or nil.
+func (p *pool) takeable(ip netip.Addr, containerID string, who func(string) string) error {
+	switch {
+	case !p.host(ip):
+		return errs.New(errs.Invalid, "address %s does not belong to the network's subnet %s", ip, p.subnet)
+	case ip == p.gateway:
+		return errs.New(errs.Conflict, "Address already in use: %s is the network's gateway", ip)
+	case p.aux[ip]:
+		return errs.New(errs.Conflict, "Address already in use: %s is set aside as an auxiliary address", ip)
+	case p.owner[ip] != "" && p.owner[ip] != containerID:
+		return errs.New(errs.Conflict, "Address already in use: %s belongs to container %s", ip, who(p.owner[ip]))
+	}
+	return nil
+}
+
+// next finds a free address after the one given last, so that an address rests
+// as long as it can before another container gets it. waiting tells that one
+// is only being cleaned up.
+func (p *pool) next() (ip netip.Addr, waiting bool, ok bool) {
+	start := p.last
+	if !start.IsValid() || !p.within.Contains(start) {
+		start = p.within.Addr().Prev()
+	}
+	first := p.within.Addr()
+	size := 1 << (32 - p.within.Bits())
+	for ip = start.Next(); size > 0; size, ip = size-1, ip.Next() {
+		if !ip.IsValid() || !p.within.Contains(ip) {
+			ip = first
+		}
+		if p.leaving[ip] {
+			waiting = true
+			continue
+		}
+		if p.host(ip) && ip != p.gateway && !p.aux[ip] && p.owner[ip] == "" {
+			return ip, false, true
+		}
+	}
+	return netip.Addr{}, waiting, false
+}

@@ -1,0 +1,275 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"lus/internal/base/errs"
+	"lus/internal/linux/firewall"
+	"lus/internal/linux/network/internal/rtnl"
+	"lus/internal/model/container"
+	model "lus/internal/model/network"
+)
+
+// Running is a container that runs, as its records tell.
+type Running struct {
+	ContainerID string
+	Endpoints   []Endpoint
+	// Ports is what Publish answered, and IP the address it was called with.
+	Ports container.PortMap
+	IP    netip.Addr
+}
+
+// Reconcile brings a new Manager in line with the kernel and the records after
+// the former one died: networks that are to be exist, the running keep cables,
+// addresses and ports untouched, and what belonged to the dead goes away.
+func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running []Running) error {
+	var failed []error
+	for _, n := range nets {
+		if isBridge(n) {
+			failed = append(failed, m.Ensure(ctx, n))
+		}
+	}
+	for _, r := range running {
+		m.adoptAddresses(r)
+	}
+	failed = append(failed,
+		m.adoptCables(running),
+		m.adoptPorts(ctx, running),
+		m.dropStrangers())
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	return m.Settle(ctx)
+}
+
+func (m *Manager) adoptAddresses(r Running) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ep := range r.Endpoints {
+		if b := m.bridges[ep.NetworkID]; b != nil && ep.IP.IsValid() {
+			b.pool.owner[ep.IP.Addr()] = r.ContainerID
+			b.pool.last = ep.IP.Addr()
+		}
+	}
+}
+
+// adoptCables keeps the cables of the running and removes all others of this
+// instance, and bridges of networks that are no more.
+func (m *Manager) adoptCables(running []Running) error {
+	links, err := m.rt.Links()
+	if err != nil {
+		return err
+	}
+	alive := map[cable]bool{}
+	for _, r := range running {
+		for _, ep := range r.Endpoints {
+			alive[cable{ep.NetworkID, r.ContainerID}] = true
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := map[string]bool{}
+	for _, b := range m.bridges {
+		known[b.name] = true
+	}
+	for _, l := range links {
+		switch {
+		case l.Kind == "veth" && strings.HasPrefix(l.Name, m.cablePrefix()):
+			key, ok := parseCableAlias(l.Alias)
+			if ok && alive[key] {
+				m.cables[key] = l.Name
+			} else {
+				m.work.add(job{cable: l.Name})
+			}
+		case l.Kind == "bridge" && strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Name]:
+			if err := m.rt.Do(rtnl.Delete(l.Name)); err != nil && !errors.Is(err, syscall.ENODEV) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// adoptPorts learns who has published what, removes the rules of the dead and
+// takes again what nobody holds any more.
+func (m *Manager) adoptPorts(ctx context.Context, running []Running) error {
+	wanted := map[firewall.Mapping]bool{}
+	for _, r := range running {
+		mappings, err := mappingsOf(r)
+		if err != nil {
+			return err
+		}
+		if len(mappings) == 0 {
+			continue
+		}
+		m.mu.Lock()
+		m.ports[r.ContainerID] = mappings
+		m.mu.Unlock()
+		for _, p := range mappings {
+			wanted[p] = true
+		}
+	}
+	var stale, missing []firewall.Mapping
+	have := m.fw.Published()
+	for _, p := range have {
+		if !wanted[p] {
+			stale = append(stale, p)
+		}
+	}
+	for p := range wanted {
+		if !slices.Contains(have, p) {
+			missing = append(missing, p)
+		}
+	}
+	if err := m.fw.Publish(stale, missing); err != nil {
+		return err
+	}
+	for _, p := range stale {
+		if err := m.ct.flush(match{reply: true, src: p.To.Addr()}); err != nil {
+			m.log.Warn("flushing connections of a dead container", "ip", p.To.Addr(), "err", err)
+		}
+	}
+	return m.adoptHolds(ctx)
+}
+
+// mappingsOf turns what Publish answered back into rules.
+func mappingsOf(r Running) ([]firewall.Mapping, error) {
+	ports, err := r.Ports.Published()
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "ports of container %s: %w", r.ContainerID, err)
+	}
+	var out []firewall.Mapping
+	for _, p := range ports {
+		number, _, err := protocol(p.Proto)
+		if err != nil {
+			return nil, err
+		}
+		if p.HostLo == 0 || !hostIP(p.HostIP).Is4() || !r.IP.Is4() {
+			continue
+		}
+		out = append(out, firewall.Mapping{Proto: number, HostIP: anyless(p.HostIP), HostPort: p.HostLo,
+			To: netip.AddrPortFrom(r.IP, p.Number)})
+	}
+	return out, nil
+}
+
+// adoptHolds drops the sockets held for the dead, and takes ports again whose
+// sockets were lost with their keeper.
+func (m *Manager) adoptHolds(ctx context.Context) error {
+	held := map[string]bool{}
+	if m.cfg.Holder != nil {
+		keys, err := m.cfg.Holder.Held(ctx)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			id, ours := strings.CutPrefix(k, portKey(""))
+			if !ours {
+				continue
+			}
+			held[id] = true
+			m.mu.Lock()
+			dead := len(m.ports[id]) == 0
+			m.mu.Unlock()
+			if dead {
+				if err := m.cfg.Holder.Drop(ctx, k); err != nil && !errs.Is(err, errs.NotFound) {
+					return err
+				}
+			}
+		}
+	}
+	m.mu.Lock()
+	lost := map[string][]firewall.Mapping{}
+	for id, mappings := range m.ports {
+		if !held[id] && m.own[id] == nil {
+			lost[id] = mappings
+		}
+	}
+	m.mu.Unlock()
+	for id, mappings := range lost {
+		m.retake(ctx, id, mappings)
+	}
+	return nil
+}
+
+// retake binds the ports of a container that runs on. Where another program
+// was quicker the rules still stand; the log names it.
+func (m *Manager) retake(ctx context.Context, containerID string, mappings []firewall.Mapping) {
+	var files []*os.File
+	for _, p := range mappings {
+		_, kind, _ := protocol(protocolName(p.Proto))
+		f, _, err := bind(hostIP(p.HostIP), p.HostPort, kind, int(p.Proto))
+		if err != nil {
+			m.log.Warn("a published port cannot be held", "container", m.who(containerID), "port", p.HostPort, "err", err)
+			continue
+		}
+		files = append(files, f)
+	}
+	err := m.hold(ctx, containerID, files)
+	if err != nil {
+		m.log.Warn("published ports cannot be held", "container", m.who(containerID), "err", err)
+	}
+	if m.cfg.Holder != nil {
+		closeAll(files)
+	}
+}
+
+// dropStrangers takes bridges that are gone out of the rules.
+func (m *Manager) dropStrangers() error {
+	m.mu.Lock()
+	var known []firewall.Network
+	for _, b := range m.bridges {
+		known = append(known, firewall.Network{Bridge: b.name, Subnet: b.pool.subnet})
+	}
+	m.mu.Unlock()
+	for _, name := range m.fw.Bridges() {
+		if !slices.ContainsFunc(known, func(n firewall.Network) bool { return n.Bridge == name }) {
+			m.forgetForeign(name)
+		}
+	}
+	return m.fw.Retain(known)
+}
+
+// Teardown removes everything of this instance from the kernel: cables,
+// bridges, rules, held ports, and the forwarding it switched on.
+func (m *Manager) Teardown(ctx context.Context) error {
+	var failed []error
+	failed = append(failed, m.Settle(ctx))
+	m.mu.Lock()
+	published := slices.Collect(maps.Keys(m.ports))
+	clear(m.cables)
+	m.mu.Unlock()
+	for _, id := range published {
+		failed = append(failed, m.Unpublish(ctx, id))
+	}
+	links, err := m.rt.Links()
+	failed = append(failed, err)
+	var cables []string
+	for _, l := range links {
+		if l.Kind == "veth" && strings.HasPrefix(l.Name, m.cablePrefix()) {
+			cables = append(cables, l.Name)
+		}
+	}
+	m.deleteCables(cables)
+	for _, l := range links {
+		if l.Kind == "bridge" && strings.HasPrefix(l.Alias, m.bridgeAlias("")) {
+			failed = append(failed, m.removeBridge(l.Name, netip.Prefix{}))
+		}
+	}
+	m.mu.Lock()
+	clear(m.bridges)
+	m.mu.Unlock()
+	// Nobody may look at the uplinks in between: that would make the table anew.
+	m.upMu.Lock()
+	defer m.upMu.Unlock()
+	m.restoreForwarding()
+	failed = append(failed, m.fw.Delete())
+	return errors.Join(failed...)
+}
