@@ -238,7 +238,7 @@ func (m *Manager) Remove(ctx context.Context, n *model.Network) error {
 }
 
 func (m *Manager) removeBridge(name string, subnet netip.Prefix) error {
-	if err := m.rt.Do(rtnl.Delete(name)); err != nil && !errors.Is(err, syscall.ENODEV) {
+	if err := m.slow.Do(rtnl.Delete(name)); err != nil && !errors.Is(err, syscall.ENODEV) {
 		return fmt.Errorf("removing bridge %s: %w", name, err)
 	}
 	m.forgetForeign(name)

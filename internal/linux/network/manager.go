@@ -85,6 +85,9 @@ type Manager struct {
 	log  *slog.Logger
 	home *os.File // the namespace it works in
 	rt   *rtnl.Conn
+	// slow is for what makes the kernel wait, so that starts need not queue
+	// behind it for the connection.
+	slow *rtnl.Conn
 	fw   *firewall.Table
 	ct   *conntrack
 	v6   bool // the kernel has IPv6
@@ -144,6 +147,9 @@ func (m *Manager) open() (err error) {
 	if m.rt, err = rtnl.Dial(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
+	if m.slow, err = rtnl.Dial(unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
 	if m.ct, err = newConntrack(); err != nil {
 		return err
 	}
@@ -158,8 +164,10 @@ func (m *Manager) closeConns() {
 	if m.ct != nil {
 		_ = m.ct.Close()
 	}
-	if m.rt != nil {
-		_ = m.rt.Close()
+	for _, c := range []*rtnl.Conn{m.rt, m.slow} {
+		if c != nil {
+			_ = c.Close()
+		}
 	}
 	if m.home != nil {
 		_ = m.home.Close()

@@ -16,13 +16,18 @@ import (
 
 func randomStart() uint32 { return rand.Uint32() | 1 }
 
-// watch looks at the uplinks again whenever an address or a forwarding setting
-// of the host changes: a cable plugged in, a VPN that came up, an administrator
-// who made the host a router.
+// watch looks at the uplinks again whenever an address or the host-wide
+// forwarding setting changes: a cable plugged in, a VPN that came up, an
+// administrator who made the host a router.
 func (w *worker) watch() {
 	defer w.done.Done()
 	groups := []int{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_NETCONF}
-	err := rtnl.Events(w.stopCh, groups, w.m.refreshUplinks)
+	err := rtnl.Events(w.stopCh, groups, func(kind uint16, body []byte) {
+		// The kernel also tells the settings of each new cable.
+		if kind != unix.RTM_NEWNETCONF || rtnl.ConcernsAll(body) {
+			w.m.refreshUplinks()
+		}
+	})
 	if err != nil {
 		w.m.log.Warn("watching the host's addresses", "err", err)
 	}

@@ -196,19 +196,19 @@ func (m *Manager) deleteCables(names []string) {
 	if len(names) > 1 {
 		there := 0
 		for _, n := range names {
-			if m.rt.Do(rtnl.SetGroup(n, deleteGroup)) == nil {
+			if m.slow.Do(rtnl.SetGroup(n, deleteGroup)) == nil {
 				there++
 			}
 		}
 		if there == 0 {
 			return
 		}
-		if err := m.rt.Do(rtnl.DeleteGroup(deleteGroup)); err == nil || errors.Is(err, syscall.ENODEV) {
+		if err := m.slow.Do(rtnl.DeleteGroup(deleteGroup)); err == nil || errors.Is(err, syscall.ENODEV) {
 			return
 		}
 	}
 	for _, n := range names {
-		if err := m.rt.Do(rtnl.Delete(n)); err != nil && !errors.Is(err, syscall.ENODEV) && !errors.Is(err, os.ErrClosed) {
+		if err := m.slow.Do(rtnl.Delete(n)); err != nil && !errors.Is(err, syscall.ENODEV) && !errors.Is(err, os.ErrClosed) {
 			m.log.Warn("removing a container's interface", "interface", n, "err", err)
 		}
 	}

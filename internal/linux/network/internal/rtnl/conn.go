@@ -6,6 +6,7 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -19,10 +20,11 @@ import (
 // Conn is one netlink socket. It belongs to the network namespace it was made
 // in, whatever thread uses it later.
 type Conn struct {
-	mu  sync.Mutex
-	fd  int
-	seq uint32
-	buf []byte
+	mu   sync.Mutex
+	fd   int
+	seq  uint32
+	buf  []byte // what is sent
+	page []byte // what is received
 }
 
 // Dial opens a socket of a netlink protocol in the calling thread's namespace.
@@ -124,15 +126,14 @@ func (c *Conn) Do(msgs ...*Message) error {
 func (c *Conn) acks(first uint32, n int) error {
 	var failed *Error
 	for n > 0 {
-		err := c.receive(func(kind uint16, seq uint32, body []byte) bool {
+		err := c.receive(func(kind uint16, seq uint32, body []byte) {
 			if kind != unix.NLMSG_ERROR || seq < first {
-				return true
+				return
 			}
 			n--
 			if e := ackError(int(seq-first), body); e != nil && failed == nil {
 				failed = e
 			}
-			return true
 		})
 		if err != nil {
 			return err
@@ -190,7 +191,7 @@ func (c *Conn) ask(m *Message, flags uint16, fn func(kind uint16, body []byte)) 
 	}
 	var failed *Error
 	for done := false; !done; {
-		err := c.receive(func(kind uint16, seq uint32, body []byte) bool {
+		err := c.receive(func(kind uint16, seq uint32, body []byte) {
 			switch {
 			case seq != want:
 			case kind == unix.NLMSG_ERROR:
@@ -200,7 +201,6 @@ func (c *Conn) ask(m *Message, flags uint16, fn func(kind uint16, body []byte)) 
 			default:
 				fn(kind, body)
 			}
-			return true
 		})
 		if err != nil {
 			return err
@@ -213,78 +213,83 @@ func (c *Conn) ask(m *Message, flags uint16, fn func(kind uint16, body []byte)) 
 }
 
 // receive reads one datagram and hands its messages to fn.
-func (c *Conn) receive(fn func(kind uint16, seq uint32, body []byte) bool) error {
-	var page [32 << 10]byte
-	n, _, err := unix.Recvfrom(c.fd, page[:], 0)
+func (c *Conn) receive(fn func(kind uint16, seq uint32, body []byte)) error {
+	if c.page == nil {
+		c.page = make([]byte, 32<<10)
+	}
+	n, _, err := unix.Recvfrom(c.fd, c.page, 0)
 	if err == unix.EINTR {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("netlink receive: %w", err)
 	}
-	for b := page[:n]; len(b) >= unix.NLMSG_HDRLEN; {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < unix.NLMSG_HDRLEN || size > len(b) {
-			return nil
-		}
-		if !fn(binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]), b[unix.NLMSG_HDRLEN:size]) {
-			return nil
-		}
-		b = b[min(len(b), (size+3)&^3):]
-	}
+	each(c.page[:n], fn)
 	return nil
 }
 
-// Events joins multicast groups and calls fn after each burst of news until
-// stop is closed; then it closes the socket and returns.
-func Events(stop <-chan struct{}, groups []int, fn func()) error {
+// each walks the messages of a datagram. A malformed tail ends the walk.
+func each(b []byte, fn func(kind uint16, seq uint32, body []byte)) {
+	for len(b) >= unix.NLMSG_HDRLEN {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.NLMSG_HDRLEN || size > len(b) {
+			return
+		}
+		fn(binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]), b[unix.NLMSG_HDRLEN:size])
+		b = b[min(len(b), (size+3)&^3):]
+	}
+}
+
+// Events joins multicast groups and calls fn for each message until stop is
+// closed. News may be lost in a rush; then fn is called with kind 0.
+func Events(stop <-chan struct{}, groups []int, fn func(kind uint16, body []byte)) error {
 	c, err := Dial(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
 	for _, g := range groups {
 		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+			_ = c.Close()
 			return fmt.Errorf("joining netlink group %d: %w", g, err)
 		}
 	}
-	return c.listen(stop, fn)
-}
-
-func (c *Conn) listen(stop <-chan struct{}, fn func()) error {
 	// The runtime's poller wakes us, so that waiting costs no thread.
 	if err := unix.SetNonblock(c.fd, true); err != nil {
+		_ = c.Close()
 		return err
 	}
-	f := os.NewFile(uintptr(c.fd), "rtnetlink")
-	c.fd = -1
+	return listen(os.NewFile(uintptr(c.fd), "rtnetlink"), stop, fn)
+}
+
+func listen(f *os.File, stop <-chan struct{}, fn func(kind uint16, body []byte)) error {
+	var waker sync.WaitGroup
 	closed := make(chan struct{})
-	go func() {
+	waker.Go(func() {
 		select {
 		case <-stop:
 			_ = f.SetReadDeadline(time.Now())
 		case <-closed:
 		}
+	})
+	defer func() {
+		close(closed)
+		waker.Wait()
+		_ = f.Close()
 	}()
-	defer f.Close()
-	defer close(closed)
-	var page [8 << 10]byte
+	page := make([]byte, 8<<10)
 	for {
-		_, err := f.Read(page[:])
+		n, err := f.Read(page)
 		select {
 		case <-stop:
 			return nil
 		default:
 		}
-		if err != nil && !isOverrun(err) {
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			fn(0, nil)
+		case err != nil:
 			return err
 		}
-		fn()
+		each(page[:max(n, 0)], func(kind uint16, _ uint32, body []byte) { fn(kind, body) })
 	}
-}
-
-// isOverrun: news were lost. They are only a hint to look again, so look again.
-func isOverrun(err error) bool {
-	pe, ok := err.(*os.PathError)
-	return ok && pe.Err == unix.ENOBUFS
 }

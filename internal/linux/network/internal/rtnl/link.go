@@ -275,3 +275,21 @@ func (c *Conn) Routes() ([]Route, error) {
 	})
 	return out, err
 }
+
+// ConcernsAll reports whether a netconf message speaks of the host-wide settings.
+func ConcernsAll(body []byte) (all bool) {
+	const (
+		header      = 4 // struct netconfmsg, padded
+		kindIfindex = 1 // NETCONFA_IFINDEX
+		indexAll    = ^uint32(0)
+	)
+	if len(body) < header {
+		return false
+	}
+	Attrs(body[header:], func(kind uint16, data []byte) {
+		if kind == kindIfindex && len(data) == 4 {
+			all = binary.NativeEndian.Uint32(data) == indexAll
+		}
+	})
+	return all
+}
