@@ -21,7 +21,10 @@
 // and the keeper sends 'G' once the process may go on.
 package task
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // ExitUnknown is the code of a process whose end nobody could see.
 const ExitUnknown = -1
@@ -118,6 +121,16 @@ const (
 	Running Phase = "running" // the exec happened
 	Ended   Phase = "ended"   // Exit is set
 )
+
+// StepError is why an init could not become the user's program. It is found in
+// the chain of what the keeper's Create and Go return.
+type StepError struct {
+	Errno int
+	Step  string
+}
+
+// Error tells the step and the kernel's word for what went wrong.
+func (e *StepError) Error() string { return e.Step + ": " + syscall.Errno(e.Errno).Error() }
 
 // Exit is how a process ended.
 type Exit struct {
