@@ -1,0 +1,295 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/linux/cgroup"
+	initproc "lus/internal/linux/init"
+	"lus/internal/linux/seccomp"
+	"lus/internal/model/task"
+)
+
+// Native is our own runtime. What it knows of a container beyond what the
+// keeper knows is a cache: after a restart everything works on containers
+// that an earlier daemon created.
+type Native struct {
+	keeper  Keeper
+	cgroups *cgroup.System
+	filters *seccomp.Cache
+
+	mu         sync.Mutex
+	containers map[string]*container
+}
+
+var _ Runtime = (*Native)(nil)
+
+// container is what Native remembers of one.
+type container struct {
+	generation uint64
+	pid        int
+	start      uint64 // of pid, to tell a later process with its number
+	cgroup     string
+	// root is the root's descriptor; while it is open, the end of the
+	// container does not sync the file system its upper folder lies on.
+	root *os.File
+	// profile is the container's, for its execs.
+	profile profile
+}
+
+// New returns a runtime that forks by the keeper.
+func New(k Keeper) (*Native, error) {
+	cgroups, err := cgroup.Detect()
+	if err != nil {
+		return nil, err
+	}
+	return &Native{keeper: k, cgroups: cgroups, filters: seccomp.NewCache(), containers: map[string]*container{}}, nil
+}
+
+// Close lets go of the descriptors held for containers; they run on. Parents
+// of cgroups named in empty are removed where they are empty.
+func (n *Native) Close(parents ...string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, c := range n.containers {
+		if c.root != nil {
+			_ = c.root.Close()
+		}
+		delete(n.containers, id)
+	}
+	var err error
+	for _, p := range parents {
+		if cerr := n.cgroups.Cleanup(p); cerr != nil && !errors.Is(cerr, unix.EBUSY) {
+			err = errors.Join(err, cerr)
+		}
+	}
+	return err
+}
+
+// Create implements Runtime.
+func (n *Native) Create(ctx context.Context, c *Container) (*Process, error) {
+	if err := check(c); err != nil {
+		return nil, err
+	}
+	if !n.reserve(c.ID) {
+		return nil, errs.New(errs.Conflict, "container %s exists already", c.ID)
+	}
+	made, proc, err := n.create(ctx, c)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		delete(n.containers, c.ID)
+		return nil, err
+	}
+	n.containers[c.ID] = made
+	return proc, nil
+}
+
+// reserve takes the id for a container that is being made.
+func (n *Native) reserve(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.containers[id] != nil {
+		return false
+	}
+	n.containers[id] = &container{}
+	return true
+}
+
+// check refuses what a Native would otherwise ignore.
+func check(c *Container) error {
+	s := c.Spec
+	switch {
+	case c.ID == "" || c.Cgroup == "":
+		return errs.New(errs.Invalid, "a container needs an id and a cgroup")
+	case s == nil || s.Linux == nil || s.Process == nil:
+		return errs.New(errs.Invalid, "the spec has no process or is not one for Linux")
+	case c.Rootfs.Path == "" && len(c.Rootfs.Lower) == 0:
+		return errs.New(errs.Invalid, "the container has no root file system")
+	case len(s.Linux.UIDMappings) > 0 || len(s.Linux.GIDMappings) > 0:
+		return errs.New(errs.Unsupported, "user namespaces are not supported yet")
+	case s.Hooks != nil:
+		return errs.New(errs.Unsupported, "hooks are not supported")
+	case s.Linux.Personality != nil || s.Linux.IntelRdt != nil || s.Linux.MemoryPolicy != nil || len(s.Linux.TimeOffsets) > 0 || len(s.Linux.NetDevices) > 0:
+		return errs.New(errs.Unsupported, "personality, Intel RDT, memory policy, time offsets and network devices of a spec are not supported")
+	case s.Linux.MountLabel != "":
+		return errs.New(errs.Unsupported, "SELinux labels are not supported yet")
+	}
+	switch s.Linux.RootfsPropagation {
+	case "", "private", "rprivate", "slave", "rslave":
+	default:
+		return errs.New(errs.Unsupported, "root propagation %q is not supported", s.Linux.RootfsPropagation)
+	}
+	return checkProcess(s.Process)
+}
+
+func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Process, err error) {
+	group, err := n.cgroups.Group(c.Cgroup)
+	if err != nil {
+		return nil, nil, err
+	}
+	ns, err := resolve(c.Spec.Linux.Namespaces, c.NetNS)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ns.close()
+	if err := group.Create(); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = group.Delete()
+		}
+	}()
+	if err := group.Apply(c.Spec.Linux.Resources); err != nil {
+		return nil, nil, err
+	}
+	root, err := rootfs(c.Rootfs)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = root.Close()
+		}
+	}()
+	b := &builder{program: &initproc.Program{}, spec: c.Spec, group: group}
+	defer b.close()
+	if err := n.compile(b, c, ns, root); err != nil {
+		return nil, nil, err
+	}
+	status, err := n.fork(ctx, b.program, n.request(c, ns, group), c.Given)
+	if err != nil {
+		return nil, nil, err
+	}
+	made := &container{
+		generation: c.Generation, pid: status.Pid, start: status.StartTime,
+		cgroup: group.Path(), root: root, profile: profileOf(c.Spec),
+	}
+	proc := &Process{Pid: status.Pid}
+	if ns.ownNet {
+		if proc.NetNS, err = netns(made); err != nil {
+			_ = n.keeper.Delete(ctx, task.Key{Container: c.ID})
+			return nil, nil, err
+		}
+	}
+	return made, proc, nil
+}
+
+// request is what the keeper is asked for.
+func (n *Native) request(c *Container, ns *namespaces, group *cgroup.Group) *task.Create {
+	req := &task.Create{
+		Key:        task.Key{Container: c.ID},
+		Generation: c.Generation,
+		CloneFlags: ns.clone,
+		Streams:    c.Streams,
+		Tied:       c.Tied,
+		OOM:        group.OOMFile(),
+		Record:     pack(c, group.Path()),
+	}
+	if !ns.ownPid {
+		req.CgroupKill = group.KillFolder()
+	}
+	return req
+}
+
+// fork hands a program to the keeper and returns once the init waits.
+func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create, given [3]*os.File) (task.Status, error) {
+	program, err := p.Memfd()
+	if err != nil {
+		return task.Status{}, err
+	}
+	defer program.Close()
+	files := Files{Program: program, Files: p.Files()}
+	req.Files = len(files.Files)
+	if req.Streams.Kind == task.StreamGiven {
+		files.Stdio = given[:]
+	}
+	status, err := n.keeper.Create(ctx, req, files)
+	return status, failure(err)
+}
+
+// compile writes a container's program.
+func (n *Native) compile(b *builder, c *Container, ns *namespaces, root *os.File) error {
+	p, s := b.program, c.Spec
+	p.OOMScore(oomScore(s.Process))
+	if err := b.enter(ns); err != nil {
+		return err
+	}
+	p.Private()
+	p.Root(root)
+	if err := b.mounts(); err != nil {
+		return err
+	}
+	if cwd := s.Process.Cwd; cwd != "" && cwd != "/" {
+		p.Mkdir(cwd, 0o755)
+	}
+	if err := b.protect(); err != nil {
+		return err
+	}
+	if s.Root != nil && s.Root.Readonly {
+		p.RootReadonly()
+	}
+	p.Pivot()
+	if s.Hostname != "" {
+		p.Hostname(s.Hostname)
+	}
+	if s.Domainname != "" {
+		p.Domainname(s.Domainname)
+	}
+	if ns.ownNet {
+		p.Loopback()
+	}
+	p.Wait()
+	if err := sysctls(p, s.Linux.Sysctl); err != nil {
+		return err
+	}
+	return n.process(p, s.Process, profileOf(s), c.Streams.Kind == task.StreamTerminal, s.Annotations[AnnotationInit] == "true")
+}
+
+// enter writes the operations that bring the process into its cgroups and
+// namespaces.
+func (b *builder) enter(ns *namespaces) error {
+	p := b.program
+	tasks, err := b.group.Enter()
+	if err != nil {
+		return err
+	}
+	b.open = append(b.open, tasks...)
+	for _, f := range tasks {
+		p.Cgroup(f)
+	}
+	if ns.cgroup {
+		p.Unshare(unix.CLONE_NEWCGROUP)
+	}
+	for _, j := range ns.joined {
+		p.Setns(j.file, j.flag)
+	}
+	if ns.joinsPid {
+		p.Fork()
+	} else {
+		p.Ready()
+	}
+	return nil
+}
+
+// Start implements Runtime.
+func (n *Native) Start(ctx context.Context, k task.Key) error {
+	_, err := n.keeper.Go(ctx, k)
+	return failure(err)
+}
+
+// netns opens the network namespace of a process that waits.
+func netns(c *container) (*os.File, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.pid))
+	if err != nil {
+		return nil, fmt.Errorf("open the container's network namespace: %w", err)
+	}
+	return f, nil
+}
