@@ -75,7 +75,7 @@ func (s *Store) GarbageCollect(ctx context.Context) (gc.Stats, error) {
 		return metadata.GCStats{}, nil
 	}
 	ctx = s.Context(ctx)
-	if err := s.markOrphans(ctx); err != nil {
+	if err := s.markOrphans(); err != nil {
 		return nil, fmt.Errorf("collect garbage: %w", err)
 	}
 	stats, err := s.db.GarbageCollect(ctx)
@@ -92,10 +92,11 @@ func (s *Store) GarbageCollect(ctx context.Context) (gc.Stats, error) {
 // markOrphans makes the first collection look at the backend too: it only does
 // where a row was removed, so an orphan of a crash between the backend and its
 // row would never be seen.
-func (s *Store) markOrphans(ctx context.Context) error {
+func (s *Store) markOrphans() error {
 	if s.marked {
 		return nil
 	}
+	ctx := s.Context(context.Background()) // not under the caller's lease
 	key := "lus-start-" + ids.New()
 	if _, err := s.snaps.Prepare(ctx, key, ""); err != nil {
 		return err

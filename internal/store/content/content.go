@@ -30,6 +30,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/log"
 	bolt "go.etcd.io/bbolt"
 	errbolt "go.etcd.io/bbolt/errors"
 
@@ -55,8 +56,9 @@ type Options struct {
 
 // Store is the one store. Its methods may be called from many goroutines.
 type Store struct {
-	root string
-	log  *slog.Logger
+	root  string
+	log   *slog.Logger
+	entry *log.Entry // the same for containerd
 
 	bolt    *bolt.DB
 	db      *metadata.DB
@@ -86,7 +88,7 @@ func Open(ctx context.Context, root string, o Options) (*Store, error) {
 	if o.LockTimeout == 0 {
 		o.LockTimeout = 2 * time.Second
 	}
-	s := &Store{root: root, log: o.Log}
+	s := &Store{root: root, log: o.Log, entry: handOver(o.Log)}
 	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, fmt.Errorf("make the folder of the images: %w", err)
 	}
@@ -181,9 +183,12 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Context adds the store's namespace to ctx.
+// Context adds the store's namespace and its logger to ctx.
 func (s *Store) Context(ctx context.Context) context.Context {
-	return namespaces.WithNamespace(ctx, Namespace)
+	if ns, ok := namespaces.Namespace(ctx); ok && ns == Namespace {
+		return ctx
+	}
+	return namespaces.WithNamespace(log.WithLogger(ctx, s.entry), Namespace)
 }
 
 // ContentStore is the blobs, those that are only made when read included.
