@@ -144,7 +144,6 @@ func TestNoneAndHostNetworks(t *testing.T) {
 func TestTheOutsideByName(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	s.ImportDebian(t)
 	out := s.Lus("run", "--rm", stack.Debian, "apt-get", "update")
 	out.Want(t, 0)
 	if strings.Contains(out.All(), "Err:") {

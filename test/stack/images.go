@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,36 +30,50 @@ var tars = sync.OnceValues(func() (map[string]string, error) {
 	out, err := cmd.Output()
 	files := strings.Fields(string(out))
 	if err != nil || len(files) != 2 {
-		return nil, &baseImagesError{errs.String()}
+		return nil, fmt.Errorf("scripts/base-images --tars failed: %s", errs.String())
 	}
 	return map[string]string{Busybox: files[0], Debian: files[1]}, nil
 })
 
-type baseImagesError struct{ said string }
-
-func (e *baseImagesError) Error() string { return "scripts/base-images --tars failed: " + e.said }
+// Import gives this stack one of the base images.
+func (s *Stack) Import(name string) error {
+	files, err := tars()
+	if err != nil {
+		return err
+	}
+	command := `CMD ["sh"]`
+	if name == Debian {
+		command = `CMD ["bash"]`
+	}
+	r := s.Lus("image", "import", "--change", command,
+		"--change", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"--change", "LABEL org.lus.stand-in=test", files[name], name)
+	if r.Code != 0 {
+		return fmt.Errorf("%s: exit code %d: %s", r.Line, r.Code, r.Err)
+	}
+	return nil
+}
 
 // ImportBusybox gives this stack its busybox.
 func (s *Stack) ImportBusybox(t testing.TB) {
 	t.Helper()
-	s.importBase(t, Busybox, `CMD ["sh"]`)
+	if err := s.Import(Busybox); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ImportDebian gives this stack its debian:bookworm-slim.
 func (s *Stack) ImportDebian(t testing.TB) {
 	t.Helper()
-	s.importBase(t, Debian, `CMD ["bash"]`)
-}
-
-func (s *Stack) importBase(t testing.TB, name, change string) {
-	t.Helper()
-	files, err := tars()
-	if err != nil {
+	if err := s.Import(Debian); err != nil {
 		t.Fatal(err)
 	}
-	s.OK(t, "image", "import", "--change", change,
-		"--change", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"--change", "LABEL org.lus.stand-in=test", files[name], name)
+}
+
+// Tar is the file of a base image.
+func Tar(name string) (string, error) {
+	files, err := tars()
+	return files[name], err
 }
 
 // StandIn builds an image that stands in for an official one, from the folder

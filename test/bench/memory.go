@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// memory measures what our processes hold idle and with 50 containers, and what
+// the whole machine has less. Docker's processes are found by name.
+func (b *suite) memory() ([]*row, error) {
+	idle := &row{Name: "idle, all our processes", Unit: "MB", Goal: 45}
+	keeper := &row{Name: "the keeper, 50 containers", Unit: "MB", Goal: 4}
+	each := &row{Name: "50 sleeping containers, our processes, each", Unit: "MB", Goal: 0.2}
+	machine := &row{Name: "the same, MemAvailable of the machine, each", Unit: "MB"}
+	const n = 50
+	err := b.each(func(s *side) error {
+		if s == b.lus {
+			// What earlier rows left in the heap is not idle: begin afresh.
+			b.stack.Stop()
+			if err := b.stack.Up(); err != nil {
+				return err
+			}
+		}
+		time.Sleep(2 * time.Second)
+		before, available := b.held(s), memAvailable()
+		idle.add(s.name, before.total)
+		var ids []string
+		for range n {
+			id, err := s.do("run", "-d", "busybox", "sleep", "3600")
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		time.Sleep(2 * time.Second)
+		after := b.held(s)
+		each.add(s.name, (after.total-before.total)/n)
+		machine.add(s.name, (available-memAvailable())/n)
+		if s == b.lus {
+			keeper.add(s.name, after.keeper)
+		}
+		_, err := s.do(append([]string{"rm", "-f"}, ids...)...)
+		return err
+	})
+	return []*row{idle, each, keeper, machine}, err
+}
+
+// held is proportional set size in MB.
+type held struct{ total, keeper float64 }
+
+// held adds up the processes of a side.
+func (b *suite) held(s *side) (h held) {
+	names := []string{"dockerd", "containerd", "containerd-shim", "docker-proxy"}
+	if s == b.lus {
+		names = []string{"lusd", "lus-keeper", "lus-dns"}
+	}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		dir := filepath.Join("/proc", e.Name())
+		comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
+		for _, name := range names {
+			// The kernel cuts names at 15 characters.
+			if c := strings.TrimSpace(string(comm)); c == name || len(c) == 15 && strings.HasPrefix(name, c) {
+				if s != b.lus || b.ours(dir) {
+					mb := pss(dir)
+					h.total += mb
+					if name == "lus-keeper" {
+						h.keeper += mb
+					}
+				}
+				break
+			}
+		}
+	}
+	return h
+}
+
+// ours tells this suite's processes from those of another Lus on this machine.
+func (b *suite) ours(dir string) bool {
+	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	env, _ := os.ReadFile(filepath.Join(dir, "environ"))
+	return strings.Contains(string(line)+string(env), b.stack.Run)
+}
+
+func pss(dir string) float64 {
+	return field(filepath.Join(dir, "smaps_rollup"), "Pss:")
+}
+
+func memAvailable() float64 { return field("/proc/meminfo", "MemAvailable:") }
+
+// field reads a line "Name: 123 kB" and returns MB.
+func field(path, name string) float64 {
+	data, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
+			kb, _ := strconv.ParseFloat(f[1], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// folder makes a folder with one Dockerfile.
+func folder(parent, name, dockerfile string) (string, error) {
+	dir := filepath.Join(parent, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", fmt.Errorf("a build's folder: %w", err)
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644)
+}
