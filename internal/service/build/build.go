@@ -76,7 +76,9 @@ func New(d Deps) (*Service, error) {
 	if err := os.MkdirAll(d.Root, 0o700); err != nil {
 		return nil, fmt.Errorf("make the builder's folder: %w", err)
 	}
-	return &Service{d: d, wake: make(chan struct{}, 1)}, nil
+	s := &Service{d: d, wake: make(chan struct{}, 1)}
+	s.removeContexts()
+	return s, nil
 }
 
 // Run keeps the cache within its bounds until ctx ends, then waits for the
@@ -130,7 +132,9 @@ func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
 
 func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	began := time.Now()
-	s.clean(ctx)
+	if err := s.unmountLeft(ctx); err != nil {
+		s.d.Log.Warn("unmounting what a killed build left", "err", err)
+	}
 	x, err := executor.New(ctx, executor.Options{
 		Dir:     filepath.Join(s.d.Root, "steps"),
 		Runtime: s.d.Runtime,
@@ -141,7 +145,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Open(ctx, engine.Options{Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x})
+	e, err := engine.Open(ctx, engine.Options{Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x, Log: s.d.Log})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}

@@ -14,12 +14,8 @@ import (
 // temporaryPrefix begins the names of the folders of running builds.
 const temporaryPrefix = "context-"
 
-// clean removes what a killed daemon left outside the executor: unpacked
-// contexts, and the places where BuildKit had mounted snapshots to copy files.
-func (s *Service) clean(ctx context.Context) {
-	if err := s.unmountLeft(ctx); err != nil {
-		s.d.Log.Warn("unmounting what a killed build left", "err", err)
-	}
+// removeContexts removes the contexts that a killed daemon had unpacked.
+func (s *Service) removeContexts() {
 	left, _ := filepath.Glob(filepath.Join(s.d.Root, temporaryPrefix+"*"))
 	for _, dir := range left {
 		if err := os.RemoveAll(dir); err != nil {
@@ -28,8 +24,9 @@ func (s *Service) clean(ctx context.Context) {
 	}
 }
 
-// unmountLeft finds mounts of this store's snapshots, and of no other's, at
-// BuildKit's and containerd's temporary mount points.
+// unmountLeft takes away what BuildKit and containerd had mounted to copy files
+// when the daemon was killed: mounts of this store's snapshots, and of no
+// other's, at their temporary mount points.
 func (s *Service) unmountLeft(ctx context.Context) error {
 	snapshots, err := s.snapshotFolder(ctx)
 	if err != nil || snapshots == "" {

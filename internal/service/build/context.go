@@ -24,8 +24,9 @@ const (
 
 const defaultDockerfile = "Dockerfile"
 
-// context sets where the files come from.
-func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request) (cleanup func(), err error) {
+// context sets where the files come from. It returns what removes those that
+// were only unpacked for this build.
+func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request) (_ func(), err error) {
 	given := 0
 	for _, is := range []bool{req.ContextDir != "", req.Context != nil, req.Remote != ""} {
 		if is {
@@ -36,7 +37,7 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 		return nil, errs.New(errs.Invalid, "a build needs one context: a folder, a tar or a URL")
 	}
 	var temporary []string
-	cleanup = func() {
+	remove := func() {
 		for _, dir := range temporary {
 			if err := os.RemoveAll(dir); err != nil {
 				s.d.Log.Warn("removing a build's temporary folder", "dir", dir, "err", err)
@@ -45,7 +46,7 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 	}
 	defer func() {
 		if err != nil {
-			cleanup()
+			remove()
 		}
 	}()
 	temp := func() (string, error) {
@@ -71,7 +72,7 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 	if err := dockerfile(j, req, temp); err != nil {
 		return nil, err
 	}
-	return cleanup, nil
+	return remove, nil
 }
 
 // tempDir makes a folder that is gone after the build, and after a crash of

@@ -3,6 +3,8 @@ package build_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,9 +27,10 @@ import (
 // builder is a builder on a store of its own that has the image busybox.
 type builder struct {
 	*service.Service
-	t     testing.TB
-	root  string
-	store *store.Store
+	t      testing.TB
+	root   string
+	store  *store.Store
+	closed bool
 }
 
 func newBuilder(t testing.TB) *builder {
@@ -43,11 +46,6 @@ func openBuilder(t testing.TB, root string, network service.Network) *builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	st.Ready()
 	b := &builder{t: t, root: root, store: st}
 	if _, err := st.ImageStore().Get(t.Context(), "docker.io/library/busybox:latest"); err != nil {
@@ -60,12 +58,7 @@ func openBuilder(t testing.TB, root string, network service.Network) *builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-		noMountsBelow(t, root)
-	})
+	t.Cleanup(b.close)
 	return b
 }
 
@@ -90,6 +83,39 @@ func (b *builder) importTar(name string, tar []byte) {
 	must(b.t, err)
 	_, _, err = b.store.Commit(ctx, store.NewImage{Names: []string{"docker.io/library/" + name + ":latest"}, Config: config, Layers: []store.Layer{layer}})
 	must(b.t, err)
+}
+
+// readBlob reads a blob to its end.
+func (b *builder) readBlob(d digest.Digest) error {
+	r, err := b.store.ContentStore().ReaderAt(b.t.Context(), ocispec.Descriptor{Digest: d})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	v := d.Verifier()
+	if _, err := io.Copy(v, io.NewSectionReader(r, 0, r.Size())); err != nil {
+		return err
+	}
+	if !v.Verified() {
+		return fmt.Errorf("its bytes do not have this digest")
+	}
+	return nil
+}
+
+// close closes the builder and its store; another may then open the root.
+func (b *builder) close() {
+	b.t.Helper()
+	if b.closed {
+		return
+	}
+	b.closed = true
+	if err := b.Close(); err != nil {
+		b.t.Error(err)
+	}
+	if err := b.store.Close(); err != nil {
+		b.t.Error(err)
+	}
+	noMountsBelow(b.t, b.root)
 }
 
 func must(t testing.TB, err error) {

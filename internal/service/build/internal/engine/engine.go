@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -38,6 +39,7 @@ type Options struct {
 	Root     string
 	Store    *content.Store
 	Executor executor.Executor
+	Log      *slog.Logger
 	// Hosts says how registries are reached; nil is the usual way.
 	Hosts docker.RegistryHosts
 	// Parallel bounds how many steps run at once; 0 is twice the processors.
@@ -51,6 +53,7 @@ type Engine struct {
 	solver   *llbsolver.Solver
 	sessions *session.Manager
 	worker   *buildWorker
+	log      *slog.Logger
 	closers  []func() error
 }
 
@@ -59,7 +62,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := os.MkdirAll(o.Root, 0o700); err != nil {
 		return nil, err
 	}
-	e := &Engine{}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{log: o.Log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())

@@ -18,11 +18,15 @@ type Keep struct {
 // Prune drops cache records and gives their space back, as far as no image
 // uses it. It returns how many bytes the dropped records held.
 func (e *Engine) Prune(ctx context.Context, keep Keep) (freed int64, err error) {
+	shared, err := e.worker.shared()
+	if err != nil {
+		return 0, err
+	}
 	ch := make(chan client.UsageInfo, 32)
 	var counting sync.WaitGroup
 	counting.Go(func() {
 		for u := range ch {
-			if !u.Shared {
+			if !shared[u.ID] {
 				freed += u.Size
 			}
 		}

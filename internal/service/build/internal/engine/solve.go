@@ -34,6 +34,7 @@ type Job struct {
 
 // Solve builds and returns the image's id.
 func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
+	ctx = withLog(ctx, e.log)
 	s, closeSession, err := e.openSession(ctx, j)
 	if err != nil {
 		return "", err

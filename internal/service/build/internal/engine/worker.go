@@ -33,6 +33,7 @@ import (
 type buildWorker struct {
 	*base.Worker
 	exporter *export.Exporter
+	store    *content.Store
 }
 
 // ExporterName asks for our exporter, which names what was built in the store.
@@ -58,7 +59,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 	w := &base.Worker{WorkerOpt: opt}
 	w.CacheMgr, err = cache.NewManager(cache.ManagerOpt{
 		Snapshotter:     opt.Snapshotter,
-		PruneRefChecker: inUse(o.Store),
+		PruneRefChecker: inUse(o.Store, opt.MetadataStore),
 		Applier:         opt.Applier,
 		GarbageCollect:  opt.GarbageCollect,
 		LeaseManager:    opt.LeaseManager,
@@ -78,7 +79,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 	if err := dropTemporaryLeases(ctx, opt.LeaseManager); err != nil {
 		return nil, err
 	}
-	return &buildWorker{Worker: w, exporter: export.New(export.Options{
+	return &buildWorker{Worker: w, store: o.Store, exporter: export.New(export.Options{
 		Store:   o.Store,
 		Content: opt.ContentStore,
 	})}, nil

@@ -2,17 +2,18 @@ package executor
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/solver/pb"
-	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"lus/internal/linux/runtime"
 )
 
-// spec compiles what BuildKit asks for into an OCI spec.
+// spec compiles what BuildKit asks for into an OCI spec: every container's
+// defaults, and what the step changes of them.
 func (b *bundle) spec(ctx context.Context, s *step, meta executor.Meta, mounts []executor.Mount) (*specs.Spec, error) {
 	u, err := lookUpUser(s.rootfs, meta.User)
 	if err != nil {
@@ -26,40 +27,26 @@ func (b *bundle) spec(ctx context.Context, s *step, meta executor.Meta, mounts [
 	if err != nil {
 		return nil, err
 	}
-	spec := &specs.Spec{
-		Version:  specs.Version,
-		Hostname: hostname(meta),
-		Process:  processSpec(meta, u),
-		Mounts:   lastWins(slices.Concat(kernelMounts(), files, asked)),
-		Linux: &specs.Linux{
-			Namespaces:    namespaces(meta.NetMode),
-			Resources:     resources(meta.LinuxResources),
-			MaskedPaths:   maskedPaths(),
-			ReadonlyPaths: readonlyPaths(),
-		},
+	spec := runtime.Default()
+	spec.Hostname = hostname(meta)
+	spec.Mounts = lastWins(slices.Concat(spec.Mounts, files, asked))
+	process(spec.Process, meta, u)
+	if meta.NetMode == pb.NetMode_HOST {
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+			return n.Type == specs.NetworkNamespace
+		})
 	}
-	if spec.Linux.Seccomp, err = seccomp.GetDefaultProfile(spec); err != nil {
-		return nil, fmt.Errorf("the default seccomp profile: %w", err)
-	}
+	limit(spec.Linux.Resources, meta.LinuxResources)
 	return spec, nil
 }
 
-func processSpec(meta executor.Meta, u specs.User) *specs.Process {
-	caps := capabilities()
-	p := &specs.Process{
-		Args: meta.Args,
-		Env:  meta.Env,
-		Cwd:  meta.Cwd,
-		User: u,
-		Capabilities: &specs.LinuxCapabilities{
-			Bounding: caps, Permitted: caps, Effective: caps,
-		},
+func process(p *specs.Process, meta executor.Meta, u specs.User) {
+	p.Args, p.Env, p.User = meta.Args, meta.Env, u
+	if meta.Cwd != "" {
+		p.Cwd = meta.Cwd
 	}
 	if u.UID != 0 {
 		p.Capabilities.Permitted, p.Capabilities.Effective = nil, nil
-	}
-	if p.Cwd == "" {
-		p.Cwd = "/"
 	}
 	for _, l := range meta.Ulimit {
 		if l != nil {
@@ -68,96 +55,29 @@ func processSpec(meta executor.Meta, u specs.User) *specs.Process {
 			})
 		}
 	}
-	return p
 }
 
-func namespaces(mode pb.NetMode) []specs.LinuxNamespace {
-	out := []specs.LinuxNamespace{
-		{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
-		{Type: specs.MountNamespace}, {Type: specs.CgroupNamespace},
-	}
-	if mode != pb.NetMode_HOST {
-		out = append(out, specs.LinuxNamespace{Type: specs.NetworkNamespace})
-	}
-	return out
-}
-
-// resources are the limits asked for, and the default device rules: a step has
-// the harmless character devices and may create device nodes, not open them.
-func resources(r *pb.LinuxResources) *specs.LinuxResources {
-	out := &specs.LinuxResources{Devices: deviceRules()}
+// limit sets the limits asked for.
+func limit(out *specs.LinuxResources, r *pb.LinuxResources) {
 	if r == nil {
-		return out
+		return
 	}
 	if r.Memory != 0 || r.MemorySwap != 0 {
-		out.Memory = &specs.LinuxMemory{}
-		if r.Memory != 0 {
-			out.Memory.Limit = &r.Memory
-		}
-		if r.MemorySwap != 0 {
-			out.Memory.Swap = &r.MemorySwap
-		}
+		out.Memory = &specs.LinuxMemory{Limit: orNil(r.Memory), Swap: orNil(r.MemorySwap)}
 	}
-	cpu := &specs.LinuxCPU{Cpus: r.CpusetCpus, Mems: r.CpusetMems}
-	if r.CpuShares != 0 {
-		cpu.Shares = &r.CpuShares
-	}
-	if r.CpuQuota != 0 {
-		cpu.Quota = &r.CpuQuota
-	}
-	if r.CpuPeriod != 0 {
-		cpu.Period = &r.CpuPeriod
-	}
-	out.CPU = cpu
-	return out
-}
-
-func deviceRules() []specs.LinuxDeviceCgroup {
-	rules := []specs.LinuxDeviceCgroup{
-		{Allow: false, Access: "rwm"},
-		{Allow: true, Type: "c", Access: "m"},
-		{Allow: true, Type: "b", Access: "m"},
-	}
-	for _, d := range [][2]int64{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}, {136, -1}} {
-		rule := specs.LinuxDeviceCgroup{Allow: true, Type: "c", Access: "rwm", Major: &d[0]}
-		if d[1] >= 0 {
-			rule.Minor = &d[1]
-		}
-		rules = append(rules, rule)
-	}
-	return rules
-}
-
-// capabilities are Docker's default ones.
-func capabilities() []string {
-	return []string{
-		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
-		"CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+	out.CPU = &specs.LinuxCPU{
+		Shares: orNil(r.CpuShares), Quota: orNil(r.CpuQuota), Period: orNil(r.CpuPeriod),
+		Cpus: r.CpusetCpus, Mems: r.CpusetMems,
 	}
 }
 
-func kernelMounts() []specs.Mount {
-	return []specs.Mount{
-		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
-		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
-		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"}},
+// orNil is a pointer to v, nil for "not given".
+func orNil[T comparable](v T) *T {
+	var none T
+	if v == none {
+		return nil
 	}
-}
-
-func maskedPaths() []string {
-	return []string{
-		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-		"/sys/devices/virtual/powercap",
-	}
-}
-
-func readonlyPaths() []string {
-	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+	return &v
 }
 
 // lastWins drops a mount whose destination comes again: a step that mounts

@@ -112,7 +112,7 @@ func reason(err error) (errs.Kind, string, string) {
 
 // dockerfileFault tells faults of the Dockerfile that BuildKit gives no place for.
 func dockerfileFault(text string) bool {
-	for _, s := range []string{"dockerfile parse error", "file with no instructions", "target stage", "failed to read dockerfile", "build arg", "the Dockerfile"} {
+	for _, s := range []string{"dockerfile parse error", "file with no instructions", "target stage", "failed to read dockerfile", "the Dockerfile", "invalid stage", "failed to parse", "invalid "} {
 		if strings.Contains(text, s) {
 			return true
 		}
@@ -126,7 +126,7 @@ func parseHint(text string) string {
 		return "an instruction is FROM, RUN, CMD, LABEL, EXPOSE, ENV, ADD, COPY, ENTRYPOINT, VOLUME, USER, WORKDIR, ARG, ONBUILD, STOPSIGNAL, HEALTHCHECK or SHELL; a command goes behind RUN"
 	case strings.Contains(text, "no build stage in current context"):
 		return "a Dockerfile begins with FROM; only ARG may stand before it"
-	case strings.Contains(text, "file with no instructions"):
+	case strings.Contains(text, "file with no instructions"), strings.Contains(text, "cannot be empty"):
 		return "the Dockerfile is empty: it begins with FROM"
 	case strings.Contains(text, "could not be found") && strings.Contains(text, "target stage"):
 		return "a stage is named by FROM image AS name"
