@@ -1,6 +1,8 @@
 package image_test
 
 import (
+	"bytes"
+	"context"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/service/image"
+	"lus/internal/store/content"
 )
 
 // opaque reports whether overlayfs hides what lies below the folder.
@@ -38,4 +41,22 @@ func (w *world) limits(stall time.Duration) {
 		w.t.Fatal(err)
 	}
 	w.Service = s
+}
+
+// benchWorld is a service with one image, app:1.
+func benchWorld(b *testing.B) *image.Service {
+	b.Helper()
+	s, err := content.Open(context.Background(), b.TempDir(), content.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	w, err := image.New(image.Deps{Store: s})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := w.ImportImage(context.Background(), bytes.NewReader(tarOf(b, entry{name: "f", text: "x"})), "app:1", "", nil); err != nil {
+		b.Fatal(err)
+	}
+	return w
 }

@@ -270,7 +270,9 @@ func TestDamagedImagesAreRefused(t *testing.T) {
 }
 
 func TestRegistryThatMisbehaves(t *testing.T) {
-	blob := func(r *http.Request) bool { return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") }
+	blob := func(r *http.Request) bool {
+		return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/")
+	}
 	one := func(t *testing.T) (*world, string) {
 		w := newWorld(t)
 		return w, w.reg.push("app:1", imageOf(t, layer(t, entry{name: "f", text: strings.Repeat("text", 5000)})))
