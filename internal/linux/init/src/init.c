@@ -170,6 +170,8 @@ __attribute__((used)) static void start(void)
 	long p;
 	// Nobody in a container may look into this process before it is theirs.
 	sys5(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+	// Its end of file tells the keeper that the exec happened.
+	must(sys3(__NR_close_range, PROGRAM_FD, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
 	step = "read the program";
 	memset(&st, 0, sizeof st);
 	must(sys5(__NR_statx, PROGRAM_FD, "", AT_EMPTY_PATH, STATX_SIZE, &st));
