@@ -22,6 +22,12 @@ type side struct {
 // do runs one command and returns its output.
 func (s *side) do(args ...string) (string, error) { return s.in("", args...) }
 
+// can reports whether a command works at all.
+func (s *side) can(args ...string) bool {
+	_, err := s.do(args...)
+	return err == nil
+}
+
 func (s *side) in(dir string, args ...string) (string, error) {
 	cmd := exec.Command(s.program, args...)
 	var out, errs bytes.Buffer
@@ -79,15 +85,11 @@ func (b *suite) prepare() (err error) {
 
 // findDocker takes docker in where its daemon answers.
 func (b *suite) findDocker() error {
-	program, err := exec.LookPath("docker")
-	if err != nil {
+	d := &side{name: "docker", program: "docker", env: append(os.Environ(), "DOCKER_HOST=unix://"+docker)}
+	if !d.can("info", "--format", "{{.ID}}") {
 		return nil
 	}
-	d := &side{name: "docker", program: program, env: append(os.Environ(), "DOCKER_HOST=unix://"+docker)}
-	if _, err := d.do("info", "--format", "{{.ID}}"); err != nil {
-		return nil
-	}
-	if _, err := d.do("image", "inspect", "busybox"); err != nil {
+	if !d.can("image", "inspect", "busybox") {
 		tar, err := stack.Tar(stack.Busybox)
 		if err != nil {
 			return err
@@ -96,8 +98,7 @@ func (b *suite) findDocker() error {
 			return err
 		}
 	}
-	_, err = d.do("compose", "version")
-	d.compose = err == nil
+	d.compose = d.can("compose", "version")
 	b.docker = d
 	return nil
 }
