@@ -20,22 +20,20 @@ type side struct {
 }
 
 // do runs one command and returns its output.
-func (s *side) do(args ...string) (string, error) { return s.in("", args...) }
+func (s *side) do(args ...string) (string, error) {
+	cmd := exec.Command(s.program, args...)
+	var out, errs bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", s.name, strings.Join(args, " "), err, errs.String())
+	}
+	return strings.TrimSpace(out.String()), nil
+}
 
 // can reports whether a command works at all.
 func (s *side) can(args ...string) bool {
 	_, err := s.do(args...)
 	return err == nil
-}
-
-func (s *side) in(dir string, args ...string) (string, error) {
-	cmd := exec.Command(s.program, args...)
-	var out, errs bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, s.env, &out, &errs
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", s.name, strings.Join(args, " "), err, errs.String())
-	}
-	return strings.TrimSpace(out.String()), nil
 }
 
 // suite is what the measurements work with.
