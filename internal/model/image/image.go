@@ -35,6 +35,7 @@ type History struct {
 	Author     string    `json:"author,omitempty"`
 	Comment    string    `json:"comment,omitempty"`
 	EmptyLayer bool      `json:"empty_layer,omitempty"`
+	Size       int64     `json:"-"` // bytes of its layer, unpacked; not part of the image's config
 }
 
 // Layers is an image's file system, ready to be mounted.

@@ -1,0 +1,110 @@
+package docker
+
+import (
+	"net/http"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+)
+
+func (h *handler) execs() {
+	h.handle("POST /containers/{name}/exec", h.createExec)
+	h.handle("POST /exec/{id}/start", h.startExec)
+	h.handle("POST /exec/{id}/resize", h.resizeExec)
+	h.handle("GET /exec/{id}/json", h.inspectExec)
+}
+
+func (h *handler) createExec(w http.ResponseWriter, r *http.Request) error {
+	var cfg container.ExecConfig
+	if err := decode(w, r, &cfg); err != nil {
+		return err
+	}
+	if len(cfg.Cmd) == 0 {
+		return errs.New(errs.Invalid, "No exec command specified")
+	}
+	if _, err := parseKeys(cfg.DetachKeys); err != nil {
+		return err
+	}
+	id, err := h.Containers.CreateExec(r.Context(), r.PathValue("name"), &cfg)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusCreated, map[string]string{"Id": id})
+}
+
+func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
+	var req struct {
+		Detach      bool
+		Tty         bool
+		ConsoleSize *[2]uint
+	}
+	if err := decode(w, r, &req); err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	e, err := h.Containers.InspectExec(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	keys, err := parseKeys(e.Config.DetachKeys)
+	if err != nil {
+		return err
+	}
+	s, err := h.Containers.StartExec(r.Context(), id, req.Detach, req.Tty, req.ConsoleSize)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	return h.hijack(w, r, s, keys)
+}
+
+func (h *handler) resizeExec(w http.ResponseWriter, r *http.Request) error {
+	rows, cols, err := sizeOf(r)
+	if err != nil {
+		return err
+	}
+	if err := h.Containers.ResizeExec(r.Context(), r.PathValue("id"), rows, cols); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// execAnswer is the body of GET /exec/ID/json.
+type execAnswer struct {
+	ID            string
+	Running       bool
+	ExitCode      *int
+	ProcessConfig processConfig
+	OpenStdin     bool
+	OpenStderr    bool
+	OpenStdout    bool
+	CanRemove     bool
+	ContainerID   string
+	DetachKeys    string
+	Pid           int
+}
+
+type processConfig struct {
+	Tty        bool     `json:"tty"`
+	Entrypoint string   `json:"entrypoint"`
+	Arguments  []string `json:"arguments"`
+	Privileged bool     `json:"privileged"`
+	User       string   `json:"user,omitempty"`
+}
+
+func (h *handler) inspectExec(w http.ResponseWriter, r *http.Request) error {
+	e, err := h.Containers.InspectExec(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	c := e.Config
+	return reply(w, http.StatusOK, execAnswer{
+		ID: e.ID, Running: e.Running, ExitCode: e.ExitCode, ContainerID: e.ContainerID, Pid: e.Pid,
+		OpenStdin: c.AttachStdin, OpenStdout: c.AttachStdout, OpenStderr: c.AttachStderr, DetachKeys: c.DetachKeys,
+		ProcessConfig: processConfig{Tty: c.Tty, Entrypoint: c.Cmd[0], Arguments: c.Cmd[1:], Privileged: c.Privileged, User: c.User},
+	})
+}

@@ -1,0 +1,270 @@
+package docker
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+	"lus/internal/model/image"
+)
+
+func (h *handler) images() {
+	h.handle("GET /images/json", h.listImages)
+	h.handle("POST /images/create", h.createImage)
+	// An image's name has slashes, so the verb is cut from the end by hand.
+	h.handle("GET /images/", h.getImage)
+	h.handle("POST /images/", h.postImage)
+	h.handle("DELETE /images/", h.removeImage)
+}
+
+// imagePath cuts "/images/NAME/verb" into its name and verb.
+func imagePath(r *http.Request) (name, verb string) {
+	rest := strings.TrimPrefix(r.URL.Path, "/images/")
+	i := strings.LastIndexByte(rest, '/')
+	if i < 0 {
+		return "", rest
+	}
+	return rest[:i], rest[i+1:]
+}
+
+func (h *handler) getImage(w http.ResponseWriter, r *http.Request) error {
+	name, verb := imagePath(r)
+	if name == "" {
+		return errs.New(errs.NotFound, "page not found")
+	}
+	switch verb {
+	case "json":
+		img, err := h.Images.InspectImage(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		return reply(w, http.StatusOK, inspectImage(img))
+	case "history":
+		img, err := h.Images.InspectImage(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		return reply(w, http.StatusOK, history(img))
+	}
+	return errs.New(errs.NotFound, "page not found")
+}
+
+func (h *handler) postImage(w http.ResponseWriter, r *http.Request) error {
+	name, verb := imagePath(r)
+	switch {
+	case verb == "tag" && name != "":
+		target := r.FormValue("repo")
+		if tag := r.FormValue("tag"); tag != "" {
+			target += ":" + tag
+		}
+		if err := h.Images.TagImage(r.Context(), name, target); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusCreated)
+		return nil
+	case verb == "push" && name != "":
+		return errs.New(errs.Unsupported, "images cannot be pushed yet")
+	}
+	return errs.New(errs.NotFound, "page not found")
+}
+
+func (h *handler) removeImage(w http.ResponseWriter, r *http.Request) error {
+	name := strings.TrimPrefix(r.URL.Path, "/images/")
+	removed, err := h.Images.RemoveImage(r.Context(), name, flag(r, "force"), !flag(r, "noprune"))
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, list(removed))
+}
+
+// auth reads a registry's credentials from X-Registry-Auth.
+func auth(r *http.Request) (*image.Auth, error) {
+	head := r.Header.Get("X-Registry-Auth")
+	if head == "" {
+		return nil, nil
+	}
+	data, err := base64.URLEncoding.DecodeString(head)
+	if err != nil {
+		if data, err = base64.StdEncoding.DecodeString(head); err != nil {
+			return nil, errs.New(errs.Invalid, "X-Registry-Auth is not base64: %w", err)
+		}
+	}
+	var a image.Auth
+	if err := json.Unmarshal(data, &a); err != nil {
+		return nil, errs.New(errs.Invalid, "X-Registry-Auth is not JSON: %w", err)
+	}
+	if a == (image.Auth{}) {
+		return nil, nil
+	}
+	return &a, nil
+}
+
+// createImage pulls an image, or imports a tar where fromSrc says so.
+func (h *handler) createImage(w http.ResponseWriter, r *http.Request) error {
+	if r.FormValue("fromSrc") != "" {
+		return h.importImage(w, r)
+	}
+	ref := r.FormValue("fromImage")
+	if ref == "" {
+		return errs.New(errs.Invalid, "fromImage or fromSrc must name what to make the image from")
+	}
+	if tag := r.FormValue("tag"); tag != "" {
+		sep := ":"
+		if strings.HasPrefix(tag, "sha256:") {
+			sep = "@"
+		}
+		ref += sep + tag
+	}
+	a, err := auth(r)
+	if err != nil {
+		return err
+	}
+	out := newProgress(w)
+	err = h.Images.PullImage(r.Context(), ref, r.FormValue("platform"), a, out.send)
+	return out.end(err)
+}
+
+func (h *handler) importImage(w http.ResponseWriter, r *http.Request) error {
+	if src := r.FormValue("fromSrc"); src != "-" {
+		return errs.New(errs.Unsupported, "a tar is imported from the request's body: send fromSrc=- and the tar, not %q", src)
+	}
+	ref := r.FormValue("repo")
+	if tag := r.FormValue("tag"); tag != "" && ref != "" {
+		ref += ":" + tag
+	}
+	out := newProgress(w)
+	id, err := h.Images.ImportImage(r.Context(), r.Body, ref, r.FormValue("message"), r.Form["changes"])
+	if err == nil {
+		out.send(image.Progress{Status: id})
+	}
+	return out.end(err)
+}
+
+// progress is a stream of messages; an error before the first is a plain one.
+type progress struct {
+	w     http.ResponseWriter
+	begun bool
+}
+
+func newProgress(w http.ResponseWriter) *progress { return &progress{w: w} }
+
+func (p *progress) send(m image.Progress) {
+	if !p.begun {
+		p.begun = true
+		p.w.Header().Set("Content-Type", "application/json")
+		p.w.WriteHeader(http.StatusOK)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return
+	}
+	_, _ = p.w.Write(append(data, '\r', '\n'))
+	flush(p.w)
+}
+
+func (p *progress) end(err error) error {
+	if err != nil && p.begun {
+		p.send(image.Progress{Error: err.Error(), ErrorIn: &image.ErrorDetail{Message: err.Error()}})
+		return nil
+	}
+	return err
+}
+
+// imageAnswer is the body of GET /images/NAME/json.
+type imageAnswer struct {
+	ID            string `json:"Id"`
+	RepoTags      []string
+	RepoDigests   []string
+	Parent        string
+	Comment       string
+	Created       time.Time
+	DockerVersion string
+	Author        string
+	Config        *container.Config
+	Architecture  string
+	Variant       string `json:",omitempty"`
+	Os            string
+	Size          int64
+	VirtualSize   int64
+	GraphDriver   graphDriver
+	RootFS        rootFS
+	Metadata      metadata
+}
+
+type rootFS struct {
+	Type   string
+	Layers []string
+}
+
+type metadata struct {
+	LastTagTime time.Time
+}
+
+func inspectImage(i *image.Image) imageAnswer {
+	return imageAnswer{
+		ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Comment: i.Comment, Created: i.Created,
+		Author: i.Author, Config: &i.Config, Architecture: i.Architecture, Variant: i.Variant, Os: i.OS,
+		Size: i.Size, VirtualSize: i.Size, GraphDriver: graphDriver{Name: "overlay2"},
+		RootFS: rootFS{Type: "layers", Layers: list(i.Layers)}, Metadata: metadata{i.LastTagTime},
+	}
+}
+
+// imageSummary is one row of GET /images/json.
+type imageSummary struct {
+	ID          string `json:"Id"`
+	ParentID    string `json:"ParentId"`
+	RepoTags    []string
+	RepoDigests []string
+	Created     int64
+	Size        int64
+	SharedSize  int64
+	VirtualSize int64
+	Labels      map[string]string
+	Containers  int64
+}
+
+func (h *handler) listImages(w http.ResponseWriter, r *http.Request) error {
+	f, err := filters(r)
+	if err != nil {
+		return err
+	}
+	images, err := h.Images.ListImages(r.Context(), flag(r, "all"), f)
+	if err != nil {
+		return err
+	}
+	out := make([]imageSummary, 0, len(images))
+	for _, i := range images {
+		out = append(out, imageSummary{
+			ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Created: i.Created.Unix(),
+			Size: i.Size, VirtualSize: i.Size, SharedSize: -1, Containers: -1, Labels: i.Config.Labels,
+		})
+	}
+	return reply(w, http.StatusOK, out)
+}
+
+// historyItem is one row of GET /images/NAME/history, newest first.
+type historyItem struct {
+	ID        string `json:"Id"`
+	Created   int64
+	CreatedBy string
+	Tags      []string
+	Size      int64
+	Comment   string
+}
+
+func history(i *image.Image) []historyItem {
+	out := make([]historyItem, 0, len(i.History))
+	for n := len(i.History) - 1; n >= 0; n-- {
+		s := i.History[n]
+		item := historyItem{ID: "<missing>", Created: s.Created.Unix(), CreatedBy: s.CreatedBy, Comment: s.Comment, Size: s.Size}
+		if n == len(i.History)-1 {
+			item.ID, item.Tags = i.ID, i.RepoTags
+		}
+		out = append(out, item)
+	}
+	return out
+}
