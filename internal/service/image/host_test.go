@@ -3,6 +3,7 @@ package image_test
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -59,4 +60,11 @@ func benchWorld(b *testing.B) *image.Service {
 		b.Fatal(err)
 	}
 	return w
+}
+
+// noise is text that does not compress.
+func noise(n int) string {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return string(b)
 }
