@@ -159,18 +159,19 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 			_ = root.Close()
 		}
 	}()
+	pr := profileOf(c.Spec, n.filters)
 	b := &builder{program: &initproc.Program{}, spec: c.Spec, group: group}
 	defer b.close()
-	if err := n.compile(b, c, ns, root); err != nil {
+	if err := n.compile(b, c, ns, root, pr); err != nil {
 		return nil, nil, err
 	}
-	status, err := n.fork(ctx, b.program, n.request(c, ns, group), c.Given)
+	status, err := n.fork(ctx, b.program, n.request(c, ns, group, pr), c.Given)
 	if err != nil {
 		return nil, nil, err
 	}
 	made := &container{
 		generation: c.Generation, pid: status.Pid, start: status.StartTime,
-		cgroup: group.Path(), root: root, profile: profileOf(c.Spec),
+		cgroup: group.Path(), root: root, profile: pr,
 	}
 	proc := &Process{Pid: status.Pid}
 	if ns.ownNet {
@@ -183,7 +184,7 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 }
 
 // request is what the keeper is asked for.
-func (n *Native) request(c *Container, ns *namespaces, group *cgroup.Group) *task.Create {
+func (n *Native) request(c *Container, ns *namespaces, group *cgroup.Group, pr profile) *task.Create {
 	req := &task.Create{
 		Key:        task.Key{Container: c.ID},
 		Generation: c.Generation,
@@ -191,7 +192,7 @@ func (n *Native) request(c *Container, ns *namespaces, group *cgroup.Group) *tas
 		Streams:    c.Streams,
 		Tied:       c.Tied,
 		OOM:        group.OOMFile(),
-		Record:     pack(c, group.Path()),
+		Record:     pack(c, group.Path(), pr),
 	}
 	if !ns.ownPid {
 		req.CgroupKill = group.KillFolder()
@@ -216,7 +217,7 @@ func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create
 }
 
 // compile writes a container's program.
-func (n *Native) compile(b *builder, c *Container, ns *namespaces, root *os.File) error {
+func (n *Native) compile(b *builder, c *Container, ns *namespaces, root *os.File, pr profile) error {
 	p, s := b.program, c.Spec
 	p.OOMScore(oomScore(s.Process))
 	if err := b.enter(ns); err != nil {
@@ -250,7 +251,7 @@ func (n *Native) compile(b *builder, c *Container, ns *namespaces, root *os.File
 	if err := sysctls(p, s.Linux.Sysctl); err != nil {
 		return err
 	}
-	return n.process(p, s.Process, profileOf(s), c.Streams.Kind == task.StreamTerminal, s.Annotations[AnnotationInit] == "true")
+	return n.process(p, s.Process, pr, c.Streams.Kind == task.StreamTerminal, s.Annotations[AnnotationInit] == "true")
 }
 
 // enter writes the operations that bring the process into its cgroups and

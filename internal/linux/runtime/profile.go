@@ -29,18 +29,21 @@ type profile struct {
 	Custom *specs.LinuxSeccomp `json:"custom,omitempty"`
 }
 
-func profileOf(s *specs.Spec) profile {
-	if s.Linux.Seccomp != nil {
-		return profile{Custom: s.Linux.Seccomp}
-	}
-	if s.Annotations[AnnotationSeccomp] != "default" {
-		return profile{}
-	}
-	p := profile{Default: true}
+func profileOf(s *specs.Spec, filters *seccomp.Cache) profile {
+	var caps []string
 	if c := s.Process.Capabilities; c != nil {
-		p.Caps = c.Bounding
+		caps = c.Bounding
 	}
-	return p
+	switch {
+	case s.Linux.Seccomp == nil && s.Annotations[AnnotationSeccomp] == "default":
+		return profile{Default: true, Caps: caps}
+	case s.Linux.Seccomp == nil:
+		return profile{}
+	case filters.IsDefault(s.Linux.Seccomp, caps):
+		// Written out it would take ten kilobytes of the keeper's memory.
+		return profile{Default: true, Caps: caps}
+	}
+	return profile{Custom: s.Linux.Seccomp}
 }
 
 func (p profile) compile(filters *seccomp.Cache) ([]unix.SockFilter, uint32, error) {

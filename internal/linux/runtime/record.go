@@ -23,8 +23,8 @@ type record struct {
 	Caller  []byte  `json:"caller,omitempty"`
 }
 
-func pack(c *Container, cgroup string) []byte {
-	data, err := json.Marshal(record{Cgroup: cgroup, Profile: profileOf(c.Spec), Caller: c.Record})
+func pack(c *Container, cgroup string, pr profile) []byte {
+	data, err := json.Marshal(record{Cgroup: cgroup, Profile: pr, Caller: c.Record})
 	if err != nil {
 		return nil // a struct of strings and numbers always has a JSON form
 	}

@@ -5,7 +5,7 @@ package seccomp
 
 import (
 	"crypto/sha256"
-	"encoding/json"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"sync"
@@ -43,12 +43,18 @@ const mostFilters = 64
 
 // Cache compiles each profile once. It is safe for concurrent use.
 type Cache struct {
-	mu      sync.Mutex
-	filters map[key]compiled
+	mu       sync.Mutex
+	filters  map[key]compiled
+	defaults map[string]resolved // by capabilities
 }
 
-// key is the hash of a profile, or of the capabilities of a default one.
+// key is the hash of a profile.
 type key [sha256.Size]byte
+
+type resolved struct {
+	key     key
+	profile *specs.LinuxSeccomp
+}
 
 type compiled struct {
 	filter []unix.SockFilter
@@ -56,16 +62,23 @@ type compiled struct {
 }
 
 // NewCache returns an empty Cache.
-func NewCache() *Cache { return &Cache{filters: map[key]compiled{}} }
+func NewCache() *Cache { return &Cache{filters: map[key]compiled{}, defaults: map[string]resolved{}} }
 
 // Default returns the filter of the default profile for a process with these
 // bounding capabilities.
 func (c *Cache) Default(caps []string) ([]unix.SockFilter, uint32, error) {
-	sorted := slices.Sorted(slices.Values(caps))
-	k := key(sha256.Sum256([]byte("default " + strings.Join(sorted, " "))))
-	return c.get(k, func() (*specs.LinuxSeccomp, error) {
-		return Default(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: sorted}}})
-	})
+	s, err := c.defaultProfile(caps)
+	if err != nil {
+		return nil, 0, err
+	}
+	return c.get(s.key, s.profile)
+}
+
+// IsDefault reports whether a profile is the default one for a process with
+// these bounding capabilities.
+func (c *Cache) IsDefault(s *specs.LinuxSeccomp, caps []string) bool {
+	d, err := c.defaultProfile(caps)
+	return err == nil && d.key == digest(s)
 }
 
 // Compile returns the filter of a profile and the flags to load it with. No
@@ -74,23 +87,35 @@ func (c *Cache) Compile(s *specs.LinuxSeccomp) ([]unix.SockFilter, uint32, error
 	if s == nil {
 		return nil, 0, nil
 	}
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(s); err != nil {
-		return nil, 0, err
-	}
-	return c.get(key(h.Sum(nil)), func() (*specs.LinuxSeccomp, error) { return s, nil })
+	return c.get(digest(s), s)
 }
 
-func (c *Cache) get(k key, profile func() (*specs.LinuxSeccomp, error)) ([]unix.SockFilter, uint32, error) {
+// defaultProfile resolves the default profile once for each set of capabilities.
+func (c *Cache) defaultProfile(caps []string) (resolved, error) {
+	sorted := slices.Sorted(slices.Values(caps))
+	name := strings.Join(sorted, " ")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d, ok := c.defaults[name]; ok {
+		return d, nil
+	}
+	s, err := Default(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: sorted}}})
+	if err != nil {
+		return resolved{}, err
+	}
+	if len(c.defaults) >= mostFilters {
+		clear(c.defaults)
+	}
+	c.defaults[name] = resolved{digest(s), s}
+	return c.defaults[name], nil
+}
+
+func (c *Cache) get(k key, s *specs.LinuxSeccomp) ([]unix.SockFilter, uint32, error) {
 	c.mu.Lock()
 	known, ok := c.filters[k]
 	c.mu.Unlock()
 	if ok {
 		return known.filter, known.flags, nil
-	}
-	s, err := profile()
-	if err != nil {
-		return nil, 0, err
 	}
 	filter, flags, err := Compile(s)
 	if err != nil {
@@ -103,4 +128,55 @@ func (c *Cache) get(k key, profile func() (*specs.LinuxSeccomp, error)) ([]unix.
 	}
 	c.filters[k] = compiled{filter, flags}
 	return filter, flags, nil
+}
+
+// digest hashes a profile by what it says. It runs at every start, so it does
+// without the detour over JSON.
+func digest(s *specs.LinuxSeccomp) key {
+	buf := make([]byte, 0, 16<<10)
+	str := func(v string) {
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(len(v)))
+		buf = append(buf, v...)
+	}
+	num := func(v uint64) { buf = binary.LittleEndian.AppendUint64(buf, v) }
+	errno := func(v *uint) {
+		num(uint64(btoi(v != nil)))
+		if v != nil {
+			num(uint64(*v))
+		}
+	}
+	str(string(s.DefaultAction))
+	errno(s.DefaultErrnoRet)
+	str(s.ListenerPath)
+	num(uint64(len(s.Architectures)))
+	for _, a := range s.Architectures {
+		str(string(a))
+	}
+	num(uint64(len(s.Flags)))
+	for _, f := range s.Flags {
+		str(string(f))
+	}
+	for _, c := range s.Syscalls {
+		num(uint64(len(c.Names)))
+		for _, n := range c.Names {
+			str(n)
+		}
+		str(string(c.Action))
+		errno(c.ErrnoRet)
+		num(uint64(len(c.Args)))
+		for _, a := range c.Args {
+			num(uint64(a.Index))
+			num(a.Value)
+			num(a.ValueTwo)
+			str(string(a.Op))
+		}
+	}
+	return key(sha256.Sum256(buf))
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
