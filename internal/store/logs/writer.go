@@ -206,6 +206,11 @@ func (w *Writer) Close() {
 // Path is the name of the newest file.
 func (w *Writer) Path() string { return w.path }
 
+// Settings are what NewWriter was given, or its defaults.
+func (w *Writer) Settings() (path string, maxSize int64, maxFiles int) {
+	return w.path, w.maxSize, w.maxFiles
+}
+
 func (w *Writer) failed(what string, err error) error {
 	kind := errs.Internal
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EIO) ||

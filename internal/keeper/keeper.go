@@ -1,0 +1,277 @@
+// Package keeper is the server side of lus-keeper, the parent of every
+// container's processes: it forks them, drains their output into logs, holds
+// their terminals and the sockets of published ports, and learns how they end.
+// It outlives the daemon, which asks it what runs.
+//
+// One locked thread turns one epoll loop over everything, on bare descriptors
+// and with one shared buffer: a keeper of a thousand containers is to take a few
+// megabytes. It never waits inside the loop for anything but the fork itself.
+//
+// # What outlives what
+//
+// A daemon that dies changes nothing here, but that processes tied to its
+// connection are killed. The keeper replaces its own program in place (Upgrade)
+// without losing a process, a byte or an exit. A keeper that is itself killed
+// takes the output pipes with it, so its containers cannot go on: the next
+// keeper finds their start records, kills what still runs, and reports each of
+// them as ended with task.ExitUnknown. SIGTERM and Quit end the keeper only
+// while nothing runs.
+package keeper
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/layout"
+	"lus/internal/model/task"
+)
+
+// Config is what a keeper needs to know.
+type Config struct {
+	Layout layout.Layout
+	// Init is the program that is forked into containers, a sealed memfd.
+	Init *os.File
+	Log  *slog.Logger
+	// Resume is the memfd with the state of the program that was this keeper
+	// before; negative starts afresh.
+	Resume int
+	// Ready is called once requests are accepted.
+	Ready func()
+}
+
+const (
+	// initSlot is the descriptor the init is kept at. Forking moves the
+	// child's descriptors to 0, 1, 2...; the one that is executed must be out
+	// of their way, and what is passed must lie above it (see lift).
+	initSlot = 299
+	// connections bounds the clients at one time.
+	connections = 256
+)
+
+// server is the keeper. All of it belongs to the loop's thread.
+type server struct {
+	layout layout.Layout
+	log    *slog.Logger
+	boot   string // this boot of the kernel
+
+	loop   loop
+	buf    []byte // the one buffer that output is read into
+	listen int
+	lock   int // the lock file that keeps a second keeper out
+	waker  int // eventfd that a signal writes to
+
+	conns    map[uint64]*conn
+	nextConn uint64
+	procs    map[task.Key]*proc
+	pids     map[int]*proc
+	// unborn counts the inits that may yet name another process as theirs;
+	// strangers are those that ended meanwhile and could be it.
+	unborn    int
+	strangers map[int]unix.WaitStatus
+	reapDue   bool
+	held      map[string][]int
+
+	blocked    map[*proc]struct{} // wait for room on the disk
+	retryAt    time.Time
+	term       chan os.Signal
+	done       bool
+	generation int
+	upgrade    *upgrade
+}
+
+// Run serves until the keeper is told to end. It takes over the calling process.
+func Run(cfg Config) error {
+	runtime.LockOSThread()
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(25)
+	s := &server{
+		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1,
+		buf:   make([]byte, readSize),
+		conns: map[uint64]*conn{}, procs: map[task.Key]*proc{}, pids: map[int]*proc{},
+		strangers: map[int]unix.WaitStatus{}, held: map[string][]int{}, blocked: map[*proc]struct{}{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.prepare(cfg.Init); err != nil {
+		return err
+	}
+	defer s.listenToSignals()()
+	var err error
+	if cfg.Resume >= 0 {
+		err = s.resume(cfg.Resume)
+	} else {
+		err = s.begin()
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Ready != nil {
+		cfg.Ready()
+	}
+	s.log.Info("keeper serves", "run", s.layout.Run, "pid", os.Getpid(), "processes", len(s.procs), "generation", s.generation)
+	err = s.turn()
+	s.end()
+	return err
+}
+
+// prepare makes the process what a keeper must be.
+func (s *server) prepare(init *os.File) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the reaper of orphans: %w", err)
+	}
+	unix.Umask(0o022)
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	// Killed for memory last of all; not permitted everywhere.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-999"), 0)
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return err
+	}
+	s.boot = string(b[:min(len(b), 36)])
+	if err := unix.Dup3(int(init.Fd()), initSlot, unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("keep the init: %w", err)
+	}
+	return s.loop.open()
+}
+
+// begin starts a keeper that had no predecessor, or one that was killed.
+func (s *server) begin() error {
+	if err := os.MkdirAll(s.records(), 0o700); err != nil {
+		return err
+	}
+	if err := s.takeLock(); err != nil {
+		return err
+	}
+	leaveSession(s.layout.Instance(), s.log)
+	if err := s.findLeftovers(); err != nil {
+		return err
+	}
+	return s.openSocket()
+}
+
+func (s *server) takeLock() error {
+	fd, err := unix.Open(s.layout.Run+"/keeper.lock", unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = unix.Close(fd)
+		return errs.New(errs.Conflict, "a keeper for %s runs already", s.layout.Run)
+	}
+	s.lock = fd
+	return nil
+}
+
+// openSocket begins to listen. The path appears by a rename once it may be
+// connected to, with its mode.
+func (s *server) openSocket() error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	path := s.layout.KeeperSocket()
+	fresh := path + ".new"
+	_ = unix.Unlink(fresh)
+	old := unix.Umask(0o177)
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: fresh})
+	unix.Umask(old)
+	if err == nil {
+		err = unix.Listen(fd, 64)
+	}
+	if err == nil {
+		err = unix.Rename(fresh, path)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return fmt.Errorf("listen on %s: %w", path, err)
+	}
+	s.listen = fd
+	return s.loop.add(fd, unix.EPOLLIN, s.accept)
+}
+
+// listenToSignals turns signals into an event of the loop. They are caught, not
+// ignored: what a program ignores, its children ignore too.
+func (s *server) listenToSignals() (stop func()) {
+	s.waker, _ = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	_ = s.loop.add(s.waker, unix.EPOLLIN, s.signalled)
+	caught := make(chan os.Signal, 16)
+	s.term = make(chan os.Signal, 1)
+	signal.Notify(caught, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
+		for sig := range caught {
+			if sig == unix.SIGTERM {
+				select {
+				case s.term <- sig:
+				default:
+				}
+			}
+			_, _ = unix.Write(s.waker, one)
+		}
+	}()
+	return func() {
+		signal.Stop(caught)
+		close(caught)
+		<-gone
+	}
+}
+
+func (s *server) signalled(uint32) {
+	var b [8]byte
+	_, _ = unix.Read(s.waker, b[:])
+	s.reapDue = true
+	select {
+	case <-s.term:
+		if err := s.mayEnd(); err != nil {
+			s.log.Warn("not ending at SIGTERM", "reason", err.Error())
+			return
+		}
+		s.done = true
+	default:
+	}
+}
+
+// mayEnd says why the keeper cannot end, nil where it can.
+func (s *server) mayEnd() error {
+	if n := s.alive(); n > 0 {
+		return errs.New(errs.Conflict, "the keeper has %d processes: stop them first", n)
+	}
+	return nil
+}
+
+func (s *server) alive() int {
+	n := 0
+	for _, p := range s.procs {
+		if p.Phase != task.Ended {
+			n++
+		}
+	}
+	return n
+}
+
+// end leaves the run folder as it was found, but for the records of exits that
+// nobody has acknowledged: the next keeper reports them.
+func (s *server) end() {
+	_ = unix.Unlink(s.layout.KeeperSocket())
+	for _, c := range s.conns {
+		s.closeConn(c)
+	}
+	if len(s.procs) == 0 {
+		_ = os.Remove(s.records())
+	}
+	returnToSession(s.layout.Instance())
+	s.log.Info("keeper ends")
+}

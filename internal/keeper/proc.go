@@ -1,0 +1,254 @@
+package keeper
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/keeper/wire"
+	"lus/internal/model/task"
+)
+
+// proc is one process: the init first, then what it becomes.
+type proc struct {
+	task.Status
+	tied       uint64 // the connection it dies with; zero for none
+	cgroupKill string
+	oom        string
+	oomBefore  uint64 // kills counted before it began
+
+	pidfd    int
+	status   int // our end of the status socket; -1 once closed
+	stdin    int // write end of the pipe; -1 for none
+	terminal bool
+	outs     [2]output
+	sink     *sink
+
+	unborn  bool // it may yet name another process as the one
+	ready   bool // 'R' came
+	told    bool // 'G' was sent
+	failure *wire.StepError
+	// Who waits for what. An answer to Create or Go comes at 'R' or at the
+	// exec, an answer to Delete at the end.
+	creators, starters, deleters []reply
+}
+
+// output is one pipe, or the terminal, that the process writes to.
+type output struct {
+	fd     int
+	stream byte
+	raised bool // the pipe was made bigger
+}
+
+func (p *proc) signal(sig unix.Signal) error {
+	if p.Phase == task.Ended {
+		return errs.New(errs.NotFound, "%s has ended", keyName(p.Key))
+	}
+	err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ESRCH):
+		return errs.New(errs.NotFound, "%s has ended", keyName(p.Key))
+	case errors.Is(err, unix.EINVAL):
+		return errs.New(errs.Invalid, "there is no signal %d", int(sig))
+	default:
+		return errs.New(errs.Internal, "signal %d to %s: %w", int(sig), keyName(p.Key), err)
+	}
+}
+
+func (p *proc) kill() {
+	if p.Phase != task.Ended {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+	}
+}
+
+func (p *proc) resize(rows, cols uint16) error {
+	if !p.terminal || p.outs[0].fd < 0 {
+		return errs.New(errs.Conflict, "%s has no terminal", keyName(p.Key))
+	}
+	return setSize(p.outs[0].fd, rows, cols)
+}
+
+// dupStdin returns a descriptor that leads to the process's standard input.
+func (p *proc) dupStdin() (int, error) {
+	fd := p.stdin
+	if p.terminal {
+		fd = p.outs[0].fd
+	}
+	if fd < 0 {
+		return -1, errs.New(errs.Conflict, "%s has no standard input to write to", keyName(p.Key))
+	}
+	return dup(fd)
+}
+
+func (p *proc) closeStdin() {
+	if p.stdin >= 0 {
+		_ = unix.Close(p.stdin)
+		p.stdin = -1
+	}
+}
+
+func (p *proc) forgetConn(id uint64) {
+	gone := func(rs []reply) []reply {
+		kept := rs[:0]
+		for _, r := range rs {
+			if r.Conn != id {
+				kept = append(kept, r)
+			}
+		}
+		return kept
+	}
+	p.creators, p.starters, p.deleters = gone(p.creators), gone(p.starters), gone(p.deleters)
+}
+
+// letGo tells the init to become the user's program, and answers once it has.
+func (s *server) letGo(to reply, p *proc) {
+	switch {
+	case p.failure != nil || (p.Phase == task.Ended && p.Started.IsZero()):
+		s.fail(to, p.failed())
+	case p.Phase != task.Waiting:
+		s.answerStatus(to, p)
+	default:
+		p.starters = append(p.starters, to)
+		if !p.told {
+			p.told = true
+			_ = unix.Sendto(p.status, []byte{'G'}, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
+		}
+	}
+}
+
+func (s *server) answerStatus(to reply, p *proc) {
+	status := p.Status
+	s.answer(to, wire.Response{Status: &status})
+}
+
+// failed is why the process never came to its exec.
+func (p *proc) failed() error {
+	f := p.failure
+	if f == nil {
+		return errs.New(errs.Internal, "%s ended before its program began%s", keyName(p.Key), exitText(p.Exit))
+	}
+	kind := errs.Internal
+	if strings.HasPrefix(f.Step, "exec ") {
+		switch unix.Errno(f.Errno) {
+		case unix.ENOENT:
+			kind = errs.CommandNotFound
+		case unix.EACCES, unix.EPERM, unix.ENOEXEC, unix.EISDIR, unix.ENOTDIR, unix.ETXTBSY, unix.ELOOP:
+			kind = errs.CommandNotExecutable
+		}
+	}
+	return &errs.Error{Kind: kind, Msg: f.Error(), Err: f}
+}
+
+func exitText(e *task.Exit) string {
+	switch {
+	case e == nil:
+		return ""
+	case e.Step != "":
+		return ": " + e.Step
+	case e.Signal != 0:
+		return ": killed by signal " + unix.SignalName(unix.Signal(e.Signal))
+	default:
+		return ""
+	}
+}
+
+// statusReady takes what the init has to say.
+func (s *server) statusReady(p *proc) {
+	var buf [1100]byte
+	for p.status >= 0 {
+		n, _, err := unix.Recvfrom(p.status, buf[:], unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case err != nil || n == 0:
+			s.statusClosed(p)
+		default:
+			s.statusMessage(p, buf[:n])
+		}
+	}
+}
+
+func (s *server) statusMessage(p *proc, b []byte) {
+	switch {
+	case b[0] == 'R':
+		s.born(p)
+		p.ready = true
+		for _, to := range p.creators {
+			s.answerStatus(to, p)
+		}
+		p.creators = nil
+	case b[0] == 'P' && len(b) == 5:
+		s.adopt(p, int(int32(le32(b[1:]))))
+	case b[0] == 'E' && len(b) >= 5 && p.failure == nil:
+		p.failure = &wire.StepError{Errno: int(int32(le32(b[1:]))), Step: string(b[5:])}
+	}
+}
+
+// statusClosed learns that the exec happened, or that nobody is left to do it;
+// the latter is told by the end of the process.
+func (s *server) statusClosed(p *proc) {
+	s.born(p)
+	s.loop.close(&p.status)
+	if p.failure != nil || !p.told || p.Phase != task.Waiting {
+		return
+	}
+	p.Phase, p.Started = task.Running, time.Now().UTC()
+	for _, to := range p.starters {
+		s.answerStatus(to, p)
+	}
+	p.starters = nil
+}
+
+// born counts down those that may yet name another process.
+func (s *server) born(p *proc) {
+	if !p.unborn {
+		return
+	}
+	p.unborn = false
+	if s.unborn--; s.unborn == 0 {
+		clear(s.strangers)
+	}
+}
+
+// adopt takes the process that the init forked for the one; the init itself is
+// reaped like a stranger.
+func (s *server) adopt(p *proc, pid int) {
+	if pid <= 0 || p.Phase != task.Waiting || s.pids[pid] != nil {
+		return
+	}
+	delete(s.pids, p.Pid)
+	s.loop.close(&p.pidfd)
+	p.Pid = pid
+	if ws, dead := s.strangers[pid]; dead {
+		delete(s.strangers, pid)
+		s.finish(p, ws)
+		return
+	}
+	s.pids[pid] = p
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		s.log.Warn("cannot watch a process", "pid", pid, "error", err)
+		s.reapDue = true
+		return
+	}
+	p.pidfd = fd
+	p.StartTime, _ = startTime(pid)
+	s.recordPid(p)
+	if err := s.watchPid(p); err != nil {
+		s.log.Warn("cannot watch a process", "pid", pid, "error", err)
+	}
+}
+
+func (s *server) watchPid(p *proc) error {
+	return s.loop.add(p.pidfd, unix.EPOLLIN, func(uint32) { s.reapDue = true })
+}
+
+func le32(b []byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}

@@ -1,0 +1,215 @@
+package keeper
+
+import (
+	"errors"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/keeper/wire"
+	"lus/internal/model/task"
+	"lus/internal/store/logs"
+)
+
+const (
+	readSize   = 128 << 10 // read at once
+	pipeSize   = 64 << 10  // a new pipe's capacity
+	raisedSize = 1 << 20   // the capacity of a pipe that was found full
+	// lastSize bounds what is drained when a process has ended and others go
+	// on writing to its pipe.
+	lastSize = 2 * raisedSize
+)
+
+// openStreams makes our ends of the standard streams and returns the child's:
+// three, or one that is all three.
+func (p *proc) openStreams(st *task.Streams) (child []int, err error) {
+	if st.Kind == task.StreamNull {
+		null, err := openNull()
+		return []int{null}, err
+	}
+	p.sink = &sink{log: logs.NewWriter(st.Log.Path, st.Log.MaxSize, st.Log.MaxFiles), drop: st.Log.Drop}
+	if err := p.sink.log.Open(); err != nil && !(st.Log.Drop && errs.Is(err, errs.Unavailable)) {
+		return nil, err
+	}
+	if st.Kind == task.StreamTerminal {
+		slave, err := p.openTerminal(st)
+		return []int{slave}, err
+	}
+	defer func() {
+		if err != nil {
+			wire.CloseAll(child)
+		}
+	}()
+	stdin, err := p.openStdin(st)
+	if err != nil {
+		return nil, err
+	}
+	child = append(child, stdin)
+	for i, stream := range []logs.Stream{logs.Stdout, logs.Stderr} {
+		r, w, err := pipe(st.UID, st.GID)
+		if err != nil {
+			return child, err
+		}
+		p.outs[i] = output{fd: r, stream: byte(stream)}
+		if err := unix.SetNonblock(r, true); err != nil {
+			_ = unix.Close(w)
+			return child, err
+		}
+		child = append(child, w)
+	}
+	return child, nil
+}
+
+func (p *proc) openStdin(st *task.Streams) (int, error) {
+	if !st.Stdin {
+		return openNull()
+	}
+	r, w, err := pipe(st.UID, st.GID)
+	if err != nil {
+		return -1, err
+	}
+	if p.stdin, err = lift(w); err != nil {
+		_ = unix.Close(r)
+		return -1, err
+	}
+	return r, nil
+}
+
+func openNull() (int, error) {
+	fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, errs.New(errs.Unavailable, "open /dev/null: %w", err)
+	}
+	return lift(fd)
+}
+
+// pipe makes a pipe that belongs to the container's user, who may open
+// /dev/stdout by name. Both ends are lifted.
+func pipe(uid, gid int) (r, w int, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return -1, -1, errs.New(errs.Unavailable, "too many pipes: %w", err)
+	}
+	err = liftAll(p[:])
+	if err == nil && (uid != 0 || gid != 0) {
+		if cerr := unix.Fchown(p[0], uid, gid); cerr != nil {
+			err = errs.New(errs.Internal, "give a pipe to user %d: %w", uid, cerr)
+		}
+	}
+	if err != nil {
+		wire.CloseAll(p[:])
+		return -1, -1, err
+	}
+	return p[0], p[1], nil
+}
+
+// openTerminal makes a terminal of the host's devpts and returns the side that
+// the process gets.
+func (p *proc) openTerminal(st *task.Streams) (int, error) {
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, errs.New(errs.Unavailable, "open a terminal: %w", err)
+	}
+	if master, err = lift(master); err != nil {
+		return -1, err
+	}
+	p.terminal, p.outs[0] = true, output{fd: master, stream: byte(logs.Stdout), raised: true}
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		return -1, errs.New(errs.Internal, "unlock the terminal: %w", err)
+	}
+	slave, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return -1, errs.New(errs.Internal, "open the terminal's other side: %w", errno)
+	}
+	fd, err := lift(int(slave))
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Fchown(fd, st.UID, st.GID); err == nil && (st.Rows != 0 || st.Cols != 0) {
+		err = setSize(master, st.Rows, st.Cols)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, errs.New(errs.Internal, "prepare the terminal: %w", err)
+	}
+	return fd, nil
+}
+
+func setSize(fd int, rows, cols uint16) error {
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols}); err != nil {
+		return errs.New(errs.Internal, "resize the terminal to %sx%s: %w", strconv.Itoa(int(rows)), strconv.Itoa(int(cols)), err)
+	}
+	return nil
+}
+
+func (s *server) watchOutput(p *proc, o *output) error {
+	if o.fd < 0 || p.sink.stuck() {
+		return nil
+	}
+	return s.loop.addOutput(o.fd, func(uint32) { s.drain(p, o, lastSize/2) })
+}
+
+// drain moves what a process has written into its log, at most about limit
+// bytes. It reports whether there was a limit to it.
+func (s *server) drain(p *proc, o *output, limit int) {
+	for moved := 0; moved < limit && o.fd >= 0 && !p.sink.stuck(); {
+		n, err := unix.Read(o.fd, s.buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case err != nil || n == 0: // a terminal's end is EIO
+			s.loop.close(&o.fd)
+			return
+		}
+		moved += n
+		s.store(p, o, s.buf[:n])
+		if n >= pipeSize && !o.raised {
+			o.raised = true
+			_, _ = unix.FcntlInt(uintptr(o.fd), unix.F_SETPIPE_SZ, raisedSize)
+		}
+		if n < len(s.buf) && n < pipeSize {
+			return // empty now; if not, the loop says so
+		}
+	}
+}
+
+// drainLast moves what is left once the process has ended. Others may hold its
+// pipes and write on: they must not delay the news of the end.
+func (s *server) drainLast(p *proc) {
+	for i := range p.outs {
+		o := &p.outs[i]
+		for moved := 0; moved < lastSize && o.fd >= 0; {
+			n, err := unix.Read(o.fd, s.buf)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err != nil || n == 0 {
+				if !errors.Is(err, unix.EAGAIN) {
+					s.loop.close(&o.fd)
+				}
+				break
+			}
+			moved += n
+			s.store(p, o, s.buf[:n])
+		}
+	}
+}
+
+// siginfo is the head of the kernel's siginfo_t as waitid fills it.
+type siginfo struct {
+	signo, errno, code, _ int32
+	pid                   int32
+}
+
+// peek returns a child that has ended, without reaping it; zero for none.
+func peek() int {
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL, nil); err != nil {
+		return 0
+	}
+	return int((*siginfo)(unsafe.Pointer(&info)).pid)
+}
