@@ -47,6 +47,13 @@ func (o Overlay) Mount() (*os.File, error) {
 	if o.Upper == "" && len(o.Lower) == 1 {
 		return readonlyLayer(o.Lower[0])
 	}
+	if o.Volatile && o.Upper != "" {
+		// The mark of an earlier volatile mount. What that one wrote may be lost
+		// with the power only, and then the container is gone too.
+		if err := os.RemoveAll(filepath.Join(o.Work, "work", "incompat")); err != nil {
+			return nil, err
+		}
+	}
 	if o.Method == Classic {
 		return o.classic()
 	}

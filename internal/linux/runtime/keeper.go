@@ -11,9 +11,10 @@ import (
 // internal/keeper is one.
 type Keeper interface {
 	// Create forks an init that waits, and returns once its namespaces are
-	// there. Where a step of the init fails, the error's chain has a
-	// *task.StepError and nothing is left; so with Go.
-	Create(ctx context.Context, c *task.Create, f Files) (task.Status, error)
+	// there. The files are the program, the three standard streams where they
+	// are given, and those for the program; they stay the caller's. Where a
+	// step of the init fails, the error's chain has a *task.StepError; so with Go.
+	Create(ctx context.Context, c *task.Create, files ...*os.File) (task.Status, error)
 	// Go lets it go on, and returns once it has become the user's program.
 	Go(ctx context.Context, k task.Key) (task.Status, error)
 	Signal(ctx context.Context, k task.Key, sig int) error
@@ -25,11 +26,4 @@ type Keeper interface {
 	Ack(ctx context.Context, k task.Key, generation uint64) error
 	// Delete forgets a process; it is killed first where it still runs.
 	Delete(ctx context.Context, k task.Key) error
-}
-
-// Files are the descriptors that go with a task.Create. They stay the caller's.
-type Files struct {
-	Program *os.File
-	Stdio   []*os.File // three where Streams.Kind is "given"
-	Files   []*os.File
 }

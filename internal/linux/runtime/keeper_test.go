@@ -14,7 +14,6 @@ import (
 
 	"lus/internal/base/errs"
 	initproc "lus/internal/linux/init"
-	"lus/internal/linux/runtime"
 	"lus/internal/model/task"
 )
 
@@ -56,18 +55,19 @@ func newParent(t testing.TB) *parent {
 	return &parent{t: t, init: fd, tasks: map[task.Key]*child{}}
 }
 
-func (p *parent) Create(_ context.Context, c *task.Create, f runtime.Files) (task.Status, error) {
+func (p *parent) Create(_ context.Context, c *task.Create, files ...*os.File) (task.Status, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return task.Status{}, err
 	}
 	ch := &child{conn: pair[0], ended: make(chan struct{})}
-	stdio, reader, closers, err := p.streams(c, f, ch)
+	program, files := files[0], files[1:]
+	stdio, reader, closers, err := p.streams(c, files, ch)
 	if err != nil {
 		return task.Status{}, err
 	}
-	fds := append(stdio, f.Program.Fd(), uintptr(pair[1]))
-	for _, x := range f.Files {
+	fds := append(stdio, program.Fd(), uintptr(pair[1]))
+	for _, x := range files[len(files)-c.Files:] {
 		fds = append(fds, x.Fd())
 	}
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", p.init), []string{"lus-init"}, &syscall.ProcAttr{
@@ -94,10 +94,10 @@ func (p *parent) Create(_ context.Context, c *task.Create, f runtime.Files) (tas
 	return ch.status, nil
 }
 
-func (p *parent) streams(c *task.Create, f runtime.Files, ch *child) (fds []uintptr, reader *os.File, closers []*os.File, err error) {
+func (p *parent) streams(c *task.Create, files []*os.File, ch *child) (fds []uintptr, reader *os.File, closers []*os.File, err error) {
 	switch c.Streams.Kind {
 	case task.StreamGiven:
-		for _, x := range f.Stdio {
+		for _, x := range files[:3] {
 			fds = append(fds, x.Fd())
 		}
 		return fds, nil, nil, nil

@@ -139,24 +139,13 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 		return nil, nil, err
 	}
 	defer ns.close()
-	if err := group.Create(); err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = group.Delete()
-		}
-	}()
-	if err := group.Apply(c.Spec.Linux.Resources); err != nil {
-		return nil, nil, err
-	}
-	root, err := rootfs(c.Rootfs)
+	root, err := places(group, c)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			_ = root.Close()
+			err = errors.Join(err, root.Close(), group.Delete())
 		}
 	}()
 	pr := profileOf(c.Spec, n.filters)
@@ -183,6 +172,31 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 	return made, proc, nil
 }
 
+// places makes the cgroup and the root at the same time: each is mostly waiting
+// for the kernel. It leaves either both or nothing.
+func places(group *cgroup.Group, c *Container) (*os.File, error) {
+	limited := make(chan error, 1)
+	go func() {
+		err := group.Create()
+		if err == nil {
+			err = group.Apply(c.Spec.Linux.Resources)
+		}
+		limited <- err
+	}()
+	root, err := rootfs(c.Rootfs)
+	if lerr := <-limited; err == nil {
+		err = lerr
+	}
+	if err == nil {
+		return root, nil
+	}
+	if root != nil {
+		_ = root.Close()
+	}
+	_ = group.Delete()
+	return nil, err
+}
+
 // request is what the keeper is asked for.
 func (n *Native) request(c *Container, ns *namespaces, group *cgroup.Group, pr profile) *task.Create {
 	req := &task.Create{
@@ -207,12 +221,12 @@ func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create
 		return task.Status{}, err
 	}
 	defer program.Close()
-	files := Files{Program: program, Files: p.Files()}
-	req.Files = len(files.Files)
+	files := []*os.File{program}
 	if req.Streams.Kind == task.StreamGiven {
-		files.Stdio = given[:]
+		files = append(files, given[:]...)
 	}
-	status, err := n.keeper.Create(ctx, req, files)
+	req.Files = len(p.Files())
+	status, err := n.keeper.Create(ctx, req, append(files, p.Files()...)...)
 	return status, failure(err)
 }
 
