@@ -3,6 +3,8 @@ package scenarios
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -200,4 +202,41 @@ func TestAnExitWhileTheDaemonIsDeadIsKnown(t *testing.T) {
 	if got := s.OK(t, "logs", "ends"); got != "last words" {
 		t.Errorf("its log is %q", got)
 	}
+}
+
+// A socket that the service manager holds: clients wait through a restart.
+func TestSocketActivation(t *testing.T) {
+	t.Parallel()
+	s := stack.Idle(t)
+	if err := os.MkdirAll(s.Run, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.Socket(), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.SetUnlinkOnClose(false)
+	defer listener.Close()
+	socket, err := listener.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+
+	first := make(chan stack.Result)
+	go func() { first <- s.Lus("network", "create", "before") }()
+	time.Sleep(100 * time.Millisecond) // the command waits in the socket's queue
+	if err := s.UpWith(socket); err != nil {
+		t.Fatal(err)
+	}
+	(<-first).Want(t, 0)
+
+	s.Kill()
+	second := make(chan stack.Result)
+	go func() { second <- s.Lus("network", "ls") }()
+	time.Sleep(100 * time.Millisecond)
+	if err := s.UpWith(socket); err != nil {
+		t.Fatal(err)
+	}
+	stack.Says(t, (<-second).Want(t, 0), "before")
 }

@@ -138,12 +138,24 @@ func (s *Stack) StartDaemon(t testing.TB) {
 
 // Up starts lusd and returns once its socket answers.
 func (s *Stack) Up() error {
+	return s.up(exec.Command(filepath.Join(s.Bin, "lusd"), "--root", s.Root, "--run", s.Run))
+}
+
+// UpWith starts lusd with a socket that is already open, as systemd does.
+func (s *Stack) UpWith(socket *os.File) error {
+	// The variable must name the process that becomes the daemon.
+	cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"`,
+		filepath.Join(s.Bin, "lusd"), "--root", s.Root, "--run", s.Run)
+	cmd.ExtraFiles = []*os.File{socket}
+	return s.up(cmd)
+}
+
+func (s *Stack) up(cmd *exec.Cmd) error {
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(s.Bin, "lusd"), "--root", s.Root, "--run", s.Run)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.Env(), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
