@@ -19,9 +19,9 @@ import (
 
 // Users says which containers need an image. The engine is one.
 type Users interface {
-	// ContainersUsing returns the ids of the containers made from the image,
+	// ContainersUsing returns the names of the containers made from the image,
 	// those that run and those that do not.
-	ContainersUsing(ctx context.Context, imageID string) (running, stopped []string, err error)
+	ContainersUsing(imageID string) (running, stopped []string)
 }
 
 // Limits bound what a registry or a tar may make us write.
@@ -57,8 +57,7 @@ type Service struct {
 
 	names   index
 	configs cache[*image.Image]
-	tops    cache[string] // image id -> its chain id
-	chains  chains
+	inUse   inUse
 	busy    keyed // digests and chain ids that somebody is fetching or unpacking
 }
 
@@ -81,7 +80,7 @@ func New(d Deps) (*Service, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if err := s.chains.load(context.Background(), d.Store); err != nil {
+	if err := s.inUse.load(context.Background(), d.Store); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -291,14 +291,14 @@ func TestImageInUseStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.users.running = map[string][]string{id: {"c0ffee000000aaaa"}}
+	w.users.running = map[string][]string{id: {"web"}}
 	for _, force := range []bool{false, true} {
 		_, err := w.RemoveImage(ctx, "app:1", force, true)
-		if !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "running container c0ffee000000") {
+		if !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "running container web") {
 			t.Errorf("with a running container, force %v: %v", force, err)
 		}
 	}
-	w.users.running, w.users.stopped = nil, map[string][]string{id: {"c0ffee000000aaaa"}}
+	w.users.running, w.users.stopped = nil, map[string][]string{id: {"web"}}
 	if _, err := w.RemoveImage(ctx, "app:1", false, true); !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "must be forced") {
 		t.Errorf("with a stopped container: %v", err)
 	}
@@ -309,7 +309,14 @@ func TestImageInUseStays(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(layers.Dirs[0], "f")); err != nil {
 		t.Errorf("the container lost its layers with the image's name: %v", err)
 	}
-	if err := w.Sweep(ctx, map[string]bool{layers.ChainID: true}); err != nil {
+	w.reopen()
+	if again, err := w.Layers(ctx, id); err != nil || again.Dirs[0] != layers.Dirs[0] {
+		t.Errorf("the container cannot be started after a restart: %v", err)
+	}
+	if err := w.Sweep(ctx, []string{id}); err != nil { // forgets that they were just handed out
+		t.Fatal(err)
+	}
+	if err := w.Sweep(ctx, []string{id}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(layers.Dirs[0]); err != nil {

@@ -2,7 +2,9 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -15,36 +17,49 @@ import (
 	"lus/internal/store/content"
 )
 
-// chains knows which chains of snapshots are held for containers.
-type chains struct {
-	mu sync.Mutex
-	// held is a chain's lease; fresh says that it was handed out since the last
-	// sweep, so that the container it is for may not be on record yet.
-	held map[string]*heldChain
+// inUse knows which images are held for containers, by id.
+type inUse struct {
+	mu   sync.Mutex
+	held map[string]*heldImage
 }
 
-type heldChain struct {
+// heldImage is an image that has a lease.
+type heldImage struct {
+	// fresh: handed out since the last sweep, so that the container it is for
+	// may not be on record yet.
 	fresh  bool
 	layers *image.Layers // nil until asked for
 }
 
-func (c *chains) load(ctx context.Context, s *content.Store) error {
-	list, err := s.HeldChains(ctx)
+func (u *inUse) load(ctx context.Context, s *content.Store) error {
+	list, err := s.HeldImages(ctx)
 	if err != nil {
-		return fmt.Errorf("list the layers in use: %w", err)
+		return fmt.Errorf("list the images in use: %w", err)
 	}
-	c.held = map[string]*heldChain{}
-	for _, chain := range list {
-		c.held[chain] = &heldChain{}
+	u.held = map[string]*heldImage{}
+	for _, id := range list {
+		u.held[id] = &heldImage{}
 	}
 	return nil
 }
 
 // Layers returns the folders of an image, topmost first, ready to be mounted
-// below a container's own. They stay until a Sweep finds that no container
-// uses them. The first call takes one lease on the chain; a repeated one
-// touches memory only.
+// below a container's own. They stay, also when the image loses its names,
+// until a Sweep finds that no container uses them. The first call takes one
+// lease; a repeated one touches memory only. The result is shared: do not
+// change it.
 func (s *Service) Layers(ctx context.Context, imageID string) (*image.Layers, error) {
+	if l := s.inUse.handOut(imageID); l != nil {
+		return l, nil
+	}
+	unlock, err := s.busy.lock(ctx, "use "+imageID)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if l := s.inUse.handOut(imageID); l != nil {
+		return l, nil
+	}
 	i, err := s.byID(ctx, imageID)
 	if errdefs.IsNotFound(err) {
 		return nil, noSuchImage(imageID)
@@ -55,46 +70,13 @@ func (s *Service) Layers(ctx context.Context, imageID string) (*image.Layers, er
 	if len(i.Layers) == 0 {
 		return nil, errs.New(errs.Invalid, "image %s has no layers: there is nothing in it to run", short(imageID))
 	}
-	chain := s.top(i)
-	if l := s.chains.handOut(chain); l != nil {
-		return forImage(l, imageID), nil
-	}
-	unlock, err := s.busy.lock(ctx, "chain "+chain)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if l := s.chains.handOut(chain); l != nil {
-		return forImage(l, imageID), nil
-	}
-	return s.holdChain(ctx, i, chain)
+	return s.hand(ctx, i)
 }
 
-// forImage is l under the id of an image that shares its chain with another.
-func forImage(l *image.Layers, id string) *image.Layers {
-	if l.ImageID == id {
-		return l
-	}
-	own := *l
-	own.ImageID = id
-	return &own
-}
-
-// top is the chain id of the whole image, computed once.
-func (s *Service) top(i *image.Image) string {
-	if c, ok := s.tops.get(i.ID); ok {
-		return c
-	}
-	ids := chainIDs(i.Layers)
-	c := ids[len(ids)-1]
-	s.tops.put(i.ID, c)
-	return c
-}
-
-func (c *chains) handOut(chain string) *image.Layers {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := c.held[chain]
+func (u *inUse) handOut(id string) *image.Layers {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	h := u.held[id]
 	if h == nil || h.layers == nil {
 		return nil
 	}
@@ -102,14 +84,39 @@ func (c *chains) handOut(chain string) *image.Layers {
 	return h.layers
 }
 
-// holdChain takes the lease, unpacks what is not, and remembers the folders.
-func (s *Service) holdChain(ctx context.Context, i *image.Image, chain string) (*image.Layers, error) {
-	s.chains.mu.Lock()
-	h := s.chains.held[chain]
+// hand takes the lease, unpacks what is not, and remembers the folders. The
+// caller has the image's lock.
+func (s *Service) hand(ctx context.Context, i *image.Image) (*image.Layers, error) {
+	ids := chainIDs(i.Layers)
+	chain := ids[len(ids)-1]
+	s.inUse.mu.Lock()
+	h := s.inUse.held[i.ID]
 	if h != nil {
 		h.fresh = true // from here on no sweep drops it
 	}
-	s.chains.mu.Unlock()
+	s.inUse.mu.Unlock()
+	if h == nil {
+		// Before looking: what is there now must not be collected meanwhile.
+		if err := s.store.HoldImage(ctx, i.ID, chain); err != nil {
+			return nil, fmt.Errorf("hold the layers of image %s: %w", short(i.ID), err)
+		}
+	}
+	dirs, err := s.folders(ctx, i, chain)
+	if err != nil {
+		if h == nil {
+			err = errors.Join(err, s.store.ReleaseImages(context.WithoutCancel(ctx), i.ID))
+		}
+		return nil, err
+	}
+	l := &image.Layers{ImageID: i.ID, ChainID: chain, Dirs: dirs}
+	s.inUse.mu.Lock()
+	s.inUse.held[i.ID] = &heldImage{fresh: true, layers: l}
+	s.inUse.mu.Unlock()
+	return l, nil
+}
+
+// folders are the image's folders, unpacked first where need be.
+func (s *Service) folders(ctx context.Context, i *image.Image, chain string) ([]string, error) {
 	dirs, err := s.store.Dirs(ctx, chain)
 	if errdefs.IsNotFound(err) {
 		if err := s.unpackAll(ctx, i); err != nil {
@@ -120,16 +127,7 @@ func (s *Service) holdChain(ctx context.Context, i *image.Image, chain string) (
 	if err != nil {
 		return nil, fmt.Errorf("layers of image %s: %w", short(i.ID), err)
 	}
-	if h == nil {
-		if err := s.store.HoldChain(ctx, chain); err != nil {
-			return nil, fmt.Errorf("hold the layers of image %s: %w", short(i.ID), err)
-		}
-	}
-	l := &image.Layers{ImageID: i.ID, ChainID: chain, Dirs: dirs}
-	s.chains.mu.Lock()
-	s.chains.held[chain] = &heldChain{fresh: true, layers: l}
-	s.chains.mu.Unlock()
-	return l, nil
+	return dirs, nil
 }
 
 // unpackAll unpacks an image whose blobs came without: one that BuildKit's own
@@ -180,28 +178,26 @@ func (s *Service) unpackAll(ctx context.Context, i *image.Image) (err error) {
 	return s.hold(ctx, got)
 }
 
-// Sweep drops the leases of chains that no container uses; used holds the
-// chain ids of all containers on record. A chain handed out since the sweep
-// before this one is spared: its container may not be on record yet.
-func (s *Service) Sweep(ctx context.Context, used map[string]bool) error {
-	s.chains.mu.Lock()
+// Sweep drops the leases of images that no container uses; used holds the ids
+// of the images of all containers on record. An image handed out since the
+// sweep before this one is spared: its container may not be on record yet.
+func (s *Service) Sweep(ctx context.Context, used []string) error {
+	s.inUse.mu.Lock()
 	var drop []string
-	for chain, h := range s.chains.held {
-		if used[chain] || h.fresh {
+	for id, h := range s.inUse.held {
+		if h.fresh || slices.Contains(used, id) {
 			h.fresh = false
 			continue
 		}
-		drop = append(drop, chain)
-		delete(s.chains.held, chain)
+		drop = append(drop, id)
+		delete(s.inUse.held, id)
 	}
-	s.chains.mu.Unlock()
+	s.inUse.mu.Unlock()
 	if len(drop) == 0 {
 		return nil
 	}
-	// One by one under the chain's own lock, so that a caller of Layers who comes
-	// now takes the lease anew, after it is gone.
-	for _, chain := range drop {
-		if err := s.letGo(ctx, chain); err != nil {
+	for _, id := range drop {
+		if err := s.letGo(ctx, id); err != nil {
 			return err
 		}
 	}
@@ -209,20 +205,23 @@ func (s *Service) Sweep(ctx context.Context, used map[string]bool) error {
 	return nil
 }
 
-func (s *Service) letGo(ctx context.Context, chain string) error {
-	unlock, err := s.busy.lock(ctx, "chain "+chain)
+// letGo drops an image's lease under the image's own lock: who asks for its
+// layers now either has them again already, or takes the lease anew after it
+// is gone.
+func (s *Service) letGo(ctx context.Context, id string) error {
+	unlock, err := s.busy.lock(ctx, "use "+id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s.chains.mu.Lock()
-	taken := s.chains.held[chain] != nil
-	s.chains.mu.Unlock()
+	s.inUse.mu.Lock()
+	taken := s.inUse.held[id] != nil
+	s.inUse.mu.Unlock()
 	if taken {
 		return nil
 	}
-	if err := s.store.ReleaseChains(ctx, chain); err != nil {
-		return fmt.Errorf("let go of layers %s: %w", short(chain), err)
+	if err := s.store.ReleaseImages(ctx, id); err != nil {
+		return fmt.Errorf("let go of image %s: %w", short(id), err)
 	}
 	return nil
 }

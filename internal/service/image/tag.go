@@ -78,7 +78,7 @@ func (s *Service) RemoveImage(ctx context.Context, ref string, force, _ bool) ([
 		return nil, err
 	}
 	if len(r.names) == len(r.all) {
-		if err := s.unused(ctx, &r); err != nil {
+		if err := s.unused(&r); err != nil {
 			return nil, err
 		}
 	}
@@ -129,23 +129,20 @@ func (r *removal) allowed(n *names) error {
 }
 
 // unused refuses to remove an image that containers need.
-func (s *Service) unused(ctx context.Context, r *removal) error {
+func (s *Service) unused(r *removal) error {
 	if s.users == nil {
 		return nil
 	}
-	running, stopped, err := s.users.ContainersUsing(ctx, r.id)
-	if err != nil {
-		return fmt.Errorf("which containers use image %s: %w", short(r.id), err)
-	}
+	running, stopped := s.users.ContainersUsing(r.id)
 	what := fmt.Sprintf("delete %s", short(r.id))
 	if !r.byID {
 		what = fmt.Sprintf("remove repository reference %q", r.ref)
 	}
 	switch {
 	case len(running) > 0:
-		return errs.New(errs.Conflict, "conflict: unable to %s (cannot be forced) - image is being used by running container %s", what, short(running[0]))
+		return errs.New(errs.Conflict, "conflict: unable to %s (cannot be forced) - image is being used by running container %s", what, running[0])
 	case len(stopped) > 0 && !r.force:
-		return errs.New(errs.Conflict, "conflict: unable to %s (must be forced) - image is being used by stopped container %s", what, short(stopped[0]))
+		return errs.New(errs.Conflict, "conflict: unable to %s (must be forced) - image is being used by stopped container %s", what, stopped[0])
 	}
 	return nil
 }
@@ -180,7 +177,6 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 	if len(r.names) == len(r.all) {
 		removed = append(removed, image.Removed{Deleted: r.id})
 		s.configs.drop(r.id)
-		s.tops.drop(r.id)
 		s.tell("delete", r.id, "", labels)
 		s.collect(ctx)
 	}

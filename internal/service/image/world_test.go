@@ -54,10 +54,10 @@ type users struct {
 	running, stopped map[string][]string
 }
 
-func (u *users) ContainersUsing(_ context.Context, id string) (running, stopped []string, err error) {
+func (u *users) ContainersUsing(id string) (running, stopped []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.running[id], u.stopped[id], nil
+	return u.running[id], u.stopped[id]
 }
 
 func newWorld(t *testing.T) *world {

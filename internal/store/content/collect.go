@@ -126,47 +126,50 @@ func (s *Store) forgetHashes(ctx context.Context) {
 	})
 }
 
-// chainLease is the lease that holds an image's chain while containers use it.
-func chainLease(chain string) string { return "lus-chain-" + chain }
+// imageLease is the lease that holds an image while containers use it.
+func imageLease(id string) string { return "lus-image-" + id }
 
-// labelChain marks the leases of chains and names the chain.
-const labelChain = "lus/chain"
+// labelImage marks the leases of images in use and names the image.
+const labelImage = "lus/image"
 
-// HoldChain keeps a chain of snapshots, named by its chain id, until
-// ReleaseChains names it.
-func (s *Store) HoldChain(ctx context.Context, chain string) error {
+// HoldImage keeps an image's config and its chain of snapshots, whatever
+// becomes of its names, until ReleaseImages is told its id.
+func (s *Store) HoldImage(ctx context.Context, id, chain string) error {
 	return s.update(s.Context(ctx), func(ctx context.Context) error {
-		l, err := s.leases.Create(ctx, leases.WithID(chainLease(chain)), leases.WithLabel(labelChain, chain))
+		l, err := s.leases.Create(ctx, leases.WithID(imageLease(id)), leases.WithLabel(labelImage, id))
 		if err != nil && !errdefs.IsAlreadyExists(err) {
 			return err
 		}
-		l.ID = chainLease(chain)
+		l.ID = imageLease(id)
+		if err := s.leases.AddResource(ctx, l, leases.Resource{ID: id, Type: "content"}); err != nil {
+			return err
+		}
 		return s.leases.AddResource(ctx, l, leases.Resource{ID: chain, Type: "snapshots/" + SnapshotterName})
 	})
 }
 
-// HeldChains lists the chains that are held.
-func (s *Store) HeldChains(ctx context.Context) ([]string, error) {
-	held, err := s.leases.List(ctx, fmt.Sprintf("labels.%q", labelChain))
+// HeldImages lists the ids of the images that are held.
+func (s *Store) HeldImages(ctx context.Context) ([]string, error) {
+	held, err := s.leases.List(ctx, fmt.Sprintf("labels.%q", labelImage))
 	if err != nil {
 		return nil, err
 	}
-	chains := make([]string, 0, len(held))
+	ids := make([]string, 0, len(held))
 	for _, l := range held {
-		chains = append(chains, l.Labels[labelChain])
+		ids = append(ids, l.Labels[labelImage])
 	}
-	slices.Sort(chains)
-	return chains, nil
+	slices.Sort(ids)
+	return ids, nil
 }
 
-// ReleaseChains lets chains go; those no image needs are garbage then.
-func (s *Store) ReleaseChains(ctx context.Context, chains ...string) error {
-	if len(chains) == 0 {
+// ReleaseImages lets images go; those that have no name are garbage then.
+func (s *Store) ReleaseImages(ctx context.Context, ids ...string) error {
+	if len(ids) == 0 {
 		return nil
 	}
 	return s.update(s.Context(ctx), func(ctx context.Context) error {
-		for _, c := range chains {
-			err := s.leases.Delete(ctx, leases.Lease{ID: chainLease(c)})
+		for _, id := range ids {
+			err := s.leases.Delete(ctx, leases.Lease{ID: imageLease(id)})
 			if err != nil && !errdefs.IsNotFound(err) {
 				return err
 			}

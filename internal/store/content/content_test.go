@@ -239,14 +239,19 @@ func TestGarbageWaitsForReady(t *testing.T) {
 	}
 }
 
-func TestHeldChainOutlivesItsImage(t *testing.T) {
+func TestHeldImageOutlivesItsName(t *testing.T) {
 	need.Root(t)
 	ctx := context.Background()
 	s := open(t, t.TempDir())
 	s.Ready()
 	_, chain, _ := build(t, s, "docker.io/library/a:latest")
+	img, err := s.ImageStore().Get(ctx, "docker.io/library/a:latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := img.Labels[store.LabelConfig]
 	for range 2 { // holding twice is holding
-		if err := s.HoldChain(ctx, chain); err != nil {
+		if err := s.HoldImage(ctx, id, chain); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -257,11 +262,14 @@ func TestHeldChainOutlivesItsImage(t *testing.T) {
 	if _, err := s.Dirs(ctx, chain); err != nil {
 		t.Fatalf("the held chain is gone: %v", err)
 	}
-	held, err := s.HeldChains(ctx)
-	if err != nil || len(held) != 1 || held[0] != chain {
-		t.Fatalf("held chains %v, %v", held, err)
+	if _, err := s.ContentStore().Info(ctx, digest.Digest(id)); err != nil {
+		t.Fatalf("the held config is gone: %v", err)
 	}
-	if err := s.ReleaseChains(ctx, chain, "sha256:unknown"); err != nil {
+	held, err := s.HeldImages(ctx)
+	if err != nil || len(held) != 1 || held[0] != id {
+		t.Fatalf("held images %v, %v", held, err)
+	}
+	if err := s.ReleaseImages(ctx, id, "sha256:unknown"); err != nil {
 		t.Fatal(err)
 	}
 	collect(t, s)
