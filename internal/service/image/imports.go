@@ -117,7 +117,7 @@ func (s *Service) newConfig(c *container.Config, diff digest.Digest, message str
 	}}
 	i.Config.ImageConfig = ocispec.ImageConfig{
 		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
-		Volumes: c.Volumes, WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal, ArgsEscaped: c.ArgsEscaped,
+		Volumes: c.Volumes, WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,
 	}
 	i.Config.OnBuild, i.Config.Shell = c.OnBuild, c.Shell
 	if h := c.Healthcheck; h != nil {

@@ -160,11 +160,13 @@ func credentials(domain string, auth *image.Auth) (creds Credentials, bearer str
 // token is an authorizer that shows one bearer token.
 type token string
 
+// Authorize implements docker.Authorizer.
 func (t token) Authorize(_ context.Context, r *http.Request) error {
 	r.Header.Set("Authorization", "Bearer "+string(t))
 	return nil
 }
 
+// AddResponses implements docker.Authorizer: a refused token stays refused.
 func (t token) AddResponses(context.Context, []*http.Response) error {
 	return docker.ErrInvalidAuthorization
 }

@@ -33,7 +33,7 @@ func open(t *testing.T, root string) *store.Store {
 }
 
 // layer makes a committed snapshot called name whose folder fill fills.
-func layer(t *testing.T, s *store.Store, ctx context.Context, name, parent string, fill func(dir string)) store.Layer {
+func layer(ctx context.Context, t *testing.T, s *store.Store, name, parent string, fill func(dir string)) store.Layer {
 	t.Helper()
 	sn := s.Snapshotter()
 	mounts, err := sn.Prepare(ctx, name+"-active", parent)
@@ -86,8 +86,8 @@ func build(t *testing.T, s *store.Store, name string) (target ocispec.Descriptor
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := layer(t, s, ctx, name+"-x1", "", file(t, "one", "1"))
-	two := layer(t, s, ctx, name+"-x2", name+"-x1", file(t, "two", "22"))
+	one := layer(ctx, t, s, name+"-x1", "", file(t, "one", "1"))
+	two := layer(ctx, t, s, name+"-x2", name+"-x1", file(t, "two", "22"))
 	raw, chain := config(t, one, two)
 	target, id, err := s.Commit(ctx, store.NewImage{Names: []string{name}, Config: raw, Layers: []store.Layer{one, two}})
 	if err != nil {
@@ -188,7 +188,7 @@ func TestWhiteoutsComeBackTheSame(t *testing.T) {
 	need.Root(t)
 	ctx := context.Background()
 	s := open(t, t.TempDir())
-	layer(t, s, ctx, "base", "", func(dir string) {
+	layer(ctx, t, s, "base", "", func(dir string) {
 		file(t, "gone", "x")(dir)
 		os.MkdirAll(filepath.Join(dir, "d/e"), 0o755)
 		os.Symlink("gone", filepath.Join(dir, "link"))
@@ -227,7 +227,7 @@ func TestGarbageWaitsForReady(t *testing.T) {
 	need.Root(t)
 	ctx := context.Background()
 	s := open(t, t.TempDir())
-	layer(t, s, ctx, "loose", "", file(t, "f", "x"))
+	layer(ctx, t, s, "loose", "", file(t, "f", "x"))
 	collect(t, s)
 	if _, err := s.Snapshotter().Stat(ctx, "loose"); err != nil {
 		t.Fatalf("collected before Ready: %v", err)
@@ -296,8 +296,8 @@ func TestSameContentTwiceStaysOneImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := layer(t, s, ctx2, "y1", "", file(t, "one", "1"))
-	three := layer(t, s, ctx2, "y3", "y1", file(t, "three", "333"))
+	one := layer(ctx2, t, s, "y1", "", file(t, "one", "1"))
+	three := layer(ctx2, t, s, "y3", "y1", file(t, "three", "333"))
 	raw, c2 := config(t, one, three)
 	if sameTimes := one.DiffID; sameTimes == "" {
 		t.Fatal("no diff id")
@@ -324,7 +324,7 @@ func TestInterruptedWorkIsGoneAfterReopening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer(t, s, leased, "half", "", file(t, "f", "x"))
+	layer(leased, t, s, "half", "", file(t, "f", "x"))
 	w, err := s.ContentStore().Writer(leased, content.WithRef("half"))
 	if err != nil {
 		t.Fatal(err)

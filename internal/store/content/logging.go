@@ -21,6 +21,7 @@ func handOver(to *slog.Logger) *log.Entry {
 
 type hook struct{ to *slog.Logger }
 
+// Levels implements logrus.Hook.
 func (h *hook) Levels() []logrus.Level { return logrus.AllLevels }
 
 // Fire passes a message on. What containerd calls news is detail here.

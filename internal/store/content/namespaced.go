@@ -35,38 +35,47 @@ type snapshotter struct {
 	within func(context.Context) context.Context
 }
 
+// Stat implements snapshots.Snapshotter.
 func (s *snapshotter) Stat(ctx context.Context, key string) (snapshots.Info, error) {
 	return s.inner.Stat(s.within(ctx), key)
 }
 
+// Update implements snapshots.Snapshotter.
 func (s *snapshotter) Update(ctx context.Context, info snapshots.Info, fields ...string) (snapshots.Info, error) {
 	return s.inner.Update(s.within(ctx), info, fields...)
 }
 
+// Usage implements snapshots.Snapshotter.
 func (s *snapshotter) Usage(ctx context.Context, key string) (snapshots.Usage, error) {
 	return s.inner.Usage(s.within(ctx), key)
 }
 
+// Mounts implements snapshots.Snapshotter.
 func (s *snapshotter) Mounts(ctx context.Context, key string) ([]mount.Mount, error) {
 	return s.inner.Mounts(s.within(ctx), key)
 }
 
+// Prepare implements snapshots.Snapshotter.
 func (s *snapshotter) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
 	return s.inner.Prepare(s.within(ctx), key, parent, opts...)
 }
 
+// View implements snapshots.Snapshotter.
 func (s *snapshotter) View(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
 	return s.inner.View(s.within(ctx), key, parent, opts...)
 }
 
+// Commit implements snapshots.Snapshotter.
 func (s *snapshotter) Commit(ctx context.Context, name, key string, opts ...snapshots.Opt) error {
 	return s.inner.Commit(s.within(ctx), name, key, opts...)
 }
 
+// Remove implements snapshots.Snapshotter.
 func (s *snapshotter) Remove(ctx context.Context, key string) error {
 	return s.inner.Remove(s.within(ctx), key)
 }
 
+// Walk implements snapshots.Snapshotter.
 func (s *snapshotter) Walk(ctx context.Context, fn snapshots.WalkFunc, filters ...string) error {
 	return s.inner.Walk(s.within(ctx), fn, filters...)
 }
@@ -80,26 +89,32 @@ type leaseManager struct {
 	within func(context.Context) context.Context
 }
 
+// Create implements leases.Manager.
 func (m *leaseManager) Create(ctx context.Context, opts ...leases.Opt) (leases.Lease, error) {
 	return m.inner.Create(m.within(ctx), opts...)
 }
 
+// Delete implements leases.Manager.
 func (m *leaseManager) Delete(ctx context.Context, l leases.Lease, opts ...leases.DeleteOpt) error {
 	return m.inner.Delete(m.within(ctx), l, opts...)
 }
 
+// List implements leases.Manager.
 func (m *leaseManager) List(ctx context.Context, filters ...string) ([]leases.Lease, error) {
 	return m.inner.List(m.within(ctx), filters...)
 }
 
+// AddResource implements leases.Manager.
 func (m *leaseManager) AddResource(ctx context.Context, l leases.Lease, r leases.Resource) error {
 	return m.inner.AddResource(m.within(ctx), l, r)
 }
 
+// DeleteResource implements leases.Manager.
 func (m *leaseManager) DeleteResource(ctx context.Context, l leases.Lease, r leases.Resource) error {
 	return m.inner.DeleteResource(m.within(ctx), l, r)
 }
 
+// ListResources implements leases.Manager.
 func (m *leaseManager) ListResources(ctx context.Context, l leases.Lease) ([]leases.Resource, error) {
 	return m.inner.ListResources(m.within(ctx), l)
 }
@@ -110,24 +125,29 @@ type imageStore struct {
 	store *Store
 }
 
+// Get implements images.Store.
 func (s *imageStore) Get(ctx context.Context, name string) (images.Image, error) {
 	return s.inner.Get(s.store.Context(ctx), name)
 }
 
+// List implements images.Store.
 func (s *imageStore) List(ctx context.Context, filters ...string) ([]images.Image, error) {
 	return s.inner.List(s.store.Context(ctx), filters...)
 }
 
+// Create implements images.Store.
 func (s *imageStore) Create(ctx context.Context, i images.Image) (images.Image, error) {
 	defer s.store.changed(ctx)
 	return s.inner.Create(s.store.Context(ctx), i)
 }
 
+// Update implements images.Store.
 func (s *imageStore) Update(ctx context.Context, i images.Image, fields ...string) (images.Image, error) {
 	defer s.store.changed(ctx)
 	return s.inner.Update(s.store.Context(ctx), i, fields...)
 }
 
+// Delete implements images.Store.
 func (s *imageStore) Delete(ctx context.Context, name string, opts ...images.DeleteOpt) error {
 	defer s.store.changed(ctx)
 	return s.inner.Delete(s.store.Context(ctx), name, opts...)

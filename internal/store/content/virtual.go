@@ -111,6 +111,7 @@ func (s *Store) dropVirtual(ctx context.Context) error {
 	})
 }
 
+// Info implements content.Store; a virtual blob has the size its tar would have.
 func (v *virtualStore) Info(ctx context.Context, d digest.Digest) (content.Info, error) {
 	ctx = v.store.Context(ctx)
 	info, err := v.inner.Info(ctx, d)
@@ -123,6 +124,7 @@ func (v *virtualStore) Info(ctx context.Context, d digest.Digest) (content.Info,
 	return info, err
 }
 
+// ReaderAt implements content.Store; a virtual blob is made here.
 func (v *virtualStore) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
 	ctx = v.store.Context(ctx)
 	r, err := v.inner.ReaderAt(ctx, desc)
@@ -183,26 +185,32 @@ func (v *virtualStore) make(ctx context.Context, d digest.Digest) (bool, error) 
 	return true, nil
 }
 
+// Walk implements content.Store.
 func (v *virtualStore) Walk(ctx context.Context, fn content.WalkFunc, filters ...string) error {
 	return v.inner.Walk(v.store.Context(ctx), fn, filters...)
 }
 
+// Delete implements content.Store.
 func (v *virtualStore) Delete(ctx context.Context, d digest.Digest) error {
 	return v.inner.Delete(v.store.Context(ctx), d)
 }
 
+// ListStatuses implements content.Store.
 func (v *virtualStore) ListStatuses(ctx context.Context, filters ...string) ([]content.Status, error) {
 	return v.inner.ListStatuses(v.store.Context(ctx), filters...)
 }
 
+// Status implements content.Store.
 func (v *virtualStore) Status(ctx context.Context, ref string) (content.Status, error) {
 	return v.inner.Status(v.store.Context(ctx), ref)
 }
 
+// Abort implements content.Store.
 func (v *virtualStore) Abort(ctx context.Context, ref string) error {
 	return v.inner.Abort(v.store.Context(ctx), ref)
 }
 
+// Writer implements content.Store.
 func (v *virtualStore) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
 	w, err := v.inner.Writer(v.store.Context(ctx), opts...)
 	if err != nil {
@@ -217,6 +225,7 @@ type writer struct {
 	within func(context.Context) context.Context
 }
 
+// Commit implements content.Writer.
 func (w *writer) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
 	return w.Writer.Commit(w.within(ctx), size, expected, opts...)
 }
