@@ -80,7 +80,7 @@ func (s *server) connReady(c *conn, events uint32) {
 		if c.fd < 0 {
 			return
 		}
-		data, fds, err := receive(c.fd)
+		data, fds, err := s.receive(c.fd)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			return
 		}
@@ -105,10 +105,9 @@ func (s *server) connReady(c *conn, events uint32) {
 var errHangup = errors.New("the client hung up")
 
 // receive takes one message, or refuses one that is too long or has more
-// descriptors than it may.
-func receive(fd int) ([]byte, []int, error) {
-	data := make([]byte, wire.MaxInline+2)
-	oob := make([]byte, unix.CmsgSpace(4*wire.MaxFDs)+unix.CmsgSpace(64))
+// descriptors than it may. The bytes are valid until the next call.
+func (s *server) receive(fd int) ([]byte, []int, error) {
+	data, oob := s.frame, s.oob
 	n, oobn, flags, _, err := unix.Recvmsg(fd, data, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	if err != nil {
 		return nil, nil, err

@@ -31,6 +31,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/layout"
+	"lus/internal/keeper/wire"
 	"lus/internal/model/task"
 )
 
@@ -54,6 +55,8 @@ const (
 	initSlot = 299
 	// connections bounds the clients at one time.
 	connections = 256
+	// lockTime is how long the lock of a former keeper is waited for.
+	lockTime = 5 * time.Second
 )
 
 // server is the keeper. All of it belongs to the loop's thread.
@@ -64,6 +67,8 @@ type server struct {
 
 	loop   loop
 	buf    []byte // the one buffer that output is read into
+	frame  []byte // and those for a request and its descriptors
+	oob    []byte
 	listen int
 	lock   int // the lock file that keeps a second keeper out
 	waker  int // eventfd that a signal writes to
@@ -95,6 +100,8 @@ func Run(cfg Config) error {
 	s := &server{
 		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1,
 		buf:   make([]byte, readSize),
+		frame: make([]byte, wire.MaxInline+2),
+		oob:   make([]byte, unix.CmsgSpace(4*wire.MaxFDs)+unix.CmsgSpace(64)),
 		conns: map[uint64]*conn{}, procs: map[task.Key]*proc{}, pids: map[int]*proc{},
 		strangers: map[int]unix.WaitStatus{}, held: map[string][]int{}, blocked: map[*proc]struct{}{},
 	}
@@ -165,12 +172,17 @@ func (s *server) takeLock() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = unix.Close(fd)
-		return errs.New(errs.Conflict, "a keeper for %s runs already", s.layout.Run)
+	// One that was just killed holds the lock until the kernel is done with it.
+	for end := time.Now().Add(lockTime); ; time.Sleep(10 * time.Millisecond) {
+		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			s.lock = fd
+			return nil
+		}
+		if time.Now().After(end) {
+			_ = unix.Close(fd)
+			return errs.New(errs.Conflict, "a keeper for %s runs already: %w", s.layout.Run, err)
+		}
 	}
-	s.lock = fd
-	return nil
 }
 
 // openSocket begins to listen. The path appears by a rename once it may be

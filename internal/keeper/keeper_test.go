@@ -196,7 +196,12 @@ func (b *bench) endOf(c *client.Client, k task.Key) task.Status {
 // output is what a process wrote, one string for each stream.
 func (b *bench) output(name string) (stdout, stderr, notices string) {
 	b.t.Helper()
-	r, err := logs.Open(b.logPath(name), logs.Options{Tail: -1, Notices: true})
+	return b.logOf(b.logPath(name))
+}
+
+func (b *bench) logOf(path string) (stdout, stderr, notices string) {
+	b.t.Helper()
+	r, err := logs.Open(path, logs.Options{Tail: -1, Notices: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -223,7 +228,7 @@ func TestExitCodesAndSignals(t *testing.T) {
 		"zero":    {"exit 0", task.Exit{}},
 		"seven":   {"exit 7", task.Exit{Code: 7}},
 		"killed":  {"kill -9 $$", task.Exit{Code: 137, Signal: 9}},
-		"orphans": {"(sleep 0.05; exit 3) & exit 4", task.Exit{Code: 4}},
+		"orphans": {"(sleep 0.05; exit 3) & wait; exit 4", task.Exit{Code: 4}},
 		"term":    {"kill -15 $$", task.Exit{Code: 143, Signal: 15}},
 	} {
 		s := b.run(b.logged(name), c.script)
@@ -280,7 +285,7 @@ func TestCreateIsIdempotent(t *testing.T) {
 	c := b.logged("twice")
 	c.Generation = 3
 	c.Record = []byte("what the daemon wants to know")
-	f := script(t, "sleep 60", nil)
+	f := script(t, "exec sleep 60", nil)
 	first, err := b.Create(t.Context(), c, f)
 	if err != nil {
 		t.Fatal(err)
@@ -359,7 +364,7 @@ func TestStandardInput(t *testing.T) {
 	if out, _, _ := b.output("in"); out != "typed\nend\n" {
 		t.Errorf("got %q", out)
 	}
-	b.run(b.logged("none"), "cat; sleep 60")
+	b.run(b.logged("none"), "cat; exec sleep 60")
 	if _, err := b.Stdin(t.Context(), key("none")); !errs.Is(err, errs.Conflict) {
 		t.Errorf("no input: %v", err)
 	}
@@ -479,7 +484,7 @@ func TestAnInitThatForksIsReplacedByItsChild(t *testing.T) {
 	b := start(t)
 	c := b.logged("host")
 	c.CloneFlags = unix.CLONE_NEWPID
-	host := b.run(c, "sleep 60")
+	host := b.run(c, "exec sleep 60")
 	ns, err := os.Open("/proc/" + strconv.Itoa(host.Pid) + "/ns/pid")
 	if err != nil {
 		t.Fatal(err)

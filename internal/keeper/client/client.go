@@ -51,16 +51,25 @@ func Connect(ctx context.Context, path string) (*Client, error) {
 		conn: conn.(*net.UnixConn), pending: map[uint64]chan answer{}, watches: map[uint64]*watch{}, done: make(chan struct{}),
 	}
 	go c.read()
-	a, err := c.call(ctx, wire.Request{Op: wire.Hello})
-	if err == nil && a.Hello == nil {
-		err = errs.New(errs.Unavailable, "what listens at %s is no keeper", path)
-	}
-	if err != nil {
+	if err := c.greet(ctx); err != nil {
 		c.Close()
 		return nil, err
 	}
-	c.hello = *a.Hello
 	return c, nil
+}
+
+func (c *Client) greet(ctx context.Context) error {
+	a, err := c.call(ctx, wire.Request{Op: wire.Hello})
+	if err != nil {
+		return err
+	}
+	if a.Hello == nil {
+		return errs.New(errs.Unavailable, "what listens at the keeper's socket is no keeper: remove it")
+	}
+	c.mu.Lock()
+	c.hello = *a.Hello
+	c.mu.Unlock()
+	return nil
 }
 
 // Close ends the connection. The keeper and its processes go on, but for those
@@ -75,7 +84,11 @@ func (c *Client) Close() error {
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Greeting says which keeper answers.
-func (c *Client) Greeting() wire.Greeting { return c.hello }
+func (c *Client) Greeting() wire.Greeting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hello
+}
 
 // read passes on what comes until the connection ends.
 func (c *Client) read() {
@@ -341,11 +354,7 @@ func (c *Client) Upgrade(ctx context.Context, binary string, args ...string) err
 	if _, err := c.call(ctx, wire.Request{Op: wire.Upgrade, Args: args}, f); err != nil {
 		return err
 	}
-	a, err := c.call(ctx, wire.Request{Op: wire.Hello})
-	if err == nil && a.Hello != nil {
-		c.hello = *a.Hello
-	}
-	return err
+	return c.greet(ctx)
 }
 
 func (c *Client) do(ctx context.Context, req wire.Request) error {

@@ -1,0 +1,666 @@
+package keeper_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/keeper/client"
+	"lus/internal/keeper/wire"
+	"lus/internal/model/task"
+	"lus/test/need"
+)
+
+// numbered is a script that prints n numbered lines, a line at a time.
+func numbered(n int, pause string) string {
+	return fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo $i; i=$((i+1)); %s done; exit 17", n, pause)
+}
+
+func checkNumbered(t *testing.T, out string, n int) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(lines) != n {
+		t.Errorf("%d lines, want %d", len(lines), n)
+	}
+	for i, l := range lines {
+		if l != strconv.Itoa(i) {
+			t.Fatalf("line %d is %q", i, l)
+		}
+	}
+}
+
+func TestOutputOutlivesItsClients(t *testing.T) {
+	b := start(t)
+	b.run(b.logged("busy"), numbered(20_000, ""))
+	for range 20 {
+		c, err := client.Connect(t.Context(), b.where.KeeperSocket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	if exit := b.end(key("busy")); exit.Code != 17 {
+		t.Errorf("%+v", exit)
+	}
+	out, _, _ := b.output("busy")
+	checkNumbered(t, out, 20_000)
+}
+
+func TestUpgradeLosesNothing(t *testing.T) {
+	b := start(t)
+	const busy = 8
+	for i := range busy {
+		b.run(b.logged("busy"+strconv.Itoa(i)), numbered(5_000, ""))
+	}
+	in := b.logged("in")
+	in.Streams.Stdin = true
+	b.run(in, "cat; exit 3")
+	tty := b.logged("tty")
+	tty.Streams.Kind = task.StreamTerminal
+	b.run(tty, "read line; echo got $line; exit 4")
+	tied := b.logged("tied")
+	tied.Tied = true
+	b.run(tied, "exec sleep 60")
+	b.run(b.logged("ended"), "exit 5")
+	b.end(key("ended"))
+	waiting := b.logged("waiting")
+	if _, err := b.Create(t.Context(), waiting, script(t, "exit 6", nil)); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Hold(t.Context(), "port 80", w); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+
+	pid := b.Greeting().Pid
+	other := b.connect() // stays connected throughout
+	for i := range 10 {
+		if err := b.Upgrade(t.Context(), b.self, b.self, "--run", b.where.Run, "--root", b.where.Root); err != nil {
+			t.Fatal(err)
+		}
+		if g := b.Greeting(); g.Pid != pid || g.Generation != i+1 {
+			t.Fatalf("%+v after %d upgrades of %d", g, i+1, pid)
+		}
+	}
+	ends := map[string]int{"in": 3, "tty": 4, "ended": 5, "waiting": 6}
+	for i := range busy {
+		ends["busy"+strconv.Itoa(i)] = 17
+	}
+	for _, name := range []string{"in", "tty"} {
+		f, err := b.Stdin(t.Context(), key(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(f, "typed")
+		f.Close()
+	}
+	if err := other.CloseStdin(t.Context(), key("in")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Go(t.Context(), waiting.Key); err != nil {
+		t.Fatal(err)
+	}
+	for name, code := range ends {
+		if exit := b.endOf(other, key(name)).Exit; exit.Code != code {
+			t.Errorf("%s: %+v, want %d", name, exit, code)
+		}
+	}
+	for i := range busy {
+		out, _, _ := b.output("busy" + strconv.Itoa(i))
+		checkNumbered(t, out, 5_000)
+	}
+	if out, _, _ := b.output("tty"); !strings.Contains(out, "got typed") {
+		t.Errorf("terminal: %q", out)
+	}
+	files, err := b.Take(t.Context(), "port 80")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("held: %v, %v", files, err)
+	}
+	fmt.Fprint(files[0], "held")
+	files[0].Close()
+	if err := b.Drop(t.Context(), "port 80"); err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if _, err := got.ReadFrom(r); err != nil || got.String() != "held" {
+		t.Errorf("through the held pipe: %q, %v", got.String(), err)
+	}
+	r.Close()
+}
+
+func TestAnUpgradeToNonsenseIsRefused(t *testing.T) {
+	b := start(t)
+	b.run(b.logged("c"), "exec sleep 60")
+	for _, program := range []string{"/bin/false", "/etc/passwd"} {
+		if err := b.Upgrade(t.Context(), program, program); err == nil {
+			t.Errorf("%s: no error", program)
+		}
+	}
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 || list[0].Phase != task.Running {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestAKilledKeeperLeavesNobodyUnaccountedFor(t *testing.T) {
+	b := start(t)
+	running := b.run(b.logged("running"), "exec sleep 600")
+	waiting, err := b.Create(t.Context(), b.logged("waiting"), script(t, "exit 0", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.logged("ended"), "exit 5")
+	b.end(key("ended"))
+	// A record of a killed write, and one of a process that is somebody else by now.
+	records := filepath.Join(b.where.Run, "keeper")
+	for name, text := range map[string]string{"torn": "123", "other": fmt.Sprintf("%-95s\n{}", fmt.Sprintf("%d 1 x", os.Getpid()))} {
+		if err := os.WriteFile(filepath.Join(records, name+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Kill(b.Greeting().Pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-b.Done()
+	if _, err := b.List(t.Context()); !errs.Is(err, errs.Unavailable) {
+		t.Errorf("a dead keeper answers %v", err)
+	}
+	b.Close()
+	b.ensure()
+	for _, pid := range []int{running.Pid, waiting.Pid} {
+		waitGone(t, pid)
+	}
+	list, err := b.List(t.Context())
+	if err != nil || len(list) != 5 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, s := range list {
+		want := task.ExitUnknown
+		if s.Container == "ended" {
+			want = 5
+		}
+		if s.Phase != task.Ended || s.Exit.Code != want || (want < 0 && s.Exit.Step == "") {
+			t.Errorf("%+v %+v", s, s.Exit)
+		}
+	}
+}
+
+func TestTwoAtOnceStartOneKeeper(t *testing.T) {
+	b := start(t)
+	if err := b.Quit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-b.Done()
+	b.Close()
+	waitGone(t, b.Greeting().Pid)
+	clients := make([]*client.Client, 4)
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			c, err := client.Ensure(t.Context(), b.where, b.self)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			clients[i] = c
+		})
+	}
+	wg.Wait()
+	for _, c := range clients {
+		if c == nil {
+			t.FailNow()
+		}
+		if c.Greeting().Pid != clients[0].Greeting().Pid {
+			t.Error("two keepers")
+		}
+	}
+	for _, c := range clients[1:] {
+		c.Close()
+	}
+	b.Client = clients[0]
+	if out, err := exec.Command(b.self, "--run", b.where.Run, "--root", b.where.Root).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("already")) {
+		t.Errorf("a second keeper by hand: %v, %s", err, out)
+	}
+}
+
+func TestTiedProcessesDieWithTheirClient(t *testing.T) {
+	b := start(t)
+	c := b.connect()
+	tied := b.logged("tied")
+	tied.Tied = true
+	s, err := c.Create(t.Context(), tied, script(t, "exec sleep 600", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Go(t.Context(), tied.Key); err != nil {
+		t.Fatal(err)
+	}
+	free := b.run(b.logged("free"), "exec sleep 600")
+	c.Close()
+	if exit := b.end(tied.Key); exit.Signal != 9 {
+		t.Errorf("%+v", exit)
+	}
+	waitGone(t, s.Pid)
+	if err := unix.Kill(free.Pid, 0); err != nil {
+		t.Errorf("the other one: %v", err)
+	}
+}
+
+func TestTheKeeperDoesNotEndWhileSomethingRuns(t *testing.T) {
+	b := start(t)
+	b.run(b.logged("c"), "exec sleep 60")
+	if err := b.Quit(t.Context()); !errs.Is(err, errs.Conflict) {
+		t.Errorf("quit: %v", err)
+	}
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT} {
+		if err := unix.Kill(b.Greeting().Pid, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if err := b.Delete(t.Context(), key("c")); err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
+		if err := unix.Kill(b.Greeting().Pid, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-b.Done()
+	waitGone(t, b.Greeting().Pid)
+	b.ensure()
+}
+
+func TestAKilledClientLeavesWholeProcesses(t *testing.T) {
+	b := start(t)
+	for i := range 20 {
+		c := b.connect()
+		created := b.logged("c" + strconv.Itoa(i))
+		f := script(t, "exit 8", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = c.Create(ctx, created, f)
+		}()
+		time.Sleep(time.Duration(i) * 50 * time.Microsecond)
+		c.Close()
+		cancel()
+		<-done
+		// The next client asks again, gets the same or a new one, and goes on.
+		if _, err := b.Create(t.Context(), created, f); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Go(t.Context(), created.Key); err != nil {
+			t.Fatal(err)
+		}
+		if exit := b.end(created.Key); exit.Code != 8 {
+			t.Errorf("%+v", exit)
+		}
+	}
+}
+
+func TestAThousandExits(t *testing.T) {
+	b := start(t)
+	const n = 300
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		b.run(&task.Create{Key: key("c" + strconv.Itoa(i)), Streams: task.Streams{Kind: task.StreamGiven}},
+			"read x; (exit 0) & (exit 0) & exit "+strconv.Itoa(i%256), r, os.Stderr, os.Stderr)
+	}
+	w.Close() // all of them, and two orphans of each, end at once
+	r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got := map[string]int{}
+	err = b.Watch(ctx, func(s task.Status) {
+		got[s.Container] = s.Exit.Code
+		if len(got) == n {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("%d ends, %v", len(got), err)
+	}
+	for i := range n {
+		if code := got["c"+strconv.Itoa(i)]; code != i%256 {
+			t.Errorf("%d: %d", i, code)
+		}
+	}
+	list, err := b.List(t.Context())
+	if err != nil || len(list) != n {
+		t.Fatalf("%d, %v", len(list), err)
+	}
+	for _, s := range list {
+		if err := b.Ack(t.Context(), s.Key, s.Generation); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// raw connects without a client.
+func (b *bench) raw() int {
+	b.t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: b.where.KeeperSocket()})
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return fd
+}
+
+func TestHostileFramesHarmNobody(t *testing.T) {
+	b := start(t)
+	b.run(b.logged("c"), "exec sleep 60")
+	before := countFDs(t, b.Greeting().Pid)
+	sealed := func(size int64, seals int) int {
+		fd, err := unix.MemfdCreate("x", unix.MFD_ALLOW_SEALING|unix.MFD_CLOEXEC)
+		if err == nil {
+			err = unix.Ftruncate(fd, size)
+		}
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	all := unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_WRITE
+	null, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		fds  []int
+	}{
+		"nonsense":        {[]byte("hello"), nil},
+		"no json":         {[]byte("J{"), nil},
+		"long":            {append([]byte("J"), bytes.Repeat([]byte(" "), wire.MaxInline+100)...), nil},
+		"no file":         {[]byte{wire.InFile}, nil},
+		"not a memfd":     {[]byte{wire.InFile}, []int{null}},
+		"not sealed":      {[]byte{wire.InFile}, []int{sealed(10, 0)}},
+		"huge":            {[]byte{wire.InFile}, []int{sealed(wire.MaxFile+1, all)}},
+		"zeroes":          {[]byte{wire.InFile}, []int{sealed(100, all)}},
+		"with descriptor": {[]byte("J["), []int{null, null, null}},
+	} {
+		fd := b.raw()
+		var oob []byte
+		if c.fds != nil {
+			oob = unix.UnixRights(c.fds...)
+		}
+		if err := unix.Sendmsg(fd, c.data, oob, nil, 0); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if n, err := unix.Read(fd, make([]byte, 100)); n > 0 || errors.Is(err, unix.EAGAIN) {
+			t.Errorf("%s: the connection was not closed: %d, %v", name, n, err)
+		}
+		unix.Close(fd)
+	}
+	unix.Close(null)
+	for _, c := range []*task.Create{
+		nil,
+		{Key: key("../x"), Streams: task.Streams{Kind: task.StreamNull}},
+		{Key: key(""), Streams: task.Streams{Kind: task.StreamNull}},
+		{Key: key(strings.Repeat("x", 101)), Streams: task.Streams{Kind: task.StreamNull}},
+		{Key: key("x"), Streams: task.Streams{Kind: "nonsense"}},
+		{Key: key("x"), Streams: task.Streams{Kind: task.StreamLog, Log: task.Log{Path: "relative"}}},
+		{Key: key("x"), Streams: task.Streams{Kind: task.StreamNull}, Files: -1},
+		{Key: key("x"), Streams: task.Streams{Kind: task.StreamNull}, Files: 3},
+		{Key: key("x"), Streams: task.Streams{Kind: task.StreamNull}, CloneFlags: unix.CLONE_FILES},
+		{Key: key("x"), Streams: task.Streams{Kind: task.StreamNull}, CgroupKill: "/etc"},
+	} {
+		if _, err := b.Create(t.Context(), c, script(t, "exit 0", nil)); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	large := b.logged("large")
+	large.Record = bytes.Repeat([]byte("r"), 1<<20)
+	b.run(large, "exit 1")
+	if s := b.endOf(b.connect(), large.Key); !bytes.Equal(s.Record, large.Record) {
+		t.Error("a large record was not kept")
+	}
+	if err := b.Delete(t.Context(), large.Key); err != nil {
+		t.Error(err)
+	}
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	// The one more is the connection of endOf, which ends with the test.
+	if after := countFDs(t, b.Greeting().Pid); after > before+1 {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+	if st, err := os.Stat(b.where.KeeperSocket()); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v, %v", st, err)
+	}
+}
+
+func countFDs(t testing.TB, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestHeldDescriptors(t *testing.T) {
+	b := start(t)
+	if err := b.Hold(t.Context(), "", os.Stdin); !errs.Is(err, errs.Invalid) {
+		t.Errorf("no name: %v", err)
+	}
+	for _, name := range []string{"b", "a"} {
+		if err := b.Hold(t.Context(), name, os.Stdin, os.Stderr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := b.connect().Held(t.Context())
+	if err != nil || !slices.Equal(held, []string{"a", "b"}) {
+		t.Errorf("%q, %v", held, err)
+	}
+	for range 2 {
+		if err := b.Drop(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := b.Take(t.Context(), "a"); !errs.Is(err, errs.NotFound) {
+		t.Errorf("dropped: %v", err)
+	}
+}
+
+func TestAFullDisk(t *testing.T) {
+	b := start(t)
+	dir := filepath.Join(b.where.Run, "small")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	for _, drop := range []bool{true, false} {
+		name := fmt.Sprintf("drop-%v", drop)
+		through := filepath.Join(b.where.Run, name+".through")
+		c := b.logged(name)
+		c.Streams.Log.Path, c.Streams.Log.Drop, c.Streams.Stdin = filepath.Join(dir, name), drop, true
+		b.run(c, "echo first; read go; i=0; while [ $i -lt 100000 ]; do echo $i; i=$((i+1)); done; echo >"+through+"; read go; echo last; exit 0")
+		eventually(t, func() bool { out, _, _ := b.logOf(c.Streams.Log.Path); return out == "first\n" })
+		ballast := filepath.Join(dir, "ballast")
+		if err := os.WriteFile(ballast, make([]byte, 17<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("the disk is not full: %v", err)
+		}
+		in, err := b.Stdin(t.Context(), c.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(in, "go\n")
+		if drop { // it goes on
+			eventually(t, func() bool { _, err := os.Stat(through); return err == nil })
+		} else { // it waits
+			eventually(t, func() bool {
+				log, _ := os.ReadFile(filepath.Join(b.where.Run, "keeper.log"))
+				return bytes.Contains(log, []byte("its process waits"))
+			})
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(in, "go\n")
+		in.Close()
+		if exit := b.end(c.Key); exit.Code != 0 {
+			t.Errorf("%s: %+v", name, exit)
+		}
+		out, _, notices := b.logOf(c.Streams.Log.Path)
+		if !strings.HasPrefix(out, "first\n") || !strings.HasSuffix(out, "last\n") {
+			t.Errorf("%s: %d bytes from %.20q", name, len(out), out)
+		}
+		if whole := strings.Count(out, "\n") == 100_002; whole == drop {
+			t.Errorf("%s: %d lines", name, strings.Count(out, "\n"))
+		}
+		if strings.Contains(notices, "dropped") != drop {
+			t.Errorf("%s: notices %q", name, notices)
+		}
+	}
+}
+
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never came to that")
+		}
+	}
+}
+
+func TestATornLogIsRepairedByTheNextKeeper(t *testing.T) {
+	b := start(t)
+	b.run(b.logged("c"), "echo whole; exit 0")
+	b.end(key("c"))
+	if err := b.Ack(t.Context(), key("c"), 0); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(b.logPath("c"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 24+20)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		t.Fatal(err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(append(head[24:], "to"...), st.Size()); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	b.run(b.logged("c"), "echo after; exit 0")
+	b.end(key("c"))
+	if out, _, _ := b.output("c"); out != "whole\nafter\n" {
+		t.Errorf("got %q", out)
+	}
+}
+
+func TestRotatedOutputIsBounded(t *testing.T) {
+	b := start(t)
+	c := b.logged("c")
+	c.Streams.Log.MaxSize, c.Streams.Log.MaxFiles = 16<<10, 3
+	b.run(c, numbered(20_000, ""))
+	b.end(c.Key)
+	files, _ := filepath.Glob(b.logPath("c") + "*")
+	var size int64
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += st.Size()
+	}
+	out, _, _ := b.output("c")
+	if len(files) != 3 || size > 3*(16<<10)+readOnce || !strings.HasSuffix(out, "19999\n") {
+		t.Errorf("%d files of %d bytes, ending in %q", len(files), size, out[max(0, len(out)-20):])
+	}
+}
+
+// readOnce is what the keeper writes as one record at most.
+const readOnce = 128 << 10
+
+func TestACgroupIsKilledWithItsFirstProcess(t *testing.T) {
+	b := start(t)
+	dir := "/sys/fs/cgroup/pids/lus-test-" + b.where.Instance()
+	if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
+		dir = "/sys/fs/cgroup/lus-test-" + b.where.Instance()
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		need.Unmet(t, "a cgroup tree to write to: %v", err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	c := b.logged("c")
+	c.CgroupKill = dir
+	s := b.run(c, "read x; echo $$ >"+dir+"/cgroup.procs; setsid sleep 600 & setsid sleep 600 & exit 2")
+	if exit := b.end(c.Key); exit.Code != 2 {
+		t.Errorf("%+v", exit)
+	}
+	waitGone(t, s.Pid)
+	eventually(t, func() bool {
+		members, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		return err == nil && len(members) == 0
+	})
+}
+
+func TestMemoryOfManyIdleProcesses(t *testing.T) {
+	b := start(t)
+	const n = 200
+	empty := pss(t, b.Greeting().Pid)
+	for i := range n {
+		b.run(b.logged("c"+strconv.Itoa(i)), "exec sleep 600")
+	}
+	full := pss(t, b.Greeting().Pid)
+	t.Logf("PSS of the keeper: %d kB empty, %d kB with %d processes", empty, full, n)
+	if full > 16<<10 {
+		t.Errorf("%d kB are far too much", full)
+	}
+}
+
+func pss(t testing.TB, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
+			n, err := strconv.Atoi(f[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
+}
