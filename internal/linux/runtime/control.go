@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -142,20 +141,7 @@ func (n *Native) Rootfs(ctx context.Context, id string) (*os.File, error) {
 	if c.root != nil {
 		return mount.Open(c.root, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	}
-	pidfd, err := c.pidfd(id)
-	if err != nil {
-		return nil, err
-	}
-	defer pidfd.Close()
-	root, err := os.Open(fmt.Sprintf("/proc/%d/root", c.pid))
-	if err != nil {
-		return nil, errs.New(errs.NotFound, "container %s is not running: %w", id, err)
-	}
-	if unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0) != nil { // ended between the two
-		_ = root.Close()
-		return nil, errs.New(errs.NotFound, "container %s is not running", id)
-	}
-	return root, nil
+	return c.open(id, "root")
 }
 
 // Delete implements Runtime.

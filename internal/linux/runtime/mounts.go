@@ -82,7 +82,7 @@ func (b *builder) mount(m specs.Mount) error {
 		if m.Type == "proc" {
 			t |= initproc.PlainDir
 		}
-		b.program.Mount(m.Type, target, t, uint32(o.attributes), programOptions(o.data))
+		b.program.Mount(m.Type, target, t, uint32(o.attributes), programOptions(withSource(m, o.data)))
 		return nil
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return b.cgroup(target, o)
@@ -167,11 +167,17 @@ func (b *builder) overlay(target string, o options) error {
 	return b.move(f, target)
 }
 
-func (b *builder) filesystem(m specs.Mount, target string, o options) error {
-	data := o.data
-	if m.Source != "" && m.Type != "tmpfs" && m.Type != "devpts" {
-		data = append([]mount.Option{{Key: "source", Value: m.Source}}, data...)
+// withSource adds what is mounted to a file system's options; where nothing
+// is, it is the name that shows in the list of mounts.
+func withSource(m specs.Mount, data []mount.Option) []mount.Option {
+	if m.Source == "" {
+		return data
 	}
+	return append([]mount.Option{{Key: "source", Value: m.Source}}, data...)
+}
+
+func (b *builder) filesystem(m specs.Mount, target string, o options) error {
+	data := withSource(m, o.data)
 	if m.Type == "devpts" {
 		data = slices.DeleteFunc(data, func(d mount.Option) bool { return d.Key == "newinstance" }) // all are
 	}

@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 
@@ -164,9 +163,8 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 	}
 	proc := &Process{Pid: status.Pid}
 	if ns.ownNet {
-		if proc.NetNS, err = netns(made); err != nil {
-			_ = n.keeper.Delete(ctx, task.Key{Container: c.ID})
-			return nil, nil, err
+		if proc.NetNS, err = made.open(c.ID, "ns/net"); err != nil {
+			return nil, nil, n.endedEarly(ctx, c.ID, err)
 		}
 	}
 	return made, proc, nil
@@ -300,11 +298,13 @@ func (n *Native) Start(ctx context.Context, k task.Key) error {
 	return failure(err)
 }
 
-// netns opens the network namespace of a process that waits.
-func netns(c *container) (*os.File, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.pid))
-	if err != nil {
-		return nil, fmt.Errorf("open the container's network namespace: %w", err)
+// endedEarly tells why a process is gone that just waited: a step failed that
+// was taken while nobody looked.
+func (n *Native) endedEarly(ctx context.Context, id string, err error) error {
+	k := task.Key{Container: id}
+	if _, gerr := n.keeper.Go(ctx, k); gerr != nil {
+		err = failure(gerr)
 	}
-	return f, nil
+	_ = n.keeper.Delete(ctx, k)
+	return err
 }

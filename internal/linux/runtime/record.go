@@ -101,6 +101,24 @@ func (c *container) pidfd(id string) (*os.File, error) {
 	return f, nil
 }
 
+// open opens a file of /proc/PID of the container's first process and makes
+// sure that it is still that one.
+func (c *container) open(id, name string) (*os.File, error) {
+	pidfd, err := c.pidfd(id)
+	if err != nil {
+		return nil, err
+	}
+	defer pidfd.Close()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", c.pid, name))
+	if err == nil {
+		if err = unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0); err == nil {
+			return f, nil
+		}
+		_ = f.Close() // it ended between the two
+	}
+	return nil, errs.New(errs.NotFound, "container %s is not running: %w", id, err)
+}
+
 // parseStartTime reads the 22nd field of /proc/PID/stat. The second, the
 // name, may contain anything, so counting starts after its last parenthesis.
 func parseStartTime(stat string) (uint64, error) {

@@ -137,6 +137,8 @@ static void op_move(void)
 	step = "mount";
 	step_arg = read_string();
 	to = target(step_arg, flags);
+	if (is_dir(fd) != is_dir(to))
+		fail(-ENOTDIR);
 	move_to(fd, to);
 	close_fd(to);
 	close_fd(fd);
