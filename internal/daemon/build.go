@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+
+	composeapi "lus/internal/api/compose"
+	"lus/internal/api/docker"
+	keeper "lus/internal/keeper/client"
+	"lus/internal/linux/network"
+	"lus/internal/linux/runtime"
+	"lus/internal/model/event"
+	"lus/internal/service/build"
+	"lus/internal/service/compose"
+	"lus/internal/service/engine"
+	"lus/internal/service/image"
+	"lus/internal/store/content"
+	"lus/internal/store/sqlite"
+)
+
+// build makes every part in the order in which one needs the other. What it
+// has made when it fails is given back.
+func build(ctx context.Context, o options) (d *daemon, err error) {
+	d = &daemon{log: o.log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	l := o.layout
+
+	// Records and images.
+	db, err := sqlite.Open(l.Records(), engine.Migrations())
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the records", db.Close)
+	store, err := content.Open(ctx, l.Images(), content.Options{Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the image store", store.Close)
+	users := &imageUsers{}
+	events := &imageEvents{}
+	images, err := image.New(image.Deps{Store: store, Users: users, Events: events.emit, Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+
+	// The kernel: processes, networks, names.
+	keeperPath, err := program("lus-keeper")
+	if err != nil {
+		return nil, err
+	}
+	k, err := keeper.Ensure(ctx, l, keeperPath)
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the keeper's client", k.Close)
+	d.runs("the keeper", func(ctx context.Context) error { return watchKeeper(ctx, k) })
+	native, err := runtime.New(k)
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the runtime", func() error { native.Close(); return nil })
+	namer := &containerNames{}
+	nets, err := network.New(network.Config{Instance: l.Instance(), Log: o.log, Holder: holder{k}, Name: namer.name})
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the networks", nets.Close)
+	names, err := newNames(ctx, l, o.log)
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the name server's client", names.Close)
+
+	// The services.
+	eng, err := engine.New(engine.Deps{
+		Runtime: withoutBuilds{native}, Images: images, Network: nets, Names: names,
+		Layout: l, DB: db, Log: o.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	users.engine, events.engine, namer.engine = eng, eng, eng
+	d.runs("the name server", func(ctx context.Context) error { return names.run(ctx, eng) })
+	d.runs("the engine", eng.Run)
+	// Records, leases and the kernel agree from here on: garbage may be told.
+	store.Ready()
+
+	builder, err := newBuilder(l.Build(), store, native, nets, eng, l.Instance(), o)
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the builder", builder.Close)
+	d.runs("the builder", builder.Run)
+	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("/", docker.New(docker.Deps{
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: eng, Log: o.log,
+	}))
+	mux.Handle(composeapi.Prefix, composeapi.New(projects))
+	d.handler = mux
+	return d, nil
+}
+
+func newBuilder(root string, store *content.Store, rt build.Runtime, nets *network.Manager, eng *engine.Engine, instance string, o options) (*build.Service, error) {
+	return build.New(build.Deps{
+		Root: root, Store: store, Runtime: rt, Network: &buildNetwork{nets: nets, engine: eng},
+		Cgroup: filepath.Join("lus-"+instance, "build"), Log: o.log,
+	})
+}
+
+// watchKeeper ends the daemon when the keeper ended: containers cannot be known
+// without one. The next daemon starts another and reports what became of them.
+func watchKeeper(ctx context.Context, k *keeper.Client) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-k.Done():
+		return fmt.Errorf("the keeper ended, and with it all containers: start the daemon again, it reports them as ended")
+	}
+}
+
+// imageEvents passes what happens to images on to the engine's event stream.
+type imageEvents struct{ engine *engine.Engine }
+
+func (i *imageEvents) emit(e event.Event) {
+	if i.engine != nil {
+		i.engine.Emit(e)
+	}
+}

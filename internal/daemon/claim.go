@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/layout"
+)
+
+// claim makes the folders and takes the root: one daemon owns it. Closing the
+// file gives it up, and so does the death of the process.
+func claim(l layout.Layout) (*os.File, error) {
+	// Container processes of other users pass through the root to their
+	// volumes; only its owner lists it.
+	for dir, mode := range map[string]os.FileMode{l.Root: 0o711, l.Run: 0o711, l.Containers(): 0o710, l.Volumes(): 0o711} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return nil, fmt.Errorf("making the folder %s: %w", dir, err)
+		}
+	}
+	f, err := os.OpenFile(l.LockFile(), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the root %s is in use by another lusd (pid %s): stop that one, or give this one a folder of its own with --root", l.Root, strings.TrimSpace(string(holder)))
+		}
+		return nil, fmt.Errorf("locking %s: %w", l.LockFile(), err)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return f, nil
+}
+
+// listen returns the socket that the service manager passed, or one of our own.
+func listen(l layout.Layout) (net.Listener, error) {
+	if ln, err := inherited(); ln != nil || err != nil {
+		return ln, err
+	}
+	path := l.Socket()
+	if len(path) > 107 {
+		return nil, fmt.Errorf("the socket's path %s is longer than the 107 bytes a unix socket may have: give a shorter --run or --socket", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+		return nil, err
+	}
+	// The root is ours, so a socket that nobody answers is of a daemon that died.
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("the socket %s is in use by another daemon: give this one another --run or --socket", path)
+	}
+	_ = os.Remove(path)
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+// inherited is socket activation: with LISTEN_FDS the first descriptor is 3.
+func inherited() (net.Listener, error) {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
+		return nil, nil
+	}
+	_ = os.Unsetenv("LISTEN_PID")
+	_ = os.Unsetenv("LISTEN_FDS")
+	unix.CloseOnExec(3)
+	f := os.NewFile(3, "socket")
+	defer f.Close()
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("the socket that the service manager passed: %w", err)
+	}
+	return ln, nil
+}

@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"strings"
+
+	keeper "lus/internal/keeper/client"
+	"lus/internal/linux/network"
+	"lus/internal/linux/runtime"
+	"lus/internal/model/task"
+	"lus/internal/service/build"
+	"lus/internal/service/engine"
+)
+
+// The types here join two parts that do not know each other.
+
+// holder lets the networks keep sockets in the keeper.
+type holder struct{ *keeper.Client }
+
+// Hold keeps files open under key beyond the daemon's life.
+func (h holder) Hold(ctx context.Context, key string, files []*os.File) error {
+	return h.Client.Hold(ctx, key, files...)
+}
+
+// withoutBuilds is the runtime as the engine sees it: build steps are the
+// builder's.
+type withoutBuilds struct{ *runtime.Native }
+
+// List tells of containers only.
+func (w withoutBuilds) List(ctx context.Context) ([]task.Status, error) {
+	all, err := w.Native.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := all[:0]
+	for _, s := range all {
+		if !build.Owns(s.Container) {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// Watch tells of containers only.
+func (w withoutBuilds) Watch(ctx context.Context, fn func(task.Status)) error {
+	return w.Native.Watch(ctx, func(s task.Status) {
+		if !build.Owns(s.Container) {
+			fn(s)
+		}
+	})
+}
+
+// imageUsers tells the images which containers use one. It is filled in once
+// there is an engine.
+type imageUsers struct{ engine *engine.Engine }
+
+// ContainersUsing returns the ids of the containers made from an image.
+func (u *imageUsers) ContainersUsing(_ context.Context, imageID string) (running, stopped []string, err error) {
+	if u.engine == nil {
+		return nil, nil, nil
+	}
+	running, stopped = u.engine.ContainersUsing(imageID)
+	return running, stopped, nil
+}
+
+// containerNames tells the networks how people call a container.
+type containerNames struct{ engine *engine.Engine }
+
+func (n *containerNames) name(id string) string {
+	if n.engine != nil {
+		if c, err := n.engine.InspectContainer(context.Background(), id, false); err == nil {
+			return c.Name
+		}
+	}
+	return id
+}
+
+// buildNetwork puts build steps on the default bridge.
+type buildNetwork struct {
+	nets   *network.Manager
+	engine *engine.Engine
+}
+
+// Attach gives the step an address, and returns its resolv.conf and what takes
+// the address away again.
+func (b *buildNetwork) Attach(ctx context.Context, id string, netns *os.File) (resolvConf []byte, release func(), err error) {
+	bridge, err := b.engine.InspectNetwork(ctx, "bridge")
+	if err != nil {
+		return nil, nil, err
+	}
+	addr, err := b.nets.Reserve(ctx, bridge.ID, id, netip.Addr{})
+	if err != nil {
+		return nil, nil, err
+	}
+	free := func() {
+		// The step has ended; so may have the build's context.
+		ctx := context.WithoutCancel(ctx)
+		_ = b.nets.Detach(ctx, bridge.ID, id)
+		_ = b.nets.Release(ctx, bridge.ID, id)
+	}
+	ep := network.Endpoint{NetworkID: bridge.ID, ContainerID: id, IfName: "eth0", Address: addr, Default: true}
+	if err := b.nets.Attach(ctx, netns, ep); err != nil {
+		free()
+		return nil, nil, err
+	}
+	return resolvText(), free, nil
+}
+
+func resolvText() []byte {
+	servers, search, options := network.HostResolvConf()
+	var b strings.Builder
+	for _, s := range servers {
+		b.WriteString("nameserver " + s.String() + "\n")
+	}
+	if len(search) > 0 {
+		b.WriteString("search " + strings.Join(search, " ") + "\n")
+	}
+	if len(options) > 0 {
+		b.WriteString("options " + strings.Join(options, " ") + "\n")
+	}
+	return []byte(b.String())
+}

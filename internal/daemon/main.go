@@ -1,0 +1,104 @@
+// Package daemon builds every part of Lus in order, joins them, runs them, and
+// stops what started last first.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"lus/internal/base/layout"
+	"lus/internal/base/version"
+)
+
+const usage = `Usage: lusd [OPTIONS]
+
+The Lus daemon. It needs root. Containers go on when it ends; a new one takes
+them over.
+
+Example:
+  lusd --root /srv/lus
+
+Options:
+`
+
+// options are what the command line says.
+type options struct {
+	layout layout.Layout
+	log    *slog.Logger
+}
+
+// Main parses args, runs the daemon until ctx ends, and returns the exit code:
+// 0 after a clean stop, 1 where it could not start or run, 2 for a wrong call.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("lusd", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	root := f.String("root", os.Getenv("LUS_ROOT"), "`folder` of all state (default "+layout.DefaultRoot+")")
+	run := f.String("run", os.Getenv("LUS_RUN"), "`folder` of sockets and start records (default "+layout.DefaultRun+", or one of its own for another root)")
+	socket := f.String("socket", "", "`path` of the unix socket (default lus.sock in the run folder)")
+	verbose := f.Bool("debug", false, "log details")
+	show := f.Bool("version", false, "print the version")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(stderr, "lusd: unexpected argument %q\nSee 'lusd --help'.\n", f.Arg(0))
+		return 2
+	}
+	if *show {
+		fmt.Fprintln(stdout, "lusd "+version.String())
+		return 0
+	}
+	o := options{layout: layout.Resolve(*root, *run), log: logger(stderr, *verbose)}
+	o.layout.Sock = *socket
+	if err := serve(ctx, o); err != nil {
+		fmt.Fprintf(stderr, "lusd: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func logger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// serve is one life of the daemon.
+func serve(ctx context.Context, o options) error {
+	// The daemon sits idle most of its life: a smaller heap is worth more
+	// collections.
+	debug.SetGCPercent(50)
+	if os.Geteuid() != 0 {
+		return errors.New("it needs root to make namespaces, mounts and networks: run it with sudo")
+	}
+	lock, err := claim(o.layout)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	ln, err := listen(o.layout)
+	if err != nil {
+		return err
+	}
+	d, err := build(ctx, o)
+	if err != nil {
+		_ = ln.Close()
+		return err
+	}
+	return d.run(ctx, ln)
+}
