@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/client"
 )
 
 // Streams are where a command reads and writes.
@@ -40,10 +41,13 @@ func commands() []command {
 }
 
 // Main runs lus-compose and returns its exit code: 0, 1 where it failed, 125
-// where the call is wrong. connect is called once a daemon is needed.
-func Main(ctx context.Context, args []string, s Streams, daemon Daemon) int {
-	a := &app{Streams: s, daemon: daemon}
-	err := a.run(ctx, args)
+// where the call is wrong, 130 where it was interrupted.
+func Main(ctx context.Context, args []string, s Streams) int {
+	daemon, err := client.New(client.FromEnv(s.Err))
+	if err == nil {
+		defer daemon.Close()
+		err = (&app{Streams: s, daemon: daemon}).run(ctx, args)
+	}
 	var usage *usageError
 	switch {
 	case err == nil:

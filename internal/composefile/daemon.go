@@ -9,7 +9,6 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
-	"lus/internal/model/image"
 )
 
 // Daemon is what lus-compose asks of the daemon's client.
@@ -17,8 +16,6 @@ type Daemon interface {
 	// Do sends a request with body as JSON (nil: none) and returns the answer's
 	// body. An answer that is an error comes back as one, with its kind.
 	Do(ctx context.Context, method, path string, body any) (io.ReadCloser, error)
-	// Credentials are the user's for all registries that the user logged in to, by host.
-	Credentials() (map[string]image.Auth, error)
 }
 
 // get decodes a JSON answer.

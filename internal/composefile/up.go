@@ -2,7 +2,6 @@ package composefile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/client"
 	"lus/internal/model/compose"
 )
 
@@ -89,7 +89,7 @@ func (a *app) up(ctx context.Context, req *compose.UpRequest, detach bool) error
 
 // credentials adds the user's registry credentials to a project that may pull.
 func (a *app) credentials(p *compose.Project) error {
-	auth, err := a.daemon.Credentials()
+	auth, err := client.AllCredentials()
 	if err != nil {
 		return err
 	}
@@ -98,20 +98,16 @@ func (a *app) credentials(p *compose.Project) error {
 }
 
 // foreground follows the output until the containers end or Ctrl-C, which stops
-// them.
+// them; a second Ctrl-C stops waiting for that.
 func (a *app) foreground(ctx context.Context, req *compose.UpRequest) error {
-	follow, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	err := a.logs(follow, req.Project.Name, req.Services, logOptions{follow: true, tail: "all"})
-	if err != nil && !errors.Is(err, context.Canceled) {
+	err := a.logs(ctx, req.Project.Name, req.Services, logOptions{follow: true, tail: "all"})
+	if ctx.Err() == nil {
 		return err
 	}
-	if follow.Err() == nil || ctx.Err() != nil {
-		return nil
-	}
-	cancel()
 	fmt.Fprintln(a.Err, "Stopping; containers are kept, remove them with `lus compose down`")
-	return a.each(ctx, req.Project.Name, req.Services, "stop", "Stopped")
+	again, cancel := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	return a.each(again, req.Project.Name, req.Services, "stop", "Stopped")
 }
 
 func downCommand() command {

@@ -1,0 +1,19 @@
+// Command lus-compose reads Compose files as the calling user and has the
+// daemon carry them out; `lus compose` executes it.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"lus/internal/composefile"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := composefile.Main(ctx, os.Args[1:], composefile.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	stop()
+	os.Exit(code)
+}
