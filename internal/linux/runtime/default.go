@@ -21,7 +21,7 @@ func Default() *specs.Spec {
 		},
 		Root:        &specs.Root{},
 		Annotations: map[string]string{AnnotationSeccomp: "default"},
-		Mounts: defaultMounts(),
+		Mounts:      defaultMounts(),
 		Linux: &specs.Linux{
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.MountNamespace},

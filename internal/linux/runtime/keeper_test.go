@@ -109,18 +109,15 @@ func (p *parent) streams(c *task.Create, files []*os.File, ch *child) (fds []uin
 		if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 			return nil, nil, nil, err
 		}
-		slave, err := unix.IoctlRetInt(int(master.Fd()), unix.TIOCGPTPEER)
-		if err != nil {
-			n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-			if err != nil {
-				return nil, nil, nil, err
-			}
-			if slave, err = unix.Open(fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0); err != nil {
-				return nil, nil, nil, err
-			}
+		slave, _, errno := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+		if errno != 0 {
+			return nil, nil, nil, errno
+		}
+		if err := unix.IoctlSetWinsize(int(slave), unix.TIOCSWINSZ, &unix.Winsize{Row: c.Streams.Rows, Col: c.Streams.Cols}); err != nil {
+			return nil, nil, nil, err
 		}
 		ch.stdin = master
-		s := os.NewFile(uintptr(slave), "slave")
+		s := os.NewFile(slave, "slave")
 		return []uintptr{s.Fd(), s.Fd(), s.Fd()}, master, []*os.File{s}, nil
 	}
 	null, err := os.Open("/dev/null")
