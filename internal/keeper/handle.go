@@ -18,6 +18,7 @@ import (
 // closed here.
 func (s *server) handle(c *conn, req *wire.Request, fds []int) {
 	to := reply{Conn: c.id, ID: req.ID}
+	s.tidySoon()
 	switch req.Op {
 	case wire.Create:
 		s.create(to, req.Create, fds)

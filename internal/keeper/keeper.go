@@ -56,7 +56,7 @@ const (
 	// connections bounds the clients at one time.
 	connections = 256
 	// lockTime is how long the lock of a former keeper is waited for.
-	lockTime = 5 * time.Second
+	lockTime = 2 * time.Second
 )
 
 // server is the keeper. All of it belongs to the loop's thread.
@@ -86,6 +86,7 @@ type server struct {
 
 	blocked    map[*proc]struct{} // wait for room on the disk
 	retryAt    time.Time
+	tidyAt     time.Time // when memory is given back; zero: never
 	term       chan os.Signal
 	done       bool
 	generation int

@@ -34,6 +34,8 @@ const (
 	restTime   = 2 * time.Millisecond
 	calmTime   = 10 * time.Millisecond
 	busyRounds = 16
+	// tidyTime after the last request memory is given back.
+	tidyTime = 500 * time.Millisecond
 )
 
 func (l *loop) open() (err error) {
@@ -151,7 +153,7 @@ func (l *loop) outputRound(uint32) {
 // turn turns the loop until the keeper is to end.
 func (s *server) turn() error {
 	for !s.done {
-		if err := s.loop.round(s.retryAt); err != nil {
+		if err := s.loop.round(earlier(s.retryAt, s.tidyAt)); err != nil {
 			return err
 		}
 		if s.reapDue {
@@ -161,9 +163,24 @@ func (s *server) turn() error {
 		if !s.retryAt.IsZero() && !time.Now().Before(s.retryAt) {
 			s.retryBlocked()
 		}
+		if !s.tidyAt.IsZero() && !time.Now().Before(s.tidyAt) {
+			s.tidyAt = time.Time{}
+			tidy()
+		}
 		if s.upgrade != nil {
 			s.replace()
 		}
 	}
 	return nil
+}
+
+// tidySoon gives back, after a moment of rest, the memory that requests took.
+func (s *server) tidySoon() { s.tidyAt = time.Now().Add(tidyTime) }
+
+// earlier is the earlier of two moments, of which the zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
 }
