@@ -34,7 +34,7 @@ var floors = map[string][]string{
 	"internal/web":         {"internal/model", "internal/base"},
 	"internal/service":     {"internal/store", "internal/linux", "internal/model", "internal/base"},
 	"internal/store":       {"internal/model", "internal/base"},
-	"internal/keeper":      {"internal/linux", "internal/store/logs", "internal/model", "internal/base"},
+	"internal/keeper":      {"internal/keeper", "internal/linux", "internal/store/logs", "internal/model", "internal/base"},
 	"internal/linux":       {"internal/linux", "internal/model", "internal/base"},
 	"internal/model":       {"internal/model", "internal/base"},
 	"internal/base":        {"internal/base"},

@@ -122,8 +122,15 @@ func waitGone(t testing.TB, pid int) {
 		return
 	}
 	defer unix.Close(fd)
-	if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000); n == 0 {
-		t.Errorf("process %d is still there", pid)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n == 0 {
+			t.Errorf("process %d is still there", pid)
+		}
+		return
 	}
 }
 

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -161,5 +162,16 @@ func killLeftover(pid int, start uint64) {
 	if unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) != nil {
 		return
 	}
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000)
+	awaitEnd(fd, 10*time.Second)
+}
+
+// awaitEnd waits, no longer than for the given time, until a process has ended.
+func awaitEnd(pidfd int, most time.Duration) {
+	for end := time.Now().Add(most); ; {
+		left := max(0, time.Until(end).Milliseconds())
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left))
+		if !errors.Is(err, unix.EINTR) { // a signal says nothing
+			return
+		}
+	}
 }

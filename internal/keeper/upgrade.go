@@ -16,6 +16,9 @@ import (
 	"lus/internal/store/logs"
 )
 
+// rehearsalTime is how long the next program may take to read the state.
+const rehearsalTime = 5 * time.Second
+
 // stateVersion is that of the state that one program hands to the next.
 const stateVersion = 1
 
@@ -163,7 +166,7 @@ func (s *server) rehearse(program string, args []string, memfd int) error {
 	if err != nil {
 		return errs.New(errs.Invalid, "it cannot be run: %w", err)
 	}
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 5_000)
+	awaitEnd(pidfd, rehearsalTime)
 	_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 	_ = unix.Close(pidfd)
 	var ws unix.WaitStatus
