@@ -71,7 +71,7 @@ func TestParseJoinsAndSorts(t *testing.T) {
 	if got := strings.Join(ms[2].Options, ","); got != "size=4096,mode=1770" {
 		t.Errorf("tmpfs options %s", got)
 	}
-	h.Binds = append(h.Binds, "x:/t")
+	h.Binds = append(h.Binds, "xx:/t")
 	if _, err := mounts.Parse(h, nil); err == nil || !strings.Contains(err.Error(), "Duplicate mount point: /t") {
 		t.Errorf("twice the same target: %v", err)
 	}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+	"lus/internal/model/task"
+	"lus/internal/store/logs"
+)
+
+// Attach joins the container's streams, also before it is started: then the
+// output begins with the start. It ends with the run.
+func (e *Engine) Attach(ctx context.Context, name string, o container.AttachOptions) (*container.Stream, error) {
+	u, err := e.find(name)
+	if err != nil {
+		return nil, err
+	}
+	u.mu.Lock()
+	r, rec := u.run, u.rec
+	u.mu.Unlock()
+	switch rec.State.Status {
+	case container.Paused:
+		return nil, errs.New(errs.Conflict, "container %s is paused, unpause the container before attach", rec.ID)
+	case container.Restarting:
+		return nil, errs.New(errs.Conflict, "container %s is restarting, wait until the container is running", rec.ID)
+	}
+	s := &container.Stream{Tty: rec.Config.Tty}
+	if s.Out, err = e.attachOutput(ctx, u, r, o); err != nil {
+		return nil, err
+	}
+	detached := make(chan struct{})
+	var once sync.Once
+	s.Detach = func() error {
+		once.Do(func() { close(detached) })
+		return s.Out.Close()
+	}
+	if o.Stdin && o.Stream && rec.Config.OpenStdin {
+		s.In = &stdin{e: e, key: task.Key{Container: u.id}, run: r, once: rec.Config.StdinOnce, quit: detached}
+	}
+	return s, nil
+}
+
+// attachOutput follows the log from here to the end of the run.
+func (e *Engine) attachOutput(ctx context.Context, u *unit, r *run, o container.AttachOptions) (container.LogReader, error) {
+	if !o.Stdout && !o.Stderr {
+		// Standard input alone: the output is silent until the end.
+		c, cancel := context.WithCancel(ctx)
+		return &silence{ctx: c, cancel: cancel, run: r}, nil
+	}
+	opt := logs.Options{Tail: 0, Stdout: o.Stdout, Stderr: o.Stderr}
+	if o.Logs {
+		opt.Tail = -1
+	}
+	if o.Stream {
+		opt.Hub = e.hub
+	}
+	reader, err := e.open(ctx, u, opt)
+	if err != nil {
+		return nil, err
+	}
+	if o.Stream {
+		reader.until(func(ctx context.Context) {
+			select {
+			case <-r.ended:
+			case <-ctx.Done():
+			}
+		})
+	}
+	return reader, nil
+}
+
+// silence is the output of an attach that asked for none.
+type silence struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	run    *run
+}
+
+// Next implements container.LogReader.
+func (s *silence) Next() (container.LogRecord, error) {
+	select {
+	case <-s.run.ended:
+	case <-s.ctx.Done():
+	}
+	return container.LogRecord{}, io.EOF
+}
+
+// Close implements container.LogReader.
+func (s *silence) Close() error {
+	s.cancel()
+	return nil
+}
+
+// stdin writes to a container's standard input once it runs.
+type stdin struct {
+	e    *Engine
+	key  task.Key
+	run  *run
+	once bool // the first writer's end is the input's end
+	quit <-chan struct{}
+
+	mu   sync.Mutex
+	file *os.File
+}
+
+// Write waits for the start, then writes.
+func (s *stdin) Write(b []byte) (int, error) {
+	f, err := s.open()
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.Write(b)
+	if err != nil {
+		select {
+		case <-s.run.ended:
+			err = io.ErrClosedPipe
+		default:
+		}
+	}
+	return n, err
+}
+
+func (s *stdin) open() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file != nil {
+		return s.file, nil
+	}
+	select {
+	case <-s.run.started:
+	case <-s.run.ended:
+		return nil, io.ErrClosedPipe
+	case <-s.quit:
+		return nil, io.ErrClosedPipe
+	}
+	f, err := s.e.Runtime.Stdin(context.Background(), s.key)
+	if err != nil {
+		if errs.Is(err, errs.NotFound) {
+			err = io.ErrClosedPipe
+		}
+		return nil, err
+	}
+	s.file = f
+	return f, nil
+}
+
+// Close ends the input where it was opened for one client, and only leaves
+// otherwise.
+func (s *stdin) Close() error {
+	if s.once {
+		// The start must have happened for there to be an input to end.
+		select {
+		case <-s.run.started:
+			if err := s.e.Runtime.CloseStdin(context.Background(), s.key); err != nil && !errs.Is(err, errs.NotFound) {
+				return errors.Join(err, s.closeFile())
+			}
+		case <-s.run.ended:
+		case <-s.quit:
+		}
+	}
+	return s.closeFile()
+}
+
+func (s *stdin) closeFile() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	s.file = nil
+	return err
+}
+
+// ResizeContainer sets the size of the container's terminal.
+func (e *Engine) ResizeContainer(ctx context.Context, name string, rows, cols uint16) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if rec := u.snapshot(); !rec.State.Running() {
+		return errs.New(errs.Conflict, "container %s is not running", rec.ID)
+	}
+	return e.Runtime.Resize(ctx, task.Key{Container: u.id}, rows, cols)
+}

@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"lus/internal/base/errs"
+	"lus/internal/linux/network"
+	"lus/internal/model/container"
+	model "lus/internal/model/network"
+)
+
+// ConnectNetwork puts a container on one more network; a running one gets an
+// interface there at once.
+func (e *Engine) ConnectNetwork(ctx context.Context, name, containerName string, asked *container.Endpoint) error {
+	n, err := e.network(name)
+	if err != nil {
+		return err
+	}
+	u, err := e.find(containerName)
+	if err != nil {
+		return err
+	}
+	if !isBridge(n) {
+		return errs.New(errs.Invalid, "container cannot be connected to network %s: it is not a bridge", n.Name)
+	}
+	ep, err := planEndpoint(n, asked)
+	if err != nil {
+		return err
+	}
+	u.op.Lock()
+	defer u.op.Unlock()
+	rec := u.snapshot()
+	if err := connectable(&rec, n); err != nil {
+		return err
+	}
+	edited := rec
+	edited.Networks = maps.Clone(rec.Networks)
+	edited.Networks[n.Name] = ep
+	if rec.State.Running() {
+		if err := e.plugLate(ctx, &edited, n); err != nil {
+			return err
+		}
+	}
+	e.change(u, func(rec *container.Container) {
+		rec.Networks = edited.Networks
+		delete(rec.Networks, model.None) // the first network replaces none
+		if rec.HostConfig.NetworkMode == model.None {
+			h := *rec.HostConfig
+			h.NetworkMode = n.Name
+			rec.HostConfig = &h
+		}
+	})
+	e.tellNetwork(n, "connect", u.id)
+	return e.records.flush(ctx)
+}
+
+func connectable(rec *container.Container, n *model.Network) error {
+	switch {
+	case rec.Networks[n.Name] != nil:
+		return errs.New(errs.Denied, "endpoint with name %s already exists in network %s", rec.Name, n.Name)
+	case rec.HostConfig.NetworkMode == model.Host:
+		return errs.New(errs.Invalid, "cannot connect container to host network - container must be created in host network mode")
+	case !ownNetwork(rec.HostConfig):
+		return errs.New(errs.Invalid, "container sharing network namespace with another container or host cannot be connected to any other network")
+	}
+	return nil
+}
+
+// plugLate gives a running container an interface on n, and writes its address
+// into rec.
+func (e *Engine) plugLate(ctx context.Context, rec *container.Container, n *model.Network) error {
+	undo := &undo{}
+	place := []place{{name: n.Name, net: n, ep: network.Endpoint{NetworkID: n.ID, ContainerID: rec.ID, IfName: freeInterface(rec)}}}
+	err := e.reserve(ctx, rec, place, undo)
+	if err == nil {
+		place[0].ep.Default = place[0].ep.Default && !e.leadsOut(rec, n.Name)
+		err = e.plugInto(ctx, rec, place, undo)
+	}
+	if err == nil {
+		return nil
+	}
+	if uerr := undo.all(ctx); uerr != nil {
+		e.warn("undoing a connection", rec, uerr)
+	}
+	return err
+}
+
+func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added []place, undo *undo) error {
+	netns, err := netnsOf(rec.State.Pid)
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	if err := e.plug(ctx, rec, netns, added, undo); err != nil {
+		return err
+	}
+	settlePlaces(rec, added)
+	places, err := e.placesNow(rec)
+	if err != nil {
+		return err
+	}
+	if err := e.serveNames(ctx, rec, netns, places, undo); err != nil {
+		return err
+	}
+	return e.writeFiles(rec, places)
+}
+
+// leadsOut reports whether another network of the container's has a gateway.
+func (e *Engine) leadsOut(rec *container.Container, but string) bool {
+	for name, ep := range rec.Networks {
+		if name != but && ep.Gateway != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// freeInterface is the first name no network of the container's can have.
+func freeInterface(rec *container.Container) string {
+	connected := 0
+	for _, ep := range rec.Networks {
+		if ep.IPAddress != "" {
+			connected++
+		}
+	}
+	return "eth" + strconv.Itoa(connected)
+}
+
+// placesNow are the networks of a running container with the addresses of its record.
+func (e *Engine) placesNow(rec *container.Container) ([]place, error) {
+	places, err := e.places(rec)
+	if err != nil {
+		return nil, err
+	}
+	for i := range places {
+		ep := rec.Networks[places[i].name]
+		if ip, err := netip.ParseAddr(ep.IPAddress); err == nil {
+			places[i].ep.IP = netip.PrefixFrom(ip, ep.IPPrefixLen)
+		}
+		if gw, err := netip.ParseAddr(ep.Gateway); err == nil {
+			places[i].ep.Gateway = gw
+		}
+	}
+	places = slices.DeleteFunc(places, func(p place) bool { return !p.ep.IP.IsValid() })
+	if i := gateway(rec, places); i >= 0 {
+		places[i].ep.Default = true
+	}
+	return places, nil
+}
+
+// DisconnectNetwork takes a container off a network.
+func (e *Engine) DisconnectNetwork(ctx context.Context, name, containerName string, force bool) error {
+	n, err := e.network(name)
+	if err != nil {
+		return err
+	}
+	u, err := e.find(containerName)
+	if err != nil {
+		if force && errs.Is(err, errs.NotFound) {
+			return nil
+		}
+		return err
+	}
+	u.op.Lock()
+	defer u.op.Unlock()
+	rec := u.snapshot()
+	switch {
+	case rec.Networks[n.Name] == nil:
+		return errs.New(errs.Denied, "container %s is not connected to network %s", rec.ID, n.Name)
+	case !isBridge(n):
+		return errs.New(errs.Denied, "container cannot be disconnected from %s network", n.Name)
+	}
+	edited := rec
+	edited.Networks = maps.Clone(rec.Networks)
+	delete(edited.Networks, n.Name)
+	if rec.State.Running() {
+		if err := e.unplugOne(ctx, &rec, &edited, n); err != nil {
+			return err
+		}
+	}
+	e.change(u, func(rec *container.Container) { rec.Networks = edited.Networks })
+	e.tellNetwork(n, "disconnect", u.id)
+	return e.records.flush(ctx)
+}
+
+// unplugOne takes the interface on n away from a running container. Ports that
+// were published by way of it are closed.
+func (e *Engine) unplugOne(ctx context.Context, rec, edited *container.Container, n *model.Network) error {
+	places, err := e.placesNow(rec)
+	if err != nil {
+		return err
+	}
+	if userNetwork(n) {
+		e.dropNames(ctx, n.ID, rec.ID)
+	}
+	for _, p := range places {
+		if p.net.ID == n.ID && p.ep.Default {
+			if err := e.Network.Unpublish(ctx, rec.ID); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.Network.Detach(ctx, n.ID, rec.ID); err != nil {
+		return err
+	}
+	if err := e.Network.Release(ctx, n.ID, rec.ID); err != nil {
+		return err
+	}
+	rest, err := e.placesNow(edited)
+	if err != nil {
+		return err
+	}
+	if err := e.serveAgain(ctx, rec, rest); err != nil {
+		return err
+	}
+	return e.writeFiles(edited, rest)
+}
+
+// serveAgain tells the name service which networks a running container has now.
+func (e *Engine) serveAgain(ctx context.Context, rec *container.Container, places []place) error {
+	if !named(places) {
+		return e.Names.Drop(ctx, rec.ID)
+	}
+	netns, err := netnsOf(rec.State.Pid)
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	return e.serveNames(ctx, rec, netns, places, &undo{})
+}
+
+// renamed makes the new name of a running container known on its networks.
+func (e *Engine) renamed(ctx context.Context, u *unit) error {
+	rec := u.snapshot()
+	if !rec.State.Running() {
+		return nil
+	}
+	places, err := e.placesNow(&rec)
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		if !userNetwork(p.net) {
+			continue
+		}
+		if err := e.addNames(ctx, p.net.ID, rec.ID, p.ep.IP.Addr(), dnsNames(&rec, rec.Networks[p.name])); err != nil {
+			return err
+		}
+		e.change(u, func(rec *container.Container) {
+			endpoint(rec, p.name, func(ep *container.Endpoint) { ep.DNSNames = dnsNames(rec, ep) })
+		})
+	}
+	return nil
+}

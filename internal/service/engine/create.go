@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/model/container"
+	"lus/internal/model/image"
+	model "lus/internal/model/network"
+	"lus/internal/service/engine/internal/merge"
+	"lus/internal/service/engine/internal/mounts"
+	"lus/internal/service/engine/internal/names"
+	"lus/internal/service/engine/internal/spec"
+)
+
+// CreateContainer makes a container that can be started. Nothing is left of one
+// that could not be made.
+func (e *Engine) CreateContainer(ctx context.Context, name string, req *container.CreateRequest) (*container.CreateResponse, error) {
+	name = strings.TrimPrefix(name, "/")
+	if name != "" {
+		if err := names.Check("container", name); err != nil {
+			return nil, err
+		}
+	}
+	if req.Image == "" {
+		return nil, errs.New(errs.Invalid, "no image was named: say which one the container is made from")
+	}
+	img, err := e.Images.Resolve(ctx, req.Image)
+	if err != nil {
+		return nil, err
+	}
+	rec, ms, err := e.plan(req, img)
+	if err != nil {
+		return nil, err
+	}
+	u := newUnit(rec, ms)
+	if err := e.enter(u, name); err != nil {
+		return nil, err
+	}
+	if err := e.furnish(ctx, u, img); err != nil {
+		e.withdraw(u)
+		return nil, err
+	}
+	now := u.snapshot()
+	e.tell(&now, "create")
+	return &container.CreateResponse{ID: rec.ID, Warnings: []string{}}, nil
+}
+
+// plan checks the request and writes the record, without touching anything.
+func (e *Engine) plan(req *container.CreateRequest, img *image.Image) (*container.Container, []mounts.Mount, error) {
+	host := container.HostConfig{}
+	if req.HostConfig != nil {
+		host = *req.HostConfig
+	}
+	h := &host
+	cfg, err := merge.Config(&req.Config, &img.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	defaults(cfg, h)
+	if err := spec.Check(cfg, h); err != nil {
+		return nil, nil, err
+	}
+	ms, err := mounts.Parse(h, cfg.Volumes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ms, err = e.volumesFrom(h.VolumesFrom, ms); err != nil {
+		return nil, nil, err
+	}
+	nets, err := e.planNetworks(h, req.NetworkingConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	args := merge.Command(cfg)
+	id := ids.New()
+	if cfg.Hostname == "" && ownNetwork(h) && h.UTSMode != "host" {
+		cfg.Hostname = ids.Short(id)
+	}
+	p := e.paths(id)
+	return &container.Container{
+		ID: id, Created: e.Now(), Path: args[0], Args: args[1:], Image: img.ID, Config: cfg, HostConfig: h,
+		State: container.State{Status: container.Created}, Networks: nets, Driver: "overlay2",
+		LogPath: p.log, HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
+	}, ms, nil
+}
+
+// defaults fills in what an absent word means, as inspect shows it.
+func defaults(cfg *container.Config, h *container.HostConfig) {
+	if h.NetworkMode == "" || h.NetworkMode == "default" {
+		h.NetworkMode = model.Bridge
+	}
+	if cfg.NetworkOff {
+		h.NetworkMode = model.None
+	}
+	if h.IpcMode == "" {
+		h.IpcMode = "private"
+	}
+	if h.RestartPolicy.Name == "" {
+		h.RestartPolicy.Name = "no"
+	}
+	if h.LogConfig.Type == "" {
+		h.LogConfig.Type = "json-file"
+	}
+	if h.LogConfig.Config == nil {
+		h.LogConfig.Config = map[string]string{}
+	}
+	if h.ShmSize == 0 {
+		h.ShmSize = 64 << 20
+	}
+	if h.Runtime == "" {
+		h.Runtime = "lus"
+	}
+	if h.PortBindings == nil {
+		h.PortBindings = container.PortMap{}
+	}
+	for port := range h.PortBindings {
+		if p, err := container.ParsePort(port); err == nil {
+			cfg.ExposedPorts[p.String()] = struct{}{} // what is published is exposed
+		}
+	}
+}
+
+// planNetworks names the networks the container is to be on.
+func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingConfig) (map[string]*container.Endpoint, error) {
+	out := map[string]*container.Endpoint{}
+	asked := map[string]*container.Endpoint{}
+	if nc != nil {
+		maps.Copy(asked, nc.EndpointsConfig)
+	}
+	if strings.HasPrefix(h.NetworkMode, "container:") {
+		if len(asked) > 0 {
+			return nil, errs.New(errs.Invalid, "conflicting options: a container that shares another's network cannot be on networks of its own")
+		}
+		_, err := e.find(strings.TrimPrefix(h.NetworkMode, "container:"))
+		return out, err
+	}
+	primary, err := e.network(h.NetworkMode)
+	if err != nil {
+		return nil, err
+	}
+	h.NetworkMode = primary.Name
+	for name, ep := range asked {
+		if name == "default" {
+			name = model.Bridge
+		}
+		n, err := e.network(name)
+		if err != nil {
+			return nil, err
+		}
+		if out[n.Name], err = planEndpoint(n, ep); err != nil {
+			return nil, err
+		}
+	}
+	if out[primary.Name] == nil {
+		out[primary.Name] = &container.Endpoint{NetworkID: primary.ID}
+	}
+	if len(out) > 1 && !isBridge(primary) {
+		return nil, errs.New(errs.Invalid, "conflicting options: cannot attach both user-defined and non-user-defined network-modes: %s stands alone", primary.Name)
+	}
+	return out, nil
+}
+
+// planEndpoint checks what is asked of a place on a network.
+func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpoint, error) {
+	ep := container.Endpoint{NetworkID: n.ID}
+	if asked == nil {
+		return &ep, nil
+	}
+	switch {
+	case len(asked.Links) > 0:
+		return nil, errs.New(errs.Unsupported, "links are not supported: containers on one network find each other by name")
+	case len(asked.Aliases) > 0 && !userNetwork(n):
+		return nil, errs.New(errs.Invalid, "network-scoped aliases are only supported for user-defined networks")
+	case asked.MacAddress != "":
+		return nil, errs.New(errs.Unsupported, "a MAC address of one's own choice is not supported: addresses are derived from the container's IP")
+	case len(asked.DriverOpts) > 0:
+		return nil, errs.New(errs.Unsupported, "driver options of an endpoint are not supported")
+	}
+	if c := asked.IPAMConfig; c != nil && (c.IPv4Address != "" || c.IPv6Address != "" || len(c.LinkLocalIPs) > 0) {
+		if err := checkAddress(n, c); err != nil {
+			return nil, err
+		}
+		cfg := *c
+		ep.IPAMConfig = &cfg
+	}
+	ep.Aliases, ep.GwPriority = asked.Aliases, asked.GwPriority
+	for _, a := range ep.Aliases {
+		if a == "" || strings.ContainsAny(a, " \t\n\x00/") {
+			return nil, errs.New(errs.Invalid, "invalid network alias %q", a)
+		}
+	}
+	return &ep, nil
+}
+
+// enter puts the unit under its name, or a made-up one, where others see it.
+func (e *Engine) enter(u *unit, name string) error {
+	if name != "" {
+		if err := e.claimName(u, name); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if name == "" {
+		name = names.Random(func(n string) bool { return e.names[n] != nil })
+		e.names[name] = u
+	}
+	u.rec.Name = name
+	e.units[u.id] = u
+	return nil
+}
+
+// furnish makes the container's folder and volumes, and its record.
+func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image) error {
+	if err := e.paths(u.id).makeFolder(); err != nil {
+		return err
+	}
+	if err := e.prepareVolumes(ctx, u, img); err != nil {
+		return err
+	}
+	e.records.touch(u)
+	if u.autoRemove() {
+		return nil // start waits for the record; one that is never started is no loss
+	}
+	return e.records.flush(ctx)
+}
+
+// withdraw takes back a container that could not be made.
+func (e *Engine) withdraw(u *unit) {
+	e.mu.Lock()
+	delete(e.units, u.id)
+	delete(e.names, u.rec.Name)
+	e.mu.Unlock()
+	u.mu.Lock()
+	u.removed = true
+	close(u.gone)
+	u.mu.Unlock()
+	e.records.touch(u)
+	e.clear(u, true)
+}

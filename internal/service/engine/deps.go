@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/layout"
+	"lus/internal/linux/network"
+	"lus/internal/linux/runtime"
+	"lus/internal/model/container"
+	"lus/internal/model/image"
+	model "lus/internal/model/network"
+	"lus/internal/store/sqlite"
+)
+
+// Images is what the engine needs of the images.
+type Images interface {
+	// Resolve finds an image by name or id; errs.NotFound where there is none.
+	Resolve(ctx context.Context, ref string) (*image.Image, error)
+	// Layers are an image's folders, held as long as the engine uses the image.
+	Layers(ctx context.Context, imageID string) (*image.Layers, error)
+	// Sweep lets go of the layers of all images but those used.
+	Sweep(ctx context.Context, usedImageIDs []string) error
+}
+
+// Network is what the engine needs of the kernel's networks; the Manager of
+// internal/linux/network is one.
+type Network interface {
+	Ensure(ctx context.Context, n *model.Network) error
+	Remove(ctx context.Context, n *model.Network) error
+	Reserve(ctx context.Context, networkID, containerID string, want netip.Addr) (network.Address, error)
+	Release(ctx context.Context, networkID, containerID string) error
+	Attach(ctx context.Context, netns *os.File, eps ...network.Endpoint) error
+	Detach(ctx context.Context, networkID, containerID string) error
+	Publish(ctx context.Context, containerID string, ip netip.Addr, networkID string, ports []container.PublishedPort) (container.PortMap, error)
+	Unpublish(ctx context.Context, containerID string) error
+	Reconcile(ctx context.Context, nets []*model.Network, running []network.Running) error
+	Settle(ctx context.Context) error
+}
+
+// Names is what the engine needs of the name server inside the containers.
+type Names interface {
+	// Serve answers at 127.0.0.11 in netns, with the names of networks first
+	// and those of upstream ("address:port" or an address) otherwise.
+	Serve(ctx context.Context, containerID string, netns *os.File, networks []string, upstream []string) error
+	Drop(ctx context.Context, containerID string) error
+	SetNames(ctx context.Context, networkID string, names map[string][]netip.Addr) error
+	// List tells which containers are served.
+	List(ctx context.Context) ([]string, error)
+}
+
+// Deps is what an engine is made of. Log and Now may be left out.
+type Deps struct {
+	Runtime runtime.Runtime
+	Images  Images
+	Network Network
+	Names   Names
+	Layout  layout.Layout
+	DB      *sqlite.DB
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+func (d *Deps) check() error {
+	if d.Runtime == nil || d.Images == nil || d.Network == nil || d.Names == nil || d.DB == nil || d.Layout.Root == "" {
+		return errs.New(errs.Internal, "engine: a runtime, images, networks, names, records and a layout are needed")
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return nil
+}

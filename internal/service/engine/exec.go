@@ -1,0 +1,250 @@
+package engine
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/linux/runtime"
+	"lus/internal/model/container"
+	"lus/internal/model/task"
+	"lus/internal/service/engine/internal/spec"
+	"lus/internal/service/engine/internal/union"
+)
+
+// execution is one exec: asked for, running, or ended.
+type execution struct {
+	unit *unit
+	id   string
+	cfg  container.ExecConfig
+	gen  uint64
+
+	mu      sync.Mutex
+	started bool
+	running bool
+	pid     int
+	code    *int
+	endedAt time.Time
+	ended   chan struct{}
+}
+
+// execKept is how long an exec that ended can still be asked for its exit code.
+const execKept = 5 * time.Minute
+
+func (x *execution) key() task.Key { return task.Key{Container: x.unit.id, Exec: x.id} }
+
+// CreateExec prepares a process to be run in a running container.
+func (e *Engine) CreateExec(_ context.Context, name string, cfg *container.ExecConfig) (string, error) {
+	u, err := e.find(name)
+	if err != nil {
+		return "", err
+	}
+	if len(cfg.Cmd) == 0 || cfg.Cmd[0] == "" {
+		return "", errs.New(errs.Invalid, "No exec command specified")
+	}
+	for _, s := range append(append([]string{}, cfg.Cmd...), cfg.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return "", errs.New(errs.Invalid, "an argument or variable contains a NUL byte")
+		}
+	}
+	rec := u.snapshot()
+	if err := execable(&rec); err != nil {
+		return "", err
+	}
+	x := &execution{unit: u, id: ids.New(), cfg: *cfg, gen: uint64(e.Now().UnixNano()), ended: make(chan struct{})}
+	e.mu.Lock()
+	for id, old := range e.execs {
+		if old.over(e.Now()) {
+			delete(e.execs, id)
+		}
+	}
+	e.execs[x.id] = x
+	e.mu.Unlock()
+	u.mu.Lock()
+	u.execs[x.id] = x
+	u.mu.Unlock()
+	e.tell(&rec, "exec_create: "+strings.Join(cfg.Cmd, " "), "execID", x.id)
+	return x.id, nil
+}
+
+func execable(rec *container.Container) error {
+	switch {
+	case rec.State.Status == container.Paused:
+		return errs.New(errs.Conflict, "Container %s is paused, unpause the container before exec", rec.ID)
+	case rec.State.Status == container.Restarting:
+		return errs.New(errs.Conflict, "Container %s is restarting, wait until the container is running", rec.ID)
+	case !rec.State.Running():
+		return errs.New(errs.Conflict, "container %s is not running", rec.ID)
+	}
+	return nil
+}
+
+func (x *execution) over(now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.started && !x.running && now.Sub(x.endedAt) > execKept
+}
+
+func (e *Engine) execByID(id string) (*execution, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if x := e.execs[id]; x != nil {
+		return x, nil
+	}
+	return nil, errs.New(errs.NotFound, "No such exec instance: %s", id)
+}
+
+// StartExec runs the exec. Detached, its output goes nowhere.
+func (e *Engine) StartExec(ctx context.Context, id string, detach, tty bool, size *[2]uint) (*container.Stream, error) {
+	x, err := e.execByID(id)
+	if err != nil {
+		return nil, err
+	}
+	if !detach && tty != x.cfg.Tty {
+		return nil, errs.New(errs.Invalid, "exec %s was created with tty=%v: start it the same way", ids.Short(id), x.cfg.Tty)
+	}
+	rec := x.unit.snapshot()
+	if err := execable(&rec); err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	if x.started {
+		x.mu.Unlock()
+		return nil, errs.New(errs.Conflict, "exec %s has already been started", ids.Short(id))
+	}
+	x.started = true
+	x.mu.Unlock()
+	if size == nil {
+		size = x.cfg.ConsoleSize
+	}
+	s, err := e.runExec(context.WithoutCancel(ctx), x, &rec, detach, size)
+	if err != nil {
+		e.execFailed(x, err)
+		return nil, err
+	}
+	e.tell(&rec, "exec_start: "+strings.Join(x.cfg.Cmd, " "), "execID", x.id)
+	return s, nil
+}
+
+// runExec forks the process with the streams asked for and lets it go.
+func (e *Engine) runExec(ctx context.Context, x *execution, rec *container.Container, detach bool, size *[2]uint) (*container.Stream, error) {
+	proc, user, err := e.execProcess(ctx, rec, &x.cfg)
+	if err != nil {
+		return nil, err
+	}
+	io, err := e.execStreams(x, user, detach, size)
+	if err != nil {
+		return nil, err
+	}
+	req := &runtime.Exec{Process: proc, Generation: x.gen, Streams: io.streams, Given: io.given, Tied: !detach}
+	p, err := e.Runtime.Exec(ctx, rec.ID, x.id, req)
+	io.closeGiven()
+	if err != nil {
+		io.abandon()
+		return nil, err
+	}
+	x.mu.Lock()
+	x.running, x.pid = true, p.Pid
+	x.mu.Unlock()
+	if err := e.Runtime.Start(ctx, x.key()); err != nil {
+		io.abandon()
+		return nil, err
+	}
+	return io.stream(x), nil
+}
+
+// execProcess is what to run, with the container's own surroundings.
+func (e *Engine) execProcess(ctx context.Context, rec *container.Container, cfg *container.ExecConfig) (*specs.Process, spec.User, error) {
+	layers, err := e.Images.Layers(ctx, rec.Image)
+	if err != nil {
+		return nil, spec.User{}, err
+	}
+	files, err := union.Open(append([]string{e.paths(rec.ID).upper}, layers.Dirs...))
+	if err != nil {
+		return nil, spec.User{}, err
+	}
+	defer files.Close()
+	who := cfg.User
+	if who == "" {
+		who = rec.Config.User
+	}
+	user, err := spec.FindUser(files, who, rec.HostConfig.GroupAdd)
+	if err != nil {
+		return nil, user, err
+	}
+	p, err := spec.Exec(rec.ID, rec.Config, rec.HostConfig, cfg, user)
+	return p, user, err
+}
+
+// execFailed notes that the process never came to be.
+func (e *Engine) execFailed(x *execution, err error) {
+	code := 126
+	if errs.Is(err, errs.CommandNotFound) {
+		code = 127
+	}
+	e.execDone(x, code)
+	// Where it was forked, the keeper still remembers it.
+	if aerr := e.Runtime.Ack(context.Background(), x.key(), x.gen); aerr != nil && !errs.Is(aerr, errs.NotFound) {
+		e.Log.Debug("acknowledging a failed exec", "exec", ids.Short(x.id), "err", aerr)
+	}
+}
+
+// execEnded is told by the runtime.
+func (e *Engine) execEnded(s task.Status) {
+	x, err := e.execByID(s.Exec)
+	if err == nil && x.gen == s.Generation {
+		code := s.Exit.Code
+		if code == task.ExitUnknown {
+			code = 255
+		}
+		if e.execDone(x, code) {
+			rec := x.unit.snapshot()
+			e.tell(&rec, "exec_die", "execID", x.id, "exitCode", strconv.Itoa(code))
+		}
+	}
+	if ours(s.Container) {
+		e.ack(s)
+	}
+}
+
+// execDone ends the exec, once, and reports whether it did.
+func (e *Engine) execDone(x *execution, code int) bool {
+	x.mu.Lock()
+	if x.code != nil {
+		x.mu.Unlock()
+		return false
+	}
+	x.running, x.pid, x.code, x.endedAt = false, 0, &code, e.Now()
+	close(x.ended)
+	x.mu.Unlock()
+	x.unit.mu.Lock()
+	delete(x.unit.execs, x.id)
+	x.unit.mu.Unlock()
+	return true
+}
+
+// ResizeExec sets the size of an exec's terminal.
+func (e *Engine) ResizeExec(ctx context.Context, id string, rows, cols uint16) error {
+	x, err := e.execByID(id)
+	if err != nil {
+		return err
+	}
+	return e.Runtime.Resize(ctx, x.key(), rows, cols)
+}
+
+// InspectExec tells how far the exec has come.
+func (e *Engine) InspectExec(_ context.Context, id string) (*container.Exec, error) {
+	x, err := e.execByID(id)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return &container.Exec{ID: x.id, ContainerID: x.unit.id, Config: x.cfg, Running: x.running, Started: x.started, ExitCode: x.code, Pid: x.pid}, nil
+}

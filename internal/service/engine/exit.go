@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/model/container"
+	"lus/internal/model/task"
+)
+
+// onExit is told by the runtime of every end, at least once.
+func (e *Engine) onExit(s task.Status) {
+	if s.Exit == nil {
+		return
+	}
+	if s.Exec != "" {
+		e.deferred.do(func() { e.execEnded(s) })
+		return
+	}
+	u := e.unitByID(s.Container)
+	if u == nil {
+		if ours(s.Container) {
+			e.deferred.do(func() { e.discard(s) })
+		}
+		return
+	}
+	u.mu.Lock()
+	r := u.run
+	mine := s.Generation == u.gen
+	if mine && u.launching {
+		u.early = &s // launch deals with it once it knows how the start went
+		u.mu.Unlock()
+		return
+	}
+	running := u.rec.State.Running()
+	u.mu.Unlock()
+	if !mine || !running {
+		e.deferred.do(func() { e.ack(s) })
+		return
+	}
+	e.deferred.do(func() { e.ended(u, r, &s) })
+}
+
+// ours reports whether an id is one that this engine gives; builds share the
+// runtime and give ids of their own kind.
+func ours(id string) bool {
+	return len(id) == 64 && strings.Trim(id, "0123456789abcdef") == ""
+}
+
+// discard clears away a process that no record knows.
+func (e *Engine) discard(s task.Status) {
+	if err := e.Runtime.Delete(context.Background(), s.Container); err != nil && !errs.Is(err, errs.NotFound) {
+		e.Log.Warn("removing an unknown container", "id", ids.Short(s.Container), "err", err)
+	}
+	e.ack(s)
+}
+
+func (e *Engine) ack(s task.Status) {
+	if err := e.Runtime.Ack(context.Background(), s.Key, s.Generation); err != nil && !errs.Is(err, errs.NotFound) {
+		e.Log.Warn("acknowledging an exit", "id", ids.Short(s.Container), "err", err)
+	}
+}
+
+// ended brings one run to its end: names, ports and addresses first, then the
+// record and whoever waits, and the rest when nobody waits any more.
+func (e *Engine) ended(u *unit, r *run, s *task.Status) {
+	u.mu.Lock()
+	if u.run != r || !u.rec.State.Running() {
+		u.mu.Unlock()
+		return // told twice
+	}
+	if u.ending {
+		u.mu.Unlock()
+		return
+	}
+	u.ending = true
+	before := u.rec
+	u.mu.Unlock()
+
+	e.unplug(context.Background(), &before)
+	if before.HostConfig.AutoRemove {
+		e.freeName(u, before.Name)
+	}
+	again, delay := e.finish(u, r, s)
+	now := u.snapshot()
+	for name := range before.Networks {
+		if n, err := e.network(before.Networks[name].NetworkID); err == nil && isBridge(n) {
+			e.tellNetwork(n, "disconnect", now.ID)
+		}
+	}
+	e.tellDie(&now, s.Exit)
+	removed := now.HostConfig.AutoRemove && !again
+	if removed {
+		e.forget(u)
+	} else {
+		e.records.touch(u)
+	}
+	e.deferred.do(func() {
+		e.clean(u, r, s, removed)
+		if again {
+			e.restartAfter(u, delay)
+		}
+	})
+}
+
+func (e *Engine) tellDie(rec *container.Container, x *task.Exit) {
+	if x.OOM {
+		e.tell(rec, "oom")
+	}
+	more := []string{"exitCode", strconv.Itoa(rec.State.ExitCode)}
+	if d := rec.State.FinishedAt.Sub(rec.State.StartedAt); !rec.State.StartedAt.IsZero() {
+		more = append(more, "execDuration", strconv.Itoa(int(d/time.Second)))
+	}
+	e.tell(rec, "die", more...)
+}
+
+// finish writes the end into the record and wakes who waits for it.
+func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stopProbe()
+	code := s.Exit.Code
+	why := ""
+	if code == task.ExitUnknown {
+		code, why = 255, "the process ended while nobody watched: its exit code is unknown"
+	}
+	st := &u.rec.State
+	ran := s.Exit.At.Sub(st.StartedAt)
+	*st = container.State{Status: container.Exited, ExitCode: code, OOMKilled: s.Exit.OOM, Error: why, StartedAt: st.StartedAt, FinishedAt: s.Exit.At, Health: st.Health}
+	blank(&u.rec)
+	again, delay = u.restarts.next(&u.rec, ran)
+	if again {
+		st.Status = container.Restarting
+		u.rec.RestartCount++
+	}
+	r.exit = container.Exit{Code: code, OOMKilled: s.Exit.OOM, At: s.Exit.At, Err: why}
+	u.last = r.exit
+	u.cleaning = r.cleaned
+	u.run = newRun()
+	u.ending = false
+	close(r.ended)
+	return again, delay
+}
+
+// clean gives back what nobody waits for. The exit is acknowledged only once
+// the records know it.
+func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
+	defer close(r.cleaned)
+	ctx := context.Background()
+	for {
+		err := e.records.flush(ctx)
+		if err == nil {
+			break
+		}
+		// Not written (a full disk): the keeper goes on knowing it.
+		select {
+		case <-e.life.Done():
+			return
+		case <-time.After(retryAfter):
+		}
+	}
+	e.ack(*s)
+	rec := u.snapshot()
+	if err := e.Runtime.Delete(ctx, u.id); err != nil && !errs.Is(err, errs.NotFound) {
+		e.warn("releasing the container", &rec, err)
+	}
+	if rec.HostConfig.IpcMode == "shareable" {
+		e.warn("unmounting /dev/shm", &rec, unmountShm(e.paths(u.id).shm))
+	}
+	if removed {
+		e.clear(u, true)
+	}
+}
+
+// forget takes a container out of memory, its name with it, and tells who waits
+// for that. Its folder is left to clear.
+func (e *Engine) forget(u *unit) {
+	e.mu.Lock()
+	delete(e.units, u.id)
+	for name, holder := range e.names {
+		if holder == u {
+			delete(e.names, name)
+		}
+	}
+	for id, x := range e.execs {
+		if x.unit == u {
+			delete(e.execs, id)
+		}
+	}
+	e.mu.Unlock()
+	u.mu.Lock()
+	already := u.removed
+	u.removed = true
+	rec := u.rec
+	if !already {
+		close(u.gone)
+	}
+	u.mu.Unlock()
+	if !already {
+		e.records.touch(u)
+		e.tell(&rec, "destroy")
+	}
+}
+
+// clear removes a forgotten container's folder and, where asked, its anonymous
+// volumes. The record goes first: a folder without one is swept at the start.
+func (e *Engine) clear(u *unit, volumes bool) {
+	ctx := context.Background()
+	rec := u.snapshot()
+	if err := e.records.flush(ctx); err != nil {
+		e.warn("forgetting the container", &rec, err)
+		return
+	}
+	u.waitReaders()
+	if volumes {
+		e.removeAnonymous(ctx, u)
+	}
+	p := e.paths(u.id)
+	e.warn("unmounting /dev/shm", &rec, unmountShm(p.shm))
+	if err := os.RemoveAll(p.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		e.warn("removing the container's folder", &rec, err)
+	}
+}
+
+// readersPatience bounds how long a removed container's log is kept for those
+// who still read it; what they have open they can read to its end anyway.
+const readersPatience = 5 * time.Second
+
+func (u *unit) waitReaders() {
+	done := make(chan struct{})
+	go func() {
+		u.readers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(readersPatience):
+	}
+}

@@ -1,0 +1,120 @@
+package spec
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/moby/profiles/seccomp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+)
+
+// unmask is which paths of /proc and /sys to hide or protect: what was said, or
+// the usual ones, which a privileged container has not.
+func unmask(said, usual []string, privileged bool) []string {
+	switch {
+	case said != nil:
+		return said
+	case privileged:
+		return nil
+	}
+	return usual
+}
+
+// Options are the parsed words of --security-opt.
+type Options struct {
+	NoNewPrivileges bool
+	Seccomp         string // empty: the default profile; unconfined; or a profile's JSON
+}
+
+// SecurityOpt reads --security-opt and refuses what this host cannot do.
+func SecurityOpt(opts []string) (Options, error) {
+	var o Options
+	for _, opt := range opts {
+		key, value, ok := strings.Cut(opt, "=")
+		if !ok {
+			key, value, ok = strings.Cut(opt, ":") // the old way to write it
+		}
+		switch {
+		case key == "no-new-privileges":
+			o.NoNewPrivileges = true
+			if ok {
+				v, err := strconv.ParseBool(value)
+				if err != nil {
+					return o, errs.New(errs.Invalid, "invalid --security-opt: %q", opt)
+				}
+				o.NoNewPrivileges = v
+			}
+		case key == "seccomp" && value == "builtin":
+			o.Seccomp = ""
+		case key == "seccomp" && value == "unconfined":
+			o.Seccomp = value
+		case key == "seccomp" && json.Valid([]byte(value)):
+			o.Seccomp = value
+		case key == "seccomp":
+			return o, errs.New(errs.Invalid, "Decoding seccomp profile failed: it is neither unconfined, builtin nor JSON")
+		case key == "apparmor" && value == "unconfined", key == "label" && value == "disable":
+			// So it is: this engine sets neither.
+		case key == "apparmor" || key == "label":
+			return o, errs.New(errs.Unsupported, "--security-opt %s: this host's kernel has no %s switched on, so the profile could not protect anything", opt, map[string]string{"apparmor": "AppArmor", "label": "SELinux"}[key])
+		default:
+			return o, errs.New(errs.Invalid, "invalid --security-opt: %q", opt)
+		}
+	}
+	return o, nil
+}
+
+func security(s *specs.Spec, h *container.HostConfig) error {
+	o, err := SecurityOpt(h.SecurityOpt)
+	if err != nil {
+		return err
+	}
+	s.Process.NoNewPrivileges = o.NoNewPrivileges
+	if h.Privileged && o.Seccomp == "" || o.Seccomp == "unconfined" {
+		return nil
+	}
+	s.Linux.Seccomp, err = profile(o.Seccomp, s.Process.Capabilities.Bounding)
+	if err != nil {
+		return errs.With(errs.Invalid, err)
+	}
+	return nil
+}
+
+// profiles keeps what was loaded: a profile depends on the capabilities, few
+// combinations of which occur, and a runtime that sees the same profile again
+// need not compile it again.
+var profiles struct {
+	mu   sync.Mutex
+	made map[string]*specs.LinuxSeccomp
+}
+
+const profilesMax = 64
+
+func profile(text string, caps []string) (*specs.LinuxSeccomp, error) {
+	key := strings.Join(caps, " ") + "\n" + text
+	profiles.mu.Lock()
+	defer profiles.mu.Unlock()
+	if p := profiles.made[key]; p != nil {
+		return p, nil
+	}
+	probe := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: caps}}}
+	var p *specs.LinuxSeccomp
+	var err error
+	if text == "" {
+		p, err = seccomp.GetDefaultProfile(probe)
+	} else {
+		p, err = seccomp.LoadProfile(text, probe)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if profiles.made == nil || len(profiles.made) >= profilesMax {
+		profiles.made = map[string]*specs.LinuxSeccomp{}
+	}
+	profiles.made[key] = p
+	return p, nil
+}

@@ -1,0 +1,69 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"os"
+
+	"github.com/moby/sys/user"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"lus/internal/base/errs"
+	"lus/internal/service/engine/internal/union"
+)
+
+// User is who a process runs as.
+type User struct {
+	UID, GID uint32
+	Groups   []uint32
+	Home     string
+}
+
+// Spec writes the user as the runtime spec does.
+func (u User) Spec() specs.User {
+	return specs.User{UID: u.UID, GID: u.GID, AdditionalGids: u.Groups}
+}
+
+const usersLimit = 4 << 20 // bytes of a passwd or group file
+
+// FindUser reads "user[:group]" (names or numbers; empty is root) by the
+// container's own /etc/passwd and /etc/group, and adds further groups.
+func FindUser(files *union.FS, who string, groups []string) (User, error) {
+	passwd, err := optional(files, "/etc/passwd")
+	if err != nil {
+		return User{}, err
+	}
+	group, err := optional(files, "/etc/group")
+	if err != nil {
+		return User{}, err
+	}
+	u, err := user.GetExecUser(who, &user.ExecUser{Home: "/"}, bytes.NewReader(passwd), bytes.NewReader(group))
+	if err != nil {
+		return User{}, errs.New(errs.Invalid, "unable to find user %s: %w", who, err)
+	}
+	more, err := user.GetAdditionalGroups(groups, bytes.NewReader(group))
+	if err != nil {
+		return User{}, errs.New(errs.Invalid, "Unable to find group: %w", err)
+	}
+	out := User{UID: uint32(u.Uid), GID: uint32(u.Gid), Home: u.Home}
+	// A process's own group stands among the others: Docker's answer to
+	// CVE-2022-36109, where a group it lacks could give it more.
+	out.Groups = []uint32{out.GID}
+	for _, g := range append(u.Sgids, more...) {
+		if uint32(g) != out.GID {
+			out.Groups = append(out.Groups, uint32(g))
+		}
+	}
+	if out.Home == "" {
+		out.Home = "/"
+	}
+	return out, nil
+}
+
+func optional(files *union.FS, name string) ([]byte, error) {
+	b, err := files.ReadFile(name, usersLimit)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}

@@ -1,0 +1,378 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/linux/runtime"
+	"lus/internal/model/container"
+	"lus/internal/model/image"
+	"lus/internal/model/task"
+	"lus/internal/service/engine/internal/mounts"
+	"lus/internal/service/engine/internal/spec"
+	"lus/internal/service/engine/internal/union"
+)
+
+// StartContainer starts a container that does not run.
+func (e *Engine) StartContainer(ctx context.Context, name string) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	u.op.Lock()
+	defer u.op.Unlock()
+	u.mu.Lock()
+	rec, removing := u.rec, u.removing
+	u.mu.Unlock()
+	switch {
+	case removing:
+		return errs.New(errs.Conflict, "container is marked for removal and cannot be started")
+	case rec.State.Status == container.Paused:
+		return errs.New(errs.Conflict, "cannot start a paused container, try unpause instead")
+	case rec.State.Status == container.Running:
+		return errs.New(errs.NotModified, "container %s is running already", rec.Name)
+	}
+	u.restarts.cancel(u)
+	e.change(u, func(rec *container.Container) { rec.ManuallyStopped, rec.RestartCount = false, 0 })
+	// Half a start helps nobody: a client that goes away does not stop it.
+	return e.launch(context.WithoutCancel(ctx), u)
+}
+
+// launch starts the container; u.op is held. A start that fails leaves nothing
+// behind but the reason in the record.
+func (e *Engine) launch(ctx context.Context, u *unit) error {
+	u.mu.Lock()
+	now := uint64(e.Now().UnixNano())
+	u.gen = max(u.gen+1, now) // rises over crashes too, without waiting for the record
+	u.launching, u.early = true, nil
+	r := u.run
+	rec, gen, cleaning := u.rec, u.gen, u.cleaning
+	u.mu.Unlock()
+	if cleaning != nil {
+		<-cleaning // the former run's leftovers would be in the way
+	}
+
+	undo := &undo{}
+	l := &launch{e: e, u: u, rec: &rec, gen: gen, undo: undo}
+	err := l.bringUp(ctx)
+	if err != nil {
+		// The process first, so that its namespaces let go of everything else.
+		if uerr := undo.all(ctx); uerr != nil {
+			e.Log.Error("undoing a start", "container", rec.Name, "err", uerr)
+		}
+		e.launchFailed(u, r, err)
+		return err
+	}
+	e.launched(u, r, l)
+	return nil
+}
+
+// launch is one start under way.
+type launch struct {
+	e      *Engine
+	u      *unit
+	rec    *container.Container
+	gen    uint64
+	undo   *undo
+	image  *image.Layers
+	places []place
+	ports  container.PortMap
+	pid    int
+}
+
+func (l *launch) bringUp(ctx context.Context) error {
+	e, rec := l.e, l.rec
+	var err error
+	if l.image, err = e.Images.Layers(ctx, rec.Image); err != nil {
+		return err
+	}
+	if l.places, err = e.places(rec); err != nil {
+		return err
+	}
+	if err := e.reserve(ctx, rec, l.places, l.undo); err != nil {
+		return err
+	}
+	if err := e.writeFiles(rec, l.places); err != nil {
+		return err
+	}
+	c, err := l.compile(ctx)
+	if err != nil {
+		return err
+	}
+	// The fork, the ports and the record wait for different things.
+	var process *runtime.Process
+	var g errgroup.Group
+	g.Go(func() error {
+		p, err := e.Runtime.Create(ctx, c)
+		if err != nil {
+			return err
+		}
+		process = p
+		l.undo.add(func(ctx context.Context) error { return e.Runtime.Delete(ctx, rec.ID) })
+		return nil
+	})
+	g.Go(func() (err error) {
+		l.ports, err = e.publish(ctx, rec, l.places, l.undo)
+		return err
+	})
+	err = g.Wait()
+	if process != nil && process.NetNS != nil {
+		defer process.NetNS.Close()
+	}
+	if err != nil {
+		return err
+	}
+	l.pid = process.Pid
+	if err := l.connect(ctx, process.NetNS); err != nil {
+		return err
+	}
+	return e.Runtime.Start(ctx, task.Key{Container: rec.ID})
+}
+
+// connect joins the networks while the record is written: no process may run
+// of which a daemon that comes back would not know all it has.
+func (l *launch) connect(ctx context.Context, netns *os.File) error {
+	e := l.e
+	l.u.mu.Lock()
+	settlePlaces(&l.u.rec, l.places)
+	l.u.rec.Ports = l.ports
+	l.rec.Networks = l.u.rec.Networks
+	l.u.mu.Unlock()
+	e.records.touch(l.u)
+	written := make(chan error, 1)
+	go func() { written <- e.records.flush(ctx) }()
+	err := e.plug(ctx, l.rec, netns, l.places, l.undo)
+	if err == nil {
+		err = e.serveNames(ctx, l.rec, netns, l.places, l.undo)
+	}
+	return errors.Join(err, <-written)
+}
+
+// compile makes what the runtime is asked for.
+func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
+	e, rec, h := l.e, l.rec, l.rec.HostConfig
+	p := e.paths(rec.ID)
+	if err := p.makeFolder(); err != nil {
+		return nil, err
+	}
+	in := &spec.Input{
+		ID: rec.ID, Config: rec.Config, Host: h, Cgroup: e.cgroup(rec.ID),
+		HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
+		OwnNetwork: ownNetwork(h),
+	}
+	if err := l.join(in, p); err != nil {
+		return nil, err
+	}
+	files, err := union.Open(append([]string{p.upper}, l.image.Dirs...))
+	if err != nil {
+		return nil, err
+	}
+	defer files.Close()
+	if in.User, err = spec.FindUser(files, rec.Config.User, h.GroupAdd); err != nil {
+		return nil, err
+	}
+	l.u.mu.Lock()
+	ms := l.u.mounts
+	l.u.mu.Unlock()
+	if in.Mounts, err = e.sources(ctx, ms); err != nil {
+		return nil, err
+	}
+	s, err := spec.Compile(in)
+	if err != nil {
+		return nil, err
+	}
+	return &runtime.Container{
+		ID: rec.ID, Generation: l.gen, Spec: s, Cgroup: in.Cgroup,
+		Rootfs:  runtime.Rootfs{Lower: l.image.Dirs, Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},
+		Streams: l.streams(p, in.User),
+	}, nil
+}
+
+func (e *Engine) cgroup(id string) string { return filepath.Join("lus-"+e.Layout.Instance(), id) }
+
+func ownNetwork(h *container.HostConfig) bool {
+	return h.NetworkMode != "host" && !strings.HasPrefix(h.NetworkMode, "container:")
+}
+
+func (l *launch) streams(p paths, user spec.User) task.Streams {
+	c := l.rec.Config
+	s := task.Streams{Kind: task.StreamLog, Stdin: c.OpenStdin, UID: int(user.UID), GID: int(user.GID), Log: task.Log{Path: p.log}}
+	// What LogOptions refuses was refused at creation.
+	s.Log.MaxSize, s.Log.MaxFiles, s.Log.Drop, _ = spec.LogOptions(l.rec.HostConfig.LogConfig)
+	if c.Tty {
+		s.Kind = task.StreamTerminal
+		size := l.rec.HostConfig.ConsoleSize
+		s.Rows, s.Cols = uint16(min(size[0], 65535)), uint16(min(size[1], 65535))
+	}
+	return s
+}
+
+// join finds the namespaces of other containers that this one is to enter.
+func (l *launch) join(in *spec.Input, p paths) error {
+	h := l.rec.HostConfig
+	for _, j := range []struct {
+		mode, kind string
+		to         *string
+	}{{h.NetworkMode, "net", &in.NetNS}, {h.PidMode, "pid", &in.PidNS}, {h.IpcMode, "ipc", &in.IpcNS}} {
+		who, ok := strings.CutPrefix(j.mode, "container:")
+		if !ok {
+			continue
+		}
+		other, err := l.e.find(who)
+		if err != nil {
+			return err
+		}
+		rec := other.snapshot()
+		if !rec.State.Running() {
+			return errs.New(errs.Conflict, "cannot join %s namespace of a non running container: container %s is %s", j.kind, rec.Name, rec.State.Status)
+		}
+		*j.to = "/proc/" + strconv.Itoa(rec.State.Pid) + "/ns/" + j.kind
+		op := l.e.paths(rec.ID)
+		switch j.kind {
+		case "ipc":
+			if rec.HostConfig.IpcMode != "shareable" && rec.HostConfig.IpcMode != "host" {
+				return errs.New(errs.Conflict, "can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", rec.Name)
+			}
+			in.ShmPath = op.shm
+			if rec.HostConfig.IpcMode == "host" {
+				in.ShmPath = "/dev/shm"
+			}
+		case "net":
+			in.HostsPath, in.ResolvConfPath, in.HostnamePath = op.hosts, op.resolv, op.hostname
+		}
+	}
+	switch h.IpcMode {
+	case "host":
+		in.ShmPath = "/dev/shm"
+	case "shareable":
+		in.ShmPath = p.shm
+		return l.mountShm(p.shm)
+	}
+	return nil
+}
+
+// mountShm makes a /dev/shm on the host that other containers can be shown too.
+func (l *launch) mountShm(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	_ = unix.Unmount(path, unix.MNT_DETACH) // from a run that a crash cut short
+	size := spec.ShmSize(l.rec.HostConfig)
+	if err := unix.Mount("shm", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,size="+strconv.FormatInt(size, 10)); err != nil {
+		return &os.PathError{Op: "mount", Path: path, Err: err}
+	}
+	l.undo.add(func(context.Context) error { return unmountShm(path) })
+	return nil
+}
+
+func unmountShm(path string) error {
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "unmount", Path: path, Err: err}
+	}
+	return nil
+}
+
+// launched notes that the process runs, unless it has ended already.
+func (e *Engine) launched(u *unit, r *run, l *launch) {
+	u.mu.Lock()
+	rec := &u.rec
+	rec.State = container.State{Status: container.Running, Pid: l.pid, StartedAt: e.Now(), FinishedAt: rec.State.FinishedAt}
+	if probes(rec.Config) {
+		rec.State.Health = &container.Health{Status: container.Starting, Log: []container.HealthResult{}}
+	}
+	u.launching, u.wasStarted = false, true
+	early := u.early
+	u.early = nil
+	now := *rec
+	close(r.started)
+	u.mu.Unlock()
+	e.records.touch(u)
+	for _, p := range l.places {
+		e.tellNetwork(p.net, "connect", rec.ID)
+	}
+	e.tell(&now, "start")
+	e.startProbe(u, r)
+	if early != nil {
+		e.deferred.do(func() { e.ended(u, r, early) })
+	}
+}
+
+// launchFailed notes why the container could not be started.
+func (e *Engine) launchFailed(u *unit, r *run, err error) {
+	code := 128
+	switch errs.KindOf(err) {
+	case errs.CommandNotFound:
+		code = 127
+	case errs.CommandNotExecutable:
+		code = 126
+	}
+	u.mu.Lock()
+	u.launching, u.early = false, nil
+	u.rec.State.Error, u.rec.State.ExitCode, u.rec.State.Pid = err.Error(), code, 0
+	if u.wasStarted {
+		u.rec.State.Status = container.Exited
+	} else {
+		u.rec.State.Status = container.Created
+	}
+	if u.rec.State.FinishedAt.IsZero() || u.wasStarted {
+		u.rec.State.FinishedAt = e.Now()
+	}
+	r.exit = container.Exit{Code: code, At: e.Now(), Err: err.Error()}
+	u.last = r.exit
+	blank(&u.rec)
+	u.run = newRun()
+	now := u.rec
+	close(r.ended)
+	u.mu.Unlock()
+	e.records.touch(u)
+	e.Log.Warn("container not started", "container", now.Name, "id", ids.Short(now.ID), "err", err)
+	if now.HostConfig.AutoRemove {
+		e.forget(u)
+		e.deferred.do(func() { e.clear(u, true) })
+	}
+}
+
+// sources finds where each mount comes from.
+func (e *Engine) sources(ctx context.Context, ms []mounts.Mount) ([]mounts.Mount, error) {
+	out := make([]mounts.Mount, 0, len(ms))
+	for _, m := range ms {
+		switch m.Type {
+		case mounts.Volume:
+			dir, err := e.volumeDir(ctx, m)
+			if err != nil {
+				return nil, err
+			}
+			m.Source = dir
+		case mounts.Bind:
+			if err := bindSource(m); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// bindSource checks that a bind's source is there, or makes it as -v does.
+func bindSource(m mounts.Mount) error {
+	_, err := os.Stat(m.Source)
+	if errors.Is(err, os.ErrNotExist) && m.MakeSource {
+		err = os.MkdirAll(m.Source, 0o755)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return errs.New(errs.Invalid, "invalid mount config for type \"bind\": bind source path does not exist: %s", m.Source)
+	}
+	if err != nil {
+		return errs.New(errs.Invalid, "cannot use %s as a mount: %w", m.Source, err)
+	}
+	return nil
+}

@@ -1,0 +1,338 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/model/container"
+	"lus/internal/model/event"
+	"lus/internal/model/filter"
+	model "lus/internal/model/network"
+	"lus/internal/service/engine/internal/bus"
+	"lus/internal/service/engine/internal/names"
+)
+
+// network returns the network of this name or id, or prefix of an id that only
+// one has. What it returns is not to be changed.
+func (e *Engine) network(name string) (*model.Network, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if n := e.networks[name]; n != nil {
+		return n, nil
+	}
+	var found []*model.Network
+	for id, n := range e.networks {
+		if n.Name == name {
+			return n, nil
+		}
+		if name != "" && strings.HasPrefix(id, name) {
+			found = append(found, n)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, errs.New(errs.NotFound, "network %s not found", name)
+	case 1:
+		return found[0], nil
+	}
+	return nil, errs.New(errs.Invalid, "network %s is ambiguous (%d matches found based on ID prefix)", name, len(found))
+}
+
+// ensureNetworks makes the networks that are always there, and the kernel's
+// part of all.
+func (e *Engine) ensureNetworks(ctx context.Context) error {
+	for _, n := range []*model.Network{
+		{Name: model.Bridge, Driver: "bridge", EnableIPv4: true, Options: map[string]string{"com.docker.network.bridge.default_bridge": "true"}},
+		{Name: model.Host, Driver: "host", EnableIPv4: true},
+		{Name: model.None, Driver: "null", EnableIPv4: true},
+	} {
+		if _, err := e.network(n.Name); err == nil {
+			continue
+		}
+		complete(n)
+		n.ID, n.Created = ids.New(), e.Now()
+		if isBridge(n) {
+			if err := e.Network.Ensure(ctx, n); err != nil {
+				return err
+			}
+		}
+		if err := e.saveNetwork(ctx, n); err != nil {
+			return err
+		}
+		e.networks[n.ID] = n
+	}
+	return nil
+}
+
+// complete fills in what inspect shows of a network and nobody said.
+func complete(n *model.Network) {
+	n.Scope = "local"
+	if n.IPAM.Driver == "" {
+		n.IPAM.Driver = "default"
+	}
+	if n.IPAM.Config == nil {
+		n.IPAM.Config = []model.Pool{}
+	}
+	if n.Options == nil {
+		n.Options = map[string]string{}
+	}
+	if n.Labels == nil {
+		n.Labels = map[string]string{}
+	}
+	n.Containers = map[string]model.Attached{}
+}
+
+// CreateNetwork makes a network.
+func (e *Engine) CreateNetwork(ctx context.Context, asked *model.Network) (id, warning string, err error) {
+	n := *asked
+	if err := checkNetwork(&n); err != nil {
+		return "", "", err
+	}
+	complete(&n)
+	n.ID, n.Created, n.EnableIPv4 = ids.New(), e.Now(), true
+	n.IPAM.Config = slices.Clone(n.IPAM.Config)
+	e.netOp.Lock()
+	defer e.netOp.Unlock()
+	e.mu.RLock()
+	for _, have := range e.networks {
+		if have.Name == n.Name {
+			e.mu.RUnlock()
+			return "", "", errs.New(errs.Conflict, "network with name %s already exists", n.Name)
+		}
+	}
+	e.mu.RUnlock()
+	if err := e.Network.Ensure(ctx, &n); err != nil {
+		return "", "", err
+	}
+	if err := e.saveNetwork(ctx, &n); err != nil {
+		if rerr := e.Network.Remove(ctx, &n); rerr != nil {
+			e.Log.Error("undoing a network", "network", n.Name, "err", rerr)
+		}
+		return "", "", err
+	}
+	e.mu.Lock()
+	e.networks[n.ID] = &n
+	e.mu.Unlock()
+	e.tellNetwork(&n, "create", "")
+	return n.ID, "", nil
+}
+
+func checkNetwork(n *model.Network) error {
+	if err := names.Check("network", n.Name); err != nil {
+		return err
+	}
+	switch {
+	case n.Driver == "":
+		n.Driver = "bridge"
+	case n.Driver == "overlay":
+		return errs.New(errs.Unavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+	case n.Driver == "host" || n.Driver == "null":
+		return errs.New(errs.Denied, "only one instance of %q network is allowed", n.Driver)
+	case n.Driver != "bridge":
+		return errs.New(errs.NotFound, "could not resolve driver %s in registry: Lus has the driver bridge", n.Driver)
+	}
+	switch {
+	case n.Name == "default" || strings.HasPrefix(n.Name, "container:"):
+		return errs.New(errs.Denied, "operation is not permitted on predefined %s network", n.Name)
+	case n.EnableIPv6:
+		return errs.New(errs.Unsupported, "IPv6 networks are not supported yet: leave --ipv6 out")
+	case n.ConfigOnly || n.ConfigFrom.Network != "":
+		return errs.New(errs.Unsupported, "configuration-only networks are not supported")
+	case n.Ingress:
+		return errs.New(errs.Unsupported, "ingress networks belong to swarm, which Lus has not")
+	case n.Scope != "" && n.Scope != "local":
+		return errs.New(errs.Unsupported, "networks of scope %q belong to swarm, which Lus has not", n.Scope)
+	case n.IPAM.Driver != "" && n.IPAM.Driver != "default":
+		return errs.New(errs.NotFound, "IPAM driver %q not found: Lus has the driver default", n.IPAM.Driver)
+	case len(n.IPAM.Options) > 0:
+		return errs.New(errs.Unsupported, "IPAM options are not supported")
+	case len(n.IPAM.Config) > 1:
+		return errs.New(errs.Unsupported, "bridge driver doesn't support multiple subnets")
+	}
+	return nil
+}
+
+// checkAddress refuses an address of one's own choice where none can be had.
+func checkAddress(n *model.Network, c *container.EndpointIPAM) error {
+	if c.IPv6Address != "" || len(c.LinkLocalIPs) > 0 {
+		return errs.New(errs.Unsupported, "IPv6 and link-local addresses are not supported yet")
+	}
+	ip, err := netip.ParseAddr(c.IPv4Address)
+	if err != nil || !ip.Is4() {
+		return errs.New(errs.Invalid, "invalid IPv4 address: %s", c.IPv4Address)
+	}
+	if !userNetwork(n) {
+		return errs.New(errs.Invalid, "user specified IP address is supported on user defined networks only")
+	}
+	for _, pool := range n.IPAM.Config {
+		if subnet, err := netip.ParsePrefix(pool.Subnet); err == nil && subnet.Contains(ip) {
+			return nil
+		}
+	}
+	return errs.New(errs.Invalid, "no configured subnet contains IP address %s", c.IPv4Address)
+}
+
+func (e *Engine) tellNetwork(n *model.Network, action, containerID string) {
+	attr := map[string]string{"name": n.Name, "type": n.Driver}
+	if containerID != "" {
+		attr["container"] = containerID
+	}
+	e.events.Publish(event.New("network", action, n.ID, attr, e.Now()))
+}
+
+// show completes a network with who is on it.
+func (e *Engine) show(n *model.Network) *model.Network {
+	out := *n
+	out.Containers = map[string]model.Attached{}
+	for _, u := range e.all() {
+		rec := u.snapshot()
+		for _, ep := range rec.Networks {
+			if ep.NetworkID != n.ID || !rec.State.Running() {
+				continue
+			}
+			a := model.Attached{Name: rec.Name, EndpointID: ep.EndpointID, MacAddress: ep.MacAddress}
+			if ep.IPAddress != "" {
+				a.IPv4Address = ep.IPAddress + "/" + strconv.Itoa(ep.IPPrefixLen)
+			}
+			out.Containers[rec.ID] = a
+		}
+	}
+	return &out
+}
+
+// InspectNetwork returns one network and who is on it.
+func (e *Engine) InspectNetwork(_ context.Context, name string) (*model.Network, error) {
+	n, err := e.network(name)
+	if err != nil {
+		return nil, err
+	}
+	return e.show(n), nil
+}
+
+// onNetwork are the containers that belong to a network, running or not.
+func (e *Engine) onNetwork(id string) []container.Container {
+	var out []container.Container
+	for _, u := range e.all() {
+		rec := u.snapshot()
+		for _, ep := range rec.Networks {
+			if ep.NetworkID == id {
+				out = append(out, rec)
+			}
+		}
+	}
+	return out
+}
+
+func predefined(n *model.Network) bool {
+	return n.Name == model.Bridge || n.Name == model.Host || n.Name == model.None
+}
+
+// ListNetworks lists the networks that match f.
+func (e *Engine) ListNetworks(_ context.Context, f filter.Filters) ([]*model.Network, error) {
+	if err := known(f, "name", "id", "driver", "label", "type", "scope", "dangling"); err != nil {
+		return nil, err
+	}
+	e.mu.RLock()
+	all := slices.Collect(maps.Values(e.networks))
+	e.mu.RUnlock()
+	out := []*model.Network{}
+	for _, n := range all {
+		if f.Match("name", func(w string) bool { return strings.Contains(n.Name, w) }) &&
+			f.Match("id", func(w string) bool { return strings.HasPrefix(n.ID, w) }) &&
+			f.Match("driver", func(w string) bool { return n.Driver == w }) &&
+			f.Match("scope", func(w string) bool { return n.Scope == w }) &&
+			f.Match("type", func(w string) bool { return w == "builtin" && predefined(n) || w == "custom" && !predefined(n) }) &&
+			f.Match("dangling", func(w string) bool { return yes(w) == (!predefined(n) && len(e.onNetwork(n.ID)) == 0) }) &&
+			bus.All(f["label"], func(w string) bool { return bus.Label(n.Labels, w) }) {
+			out = append(out, e.show(n))
+		}
+	}
+	slices.SortFunc(out, func(a, b *model.Network) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// RemoveNetwork removes a network that no running container is on.
+func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
+	n, err := e.network(name)
+	if err != nil {
+		return err
+	}
+	if predefined(n) {
+		return errs.New(errs.Denied, "%s is a pre-defined network and cannot be removed", n.Name)
+	}
+	e.netOp.Lock()
+	defer e.netOp.Unlock()
+	for _, rec := range e.onNetwork(n.ID) {
+		if rec.State.Running() {
+			return errs.New(errs.Conflict, "error while removing network: network %s id %s has active endpoints (name:%q id:%q): stop or disconnect that container first", n.Name, n.ID, rec.Name, ids.Short(rec.ID))
+		}
+	}
+	if err := e.Network.Remove(ctx, n); err != nil {
+		return err
+	}
+	if err := e.forgetNetwork(ctx, n.ID); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	delete(e.networks, n.ID)
+	e.mu.Unlock()
+	e.tellNetwork(n, "destroy", "")
+	return nil
+}
+
+// PruneNetworks removes the networks that no container belongs to.
+func (e *Engine) PruneNetworks(ctx context.Context, f filter.Filters) (removed []string, err error) {
+	if err := known(f, "label", "label!", "until"); err != nil {
+		return nil, err
+	}
+	until, err := timeFilter(f["until"], e.Now())
+	if err != nil {
+		return nil, err
+	}
+	list, err := e.ListNetworks(ctx, filter.Filters{"dangling": {"true"}, "label": f["label"]})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range list {
+		if slices.ContainsFunc(f["label!"], func(w string) bool { return bus.Label(n.Labels, w) }) || !until.IsZero() && n.Created.After(until) {
+			continue
+		}
+		if err := e.RemoveNetwork(ctx, n.ID); errs.Is(err, errs.Conflict) || errs.Is(err, errs.NotFound) {
+			continue
+		} else if err != nil {
+			return removed, err
+		}
+		removed = append(removed, n.Name)
+	}
+	return removed, nil
+}
+
+// netnsOf opens the network namespace of a running container.
+func netnsOf(pid int) (*os.File, error) {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	if err != nil {
+		return nil, errs.New(errs.Conflict, "the container has just ended: %w", err)
+	}
+	return f, nil
+}
+
+// bridges are the networks that the kernel has a part of.
+func (e *Engine) bridges() []*model.Network {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var out []*model.Network
+	for _, n := range e.networks {
+		if isBridge(n) {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, func(a, b *model.Network) int { return a.Created.Compare(b.Created) })
+	return out
+}

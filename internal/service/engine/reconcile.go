@@ -1,0 +1,228 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/ids"
+	"lus/internal/linux/network"
+	"lus/internal/model/container"
+	"lus/internal/model/task"
+)
+
+// reconcile brings records, kernel and disk into agreement after a start.
+func (e *Engine) reconcile(ctx context.Context) error {
+	list, err := e.Runtime.List(ctx)
+	if err != nil {
+		return err
+	}
+	status := map[string]task.Status{}
+	for _, s := range list {
+		switch {
+		case !ours(s.Container):
+		case s.Exec != "":
+			if s.Exit != nil {
+				e.ack(s) // who asked for it is gone
+			}
+		case e.units[s.Container] == nil:
+			e.discard(s)
+		default:
+			status[s.Container] = s
+		}
+	}
+	var running []network.Running
+	for _, u := range e.units {
+		e.adopt(u, status)
+		if u.rec.State.Running() {
+			running = append(running, e.connected(&u.rec))
+		} else {
+			blank(&u.rec)
+		}
+		e.records.touch(u)
+	}
+	if err := e.reconcileNetworks(ctx, running); err != nil {
+		return err
+	}
+	e.sweepFolders()
+	if err := e.records.flush(ctx); err != nil {
+		return err
+	}
+	return e.Images.Sweep(ctx, e.UsedImages())
+}
+
+// adopt compares one record with what the keeper says.
+func (e *Engine) adopt(u *unit, status map[string]task.Status) {
+	s, known := status[u.id]
+	st := &u.rec.State
+	wasRunning := st.Running()
+	switch {
+	case known && s.Generation == u.gen && s.Phase == task.Running:
+		if !wasRunning { // the former daemon died between the start and its record
+			*st = container.State{Status: container.Running, StartedAt: s.Started, FinishedAt: st.FinishedAt}
+			if probes(u.rec.Config) {
+				st.Health = &container.Health{Status: container.Starting, Log: []container.HealthResult{}}
+			}
+			u.wasStarted = true
+		}
+		st.Pid = s.Pid
+		close(u.run.started)
+	case known && s.Generation == u.gen && s.Phase == task.Ended && s.Exit != nil && s.Exit.Step == "" && !st.FinishedAt.Equal(s.Exit.At):
+		// It ended while nobody watched: Watch tells of it again.
+		st.Status, st.Pid = container.Running, 0
+		if !wasRunning {
+			st.StartedAt = s.Started
+		}
+		u.wasStarted = true
+		close(u.run.started)
+	default:
+		if known {
+			e.discard(s)
+		}
+		e.lost(u, wasRunning)
+	}
+}
+
+// lost: nothing runs. Where the record says otherwise the machine was
+// restarted, or the keeper died, and nobody saw the end.
+func (e *Engine) lost(u *unit, wasRunning bool) {
+	st := &u.rec.State
+	switch {
+	case wasRunning:
+		*st = container.State{Status: container.Exited, ExitCode: 255, StartedAt: st.StartedAt, FinishedAt: e.Now(), Health: st.Health,
+			Error: "the container's end was not seen: the machine or lus-keeper stopped"}
+		u.last = container.Exit{Code: 255, At: st.FinishedAt, Err: st.Error}
+	case st.Status == container.Restarting, st.Status == container.Removing:
+		st.Status = container.Exited
+	}
+}
+
+// connected is a running container as the networks need to know it.
+func (e *Engine) connected(rec *container.Container) network.Running {
+	r := network.Running{ContainerID: rec.ID, Ports: rec.Ports}
+	places, err := e.placesNow(rec)
+	if err != nil {
+		e.Log.Warn("a running container's network is gone", "container", rec.Name, "err", err)
+		return r
+	}
+	for _, p := range places {
+		if mac, err := net.ParseMAC(rec.Networks[p.name].MacAddress); err == nil {
+			p.ep.MAC = mac
+		}
+		r.Endpoints = append(r.Endpoints, p.ep)
+		if p.ep.Default {
+			r.IP = p.ep.IP.Addr()
+		}
+	}
+	return r
+}
+
+// reconcileNetworks makes the networks, keeps what the running have, and tells
+// the name server who is who.
+func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Running) error {
+	nets := e.bridges()
+	if err := e.Network.Reconcile(ctx, nets, running); err != nil {
+		return err
+	}
+	if err := e.ensureNetworks(ctx); err != nil {
+		return err
+	}
+	served := map[string]bool{}
+	for _, r := range running {
+		rec := &e.units[r.ContainerID].rec
+		places, err := e.placesNow(rec)
+		if err != nil {
+			continue // warned of above
+		}
+		for _, p := range places {
+			if userNetwork(p.net) {
+				served[rec.ID] = true
+				if err := e.addNames(ctx, p.net.ID, rec.ID, p.ep.IP.Addr(), dnsNames(rec, rec.Networks[p.name])); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return e.reconcileNames(ctx, served)
+}
+
+// reconcileNames ends the name service of the dead and begins that of the
+// living who lost it.
+func (e *Engine) reconcileNames(ctx context.Context, served map[string]bool) error {
+	have, err := e.Names.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range have {
+		if !served[id] && ours(id) {
+			if err := e.Names.Drop(ctx, id); err != nil {
+				return err
+			}
+		}
+		delete(served, id)
+	}
+	for id := range served {
+		rec := &e.units[id].rec
+		places, err := e.placesNow(rec)
+		if err == nil && rec.State.Pid > 0 {
+			err = e.serveAgain(ctx, rec, places)
+		}
+		if err != nil {
+			e.warn("serving names again", rec, err)
+		}
+	}
+	return nil
+}
+
+// sweepFolders removes the folders of containers that no record knows, and
+// takes out of memory containers whose folder is gone.
+func (e *Engine) sweepFolders() {
+	entries, err := os.ReadDir(e.Layout.Containers())
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			e.Log.Warn("looking for folders nobody needs", "err", err)
+		}
+		return
+	}
+	for _, d := range entries {
+		if id := d.Name(); ours(id) && e.units[id] == nil {
+			p := e.paths(id)
+			if err := errors.Join(unmountShm(p.shm), os.RemoveAll(p.dir)); err != nil {
+				e.Log.Warn("removing a folder nobody needs", "id", ids.Short(id), "err", err)
+			}
+		}
+	}
+}
+
+// resume goes on where the former daemon stopped: probes, removals that were
+// due, restarts. It is called once Watch is under way.
+func (e *Engine) resume() {
+	for _, u := range e.all() {
+		u.mu.Lock()
+		rec, r := u.rec, u.run
+		started := u.wasStarted
+		u.mu.Unlock()
+		switch {
+		case rec.State.Running():
+			e.startProbe(u, r)
+		case rec.HostConfig.AutoRemove && rec.State.Status != container.Running:
+			e.forget(u)
+			e.deferred.do(func() { e.clear(u, true) })
+		case started && due(&rec):
+			e.restarting.Go(func() { e.startAgain(u) })
+		}
+	}
+}
+
+// startAgain starts what its policy wants running.
+func (e *Engine) startAgain(u *unit) {
+	if e.life.Err() != nil {
+		return
+	}
+	err := e.StartContainer(e.life, u.id)
+	if err != nil && !errs.Is(err, errs.NotModified) && !errs.Is(err, errs.NotFound) {
+		e.Log.Error("starting a container again", "id", ids.Short(u.id), "err", err)
+	}
+}

@@ -1,0 +1,301 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/signal"
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+	"lus/internal/model/task"
+)
+
+const defaultStopTimeout = 10 // seconds
+
+// StopContainer sends the stop signal and kills what is still there when the
+// time is over.
+func (e *Engine) StopContainer(ctx context.Context, name, sig string, timeout *int) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if !u.snapshot().State.Running() && u.snapshot().State.Status != container.Restarting {
+		return errs.New(errs.NotModified, "container %s is not running", name)
+	}
+	if err := e.halt(ctx, u, sig, timeout); err != nil {
+		return err
+	}
+	rec := u.snapshot()
+	e.tell(&rec, "stop")
+	return nil
+}
+
+// halt stops a container and returns once it has ended.
+func (e *Engine) halt(ctx context.Context, u *unit, sig string, timeout *int) error {
+	rec := u.snapshot()
+	if sig == "" {
+		sig = rec.Config.StopSignal
+	}
+	number := unix.SIGTERM
+	if sig != "" {
+		var err error
+		if number, err = parseSignal(sig); err != nil {
+			return err
+		}
+	}
+	seconds := defaultStopTimeout
+	if rec.Config.StopTimeout != nil {
+		seconds = *rec.Config.StopTimeout
+	}
+	if timeout != nil {
+		seconds = *timeout
+	}
+	r := e.wantStopped(u)
+	if r == nil {
+		return nil
+	}
+	if rec.State.Status == container.Paused {
+		// A frozen process hears no signal.
+		if err := e.resumeFrozen(ctx, u); err != nil {
+			return err
+		}
+	}
+	if err := e.signal(ctx, u, int(number)); err != nil {
+		return err
+	}
+	var late <-chan time.Time
+	if seconds >= 0 {
+		t := time.NewTimer(time.Duration(seconds) * time.Second)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-r.ended:
+		return nil
+	case <-late:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return e.kill(ctx, u, r)
+}
+
+// kill ends the run at once and waits for it.
+func (e *Engine) kill(ctx context.Context, u *unit, r *run) error {
+	if err := e.signal(ctx, u, int(unix.SIGKILL)); err != nil {
+		return err
+	}
+	select {
+	case <-r.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wantStopped notes that the container is to stay stopped, and returns the run
+// under way; nil where there is none any more.
+func (e *Engine) wantStopped(u *unit) *run {
+	u.mu.Lock()
+	pending := u.restarts.pending
+	if pending != nil {
+		close(pending)
+		u.restarts.pending = nil
+	}
+	u.rec.ManuallyStopped = true
+	var r *run
+	switch {
+	case u.rec.State.Running() || u.launching:
+		u.restarts.stopped = true
+		r = u.run
+	case u.rec.State.Status == container.Restarting:
+		u.rec.State.Status = container.Exited
+	}
+	u.mu.Unlock()
+	e.records.touch(u)
+	return r
+}
+
+// signal sends a signal and tells of it. A process that has ended needs none.
+func (e *Engine) signal(ctx context.Context, u *unit, sig int) error {
+	err := e.Runtime.Signal(ctx, task.Key{Container: u.id}, sig)
+	if errs.Is(err, errs.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rec := u.snapshot()
+	e.tell(&rec, "kill", "signal", strconv.Itoa(sig))
+	return nil
+}
+
+// KillContainer sends a signal (SIGKILL where empty) to the container's first process.
+func (e *Engine) KillContainer(ctx context.Context, name, sig string) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	number := unix.SIGKILL
+	if sig != "" {
+		if number, err = parseSignal(sig); err != nil {
+			return err
+		}
+	}
+	rec := u.snapshot()
+	if !rec.State.Running() {
+		if rec.State.Status == container.Restarting && number == unix.SIGKILL {
+			e.wantStopped(u)
+			return nil
+		}
+		return errs.New(errs.Conflict, "cannot kill container: %s: container %s is not running", name, rec.ID)
+	}
+	e.noteKill(u, &rec, number)
+	if rec.State.Status == container.Paused && number == unix.SIGKILL {
+		if err := e.resumeFrozen(ctx, u); err != nil {
+			return err
+		}
+	}
+	r := u.current()
+	if number == unix.SIGKILL {
+		return e.kill(ctx, u, r)
+	}
+	return e.signal(ctx, u, int(number))
+}
+
+// noteKill: a container that is killed by hand, or sent its stop signal, is to
+// stay stopped; any other signal is only between the user and the process.
+func (e *Engine) noteKill(u *unit, rec *container.Container, sig unix.Signal) {
+	stop := unix.SIGTERM
+	if s, err := parseSignal(rec.Config.StopSignal); err == nil {
+		stop = s
+	}
+	u.mu.Lock()
+	if sig == unix.SIGKILL || sig == stop {
+		u.rec.ManuallyStopped = true
+		u.restarts.stopped = true
+	}
+	u.mu.Unlock()
+	e.records.touch(u)
+}
+
+func (u *unit) current() *run {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.run
+}
+
+func parseSignal(s string) (unix.Signal, error) {
+	n, err := signal.ParseSignal(strings.TrimSpace(s))
+	if err != nil || !signal.ValidSignalForPlatform(n) {
+		return 0, errs.New(errs.Invalid, "Invalid signal: %s", s)
+	}
+	return n, nil
+}
+
+// RestartContainer stops the container, where it runs, and starts it.
+func (e *Engine) RestartContainer(ctx context.Context, name, sig string, timeout *int) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if u.snapshot().HostConfig.AutoRemove && u.snapshot().State.Running() {
+		return e.restartKept(ctx, u, sig, timeout)
+	}
+	if err := e.halt(ctx, u, sig, timeout); err != nil {
+		return err
+	}
+	err = e.StartContainer(ctx, u.id)
+	if errs.Is(err, errs.NotModified) {
+		err = nil // somebody else did
+	}
+	if err != nil {
+		return err
+	}
+	rec := u.snapshot()
+	e.tell(&rec, "restart")
+	return nil
+}
+
+// restartKept restarts a container that would be removed by its end.
+func (e *Engine) restartKept(ctx context.Context, u *unit, sig string, timeout *int) error {
+	set := func(v bool) {
+		e.change(u, func(rec *container.Container) {
+			h := *rec.HostConfig
+			h.AutoRemove = v
+			rec.HostConfig = &h
+		})
+	}
+	set(false)
+	defer set(true)
+	if err := e.halt(ctx, u, sig, timeout); err != nil {
+		return err
+	}
+	if err := e.StartContainer(ctx, u.id); err != nil && !errs.Is(err, errs.NotModified) {
+		return errors.Join(err, e.RemoveContainer(ctx, u.id, container.RemoveOptions{Force: true, Volumes: true}))
+	}
+	rec := u.snapshot()
+	e.tell(&rec, "restart")
+	return nil
+}
+
+// PauseContainer freezes the container's processes.
+func (e *Engine) PauseContainer(ctx context.Context, name string) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	u.op.Lock()
+	defer u.op.Unlock()
+	rec := u.snapshot()
+	switch {
+	case rec.State.Status == container.Paused:
+		return errs.New(errs.Conflict, "container %s is already paused", rec.ID)
+	case rec.State.Status == container.Restarting:
+		return errs.New(errs.Conflict, "container %s is restarting, wait until the container is running", rec.ID)
+	case !rec.State.Running():
+		return errs.New(errs.Conflict, "container %s is not running", rec.ID)
+	}
+	if err := e.Runtime.Pause(ctx, u.id); err != nil {
+		return err
+	}
+	e.change(u, func(rec *container.Container) {
+		if rec.State.Status == container.Running {
+			rec.State.Status = container.Paused
+		}
+	})
+	e.tell(&rec, "pause")
+	return nil
+}
+
+// UnpauseContainer lets the container's processes go on.
+func (e *Engine) UnpauseContainer(ctx context.Context, name string) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	u.op.Lock()
+	defer u.op.Unlock()
+	if rec := u.snapshot(); rec.State.Status != container.Paused {
+		return errs.New(errs.Conflict, "Container %s is not paused", rec.ID)
+	}
+	return e.resumeFrozen(ctx, u)
+}
+
+func (e *Engine) resumeFrozen(ctx context.Context, u *unit) error {
+	if err := e.Runtime.Resume(ctx, u.id); err != nil {
+		return err
+	}
+	e.change(u, func(rec *container.Container) {
+		if rec.State.Status == container.Paused {
+			rec.State.Status = container.Running
+		}
+	})
+	rec := u.snapshot()
+	e.tell(&rec, "unpause")
+	return nil
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"lus/internal/model/container"
+	"lus/internal/model/event"
+	"lus/internal/model/task"
+	"lus/internal/service/engine/internal/mounts"
+)
+
+// unit is one container: its record and what only lives in memory.
+type unit struct {
+	id string
+	// op is held by whoever starts, removes, renames or reconnects it. Stopping
+	// does not hold it, so that it can be killed meanwhile.
+	op sync.Mutex
+
+	mu sync.Mutex // guards what follows
+	// rec is the record. What its pointers and maps lead to is never changed in
+	// place but replaced, so a copy of it can be read without the lock.
+	rec        container.Container
+	mounts     []mounts.Mount
+	gen        uint64 // of the current or last run
+	wasStarted bool
+	run        *run          // the current run, or the next where none is under way
+	cleaning   chan struct{} // of the former run: closed when it is cleaned up; nil: there was none
+	removing   bool
+	gone       chan struct{} // closed when it is removed
+	last       container.Exit
+
+	ending    bool // its end is being dealt with
+	removed   bool
+	launching bool
+	early     *task.Status // an exit that came while launching
+
+	restarts restartState
+	probe    *probe
+	execs    map[string]*execution
+	readers  sync.WaitGroup // followers of its output
+}
+
+// run is one life of the process: from its start to its end.
+type run struct {
+	started chan struct{} // closed when it runs
+	ended   chan struct{} // closed when it ended, or could not be started
+	exit    container.Exit
+	cleaned chan struct{} // closed when all it had was given back
+}
+
+func newRun() *run {
+	return &run{started: make(chan struct{}), ended: make(chan struct{}), cleaned: make(chan struct{})}
+}
+
+func newUnit(rec *container.Container, ms []mounts.Mount) *unit {
+	return &unit{
+		id: rec.ID, rec: *rec, mounts: ms, run: newRun(), gone: make(chan struct{}),
+		last:  container.Exit{Code: rec.State.ExitCode, OOMKilled: rec.State.OOMKilled, At: rec.State.FinishedAt, Err: rec.State.Error},
+		execs: map[string]*execution{},
+	}
+}
+
+// snapshot is the record as it is now.
+func (u *unit) snapshot() container.Container {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rec
+}
+
+// full is the record as inspect shows it.
+func (u *unit) full() *container.Container {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	rec := u.rec
+	rec.ExecIDs = slices.Sorted(maps.Keys(u.execs))
+	return &rec
+}
+
+func (u *unit) row() row {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return row{Container: u.rec, Mounts: u.mounts, Generation: u.gen, Started: u.wasStarted}
+}
+
+func (u *unit) autoRemove() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rec.HostConfig.AutoRemove
+}
+
+// change edits the record.
+func (e *Engine) change(u *unit, fn func(*container.Container)) {
+	u.mu.Lock()
+	fn(&u.rec)
+	u.mu.Unlock()
+	e.records.touch(u)
+}
+
+// endpoint replaces one endpoint of the record by an edited copy.
+func endpoint(rec *container.Container, name string, fn func(*container.Endpoint)) {
+	old := rec.Networks[name]
+	if old == nil {
+		return
+	}
+	ep := *old
+	fn(&ep)
+	rec.Networks = maps.Clone(rec.Networks)
+	rec.Networks[name] = &ep
+}
+
+// tell publishes an event about a container.
+func (e *Engine) tell(rec *container.Container, action string, more ...string) {
+	attr := maps.Clone(rec.Config.Labels)
+	if attr == nil {
+		attr = map[string]string{}
+	}
+	attr["image"] = rec.Config.Image
+	attr["name"] = rec.Name
+	for i := 0; i+1 < len(more); i += 2 {
+		attr[more[i]] = more[i+1]
+	}
+	e.events.Publish(event.New("container", action, rec.ID, attr, e.Now()))
+}
+
+func (e *Engine) all() []*unit {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return slices.Collect(maps.Values(e.units))
+}
+
+func (e *Engine) unitByID(id string) *unit {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.units[id]
+}
