@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/containerd/cgroups/v3/cgroup2"
@@ -70,7 +71,19 @@ func wild(n *int64) string {
 // filterDevices attaches a small program to a folder of version 2. It lives
 // as long as the folder does.
 func filterDevices(dir string, rules []specs.LinuxDeviceCgroup) error {
-	program, license, err := cgroup2.DeviceFilter(rules)
+	plain := slices.Clone(rules)
+	for i, r := range plain {
+		switch r.Type {
+		case "":
+			plain[i].Type = "a"
+		case "u":
+			plain[i].Type = "c"
+		}
+		if r.Access == "" {
+			plain[i].Access = "rwm"
+		}
+	}
+	program, license, err := cgroup2.DeviceFilter(plain)
 	if err != nil {
 		return errs.With(errs.Invalid, fmt.Errorf("device rules: %w", err))
 	}

@@ -24,7 +24,7 @@ func arches() []arch {
 	return []arch{
 		{specs.ArchX86_64, unix.AUDIT_ARCH_X86_64, callsX86x64, true},
 		{specs.ArchX86, unix.AUDIT_ARCH_I386, callsX86, false},
-		{specs.ArchX32, unix.AUDIT_ARCH_X86_64, callsX32, true},
+		{specs.ArchX32, unix.AUDIT_ARCH_X86_64, callsX32, false}, // a 32-bit world, whatever its registers
 		{specs.ArchAARCH64, unix.AUDIT_ARCH_AARCH64, callsARM64, true},
 		{specs.ArchARM, unix.AUDIT_ARCH_ARM, callsARM, false},
 	}
