@@ -30,6 +30,7 @@ type builder struct {
 	t      testing.TB
 	root   string
 	store  *store.Store
+	room   *engineRoom
 	closed bool
 }
 
@@ -51,9 +52,9 @@ func openBuilder(t testing.TB, root string, network service.Network) *builder {
 	if _, err := st.ImageStore().Get(t.Context(), "docker.io/library/busybox:latest"); err != nil {
 		b.importTar("busybox", need.BusyboxTar(t))
 	}
-	rt := newRuntime(t, root)
+	b.room = newRuntime(t, root)
 	b.Service, err = service.New(service.Deps{
-		Root: filepath.Join(root, "build"), Store: st, Runtime: rt, Network: network, Cgroup: "lus-test-build",
+		Root: filepath.Join(root, "build"), Store: st, Runtime: b.room, Network: network, Cgroup: b.room.cgroup,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +116,7 @@ func (b *builder) close() {
 	if err := b.store.Close(); err != nil {
 		b.t.Error(err)
 	}
+	b.room.close(b.t)
 	noMountsBelow(b.t, b.root)
 }
 

@@ -69,7 +69,7 @@ func TestKilledInMidBuild(t *testing.T) {
 	b := newBuilder(t)
 	b.close()
 	before := overlays(t, b.root)
-	dir := folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo one > /1\nRUN echo waits; sleep 600\n"})
+	dir := folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo one > /1\nRUN echo wai''ts; sleep 600\n"})
 	cmd, out := elsewhere(t, b.root, dir)
 	out.waitFor(t, "waits")
 	must(t, cmd.Process.Signal(syscall.SIGKILL))
@@ -131,7 +131,7 @@ func TestCancelInMidRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out syncBuffer
 	done := make(chan error, 1)
-	dir := folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo waits; sleep 600\n"})
+	dir := folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo wai''ts; sleep 600\n"})
 	go func() {
 		_, err := b.Build(ctx, &build.Request{ContextDir: dir, Tags: []string{"cancelled"}}, &out)
 		done <- err

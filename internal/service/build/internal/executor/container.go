@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/moby/buildkit/executor"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
@@ -54,6 +55,9 @@ func (e *Executor) container(ctx context.Context, s *step, b *bundle, process ex
 	if err := e.attach(ctx, s, b, process.Meta.NetMode, p.NetNS); err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	io.run()
 	if err := e.o.Runtime.Start(ctx, key); err != nil {
 		return startError(err)
@@ -88,15 +92,23 @@ func (e *Executor) attach(ctx context.Context, s *step, b *bundle, mode pb.NetMo
 	return err
 }
 
+// killAgain is how long a killed step may take to end before it is killed
+// again: the first signal may have come before there was anything to hit.
+const killAgain = 100 * time.Millisecond
+
 // wait returns how the process ended. It forwards signals, and kills when ctx ends.
 func (e *Executor) wait(ctx context.Context, key task.Key, ended <-chan result, signals <-chan syscall.Signal, kill func() error) (task.Exit, error) {
 	done := ctx.Done()
+	var again <-chan time.Time
 	for {
 		select {
 		case r := <-ended:
 			return r.exit, r.err
 		case <-done:
 			done = nil
+			again = time.After(0)
+		case <-again:
+			again = time.After(killAgain)
 			if err := kill(); err != nil && !errs.Is(err, errs.NotFound) {
 				e.o.Log.Warn("killing a cancelled build step", "container", key.Container, "err", err)
 			}
