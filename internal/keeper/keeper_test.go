@@ -80,7 +80,7 @@ func (b *bench) connect() *client.Client {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { c.Close() })
+	b.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -101,7 +101,7 @@ func (b *bench) stop() {
 		b.t.Error(err)
 	}
 	<-b.Done()
-	b.Close()
+	_ = b.Close()
 	waitGone(b.t, b.Greeting().Pid)
 	left, _ := filepath.Glob("/sys/fs/cgroup/*/lus-" + b.where.Instance())
 	records, _ := filepath.Glob(filepath.Join(b.where.Run, "keeper", "*"))

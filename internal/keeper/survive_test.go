@@ -50,7 +50,7 @@ func TestOutputOutlivesItsClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Close()
+		_ = c.Close()
 	}
 	if exit := b.end(key("busy")); exit.Code != 17 {
 		t.Errorf("%+v", exit)
@@ -181,7 +181,7 @@ func TestAKilledKeeperLeavesNobodyUnaccountedFor(t *testing.T) {
 	if _, err := b.List(t.Context()); !errs.Is(err, errs.Unavailable) {
 		t.Errorf("a dead keeper answers %v", err)
 	}
-	b.Close()
+	_ = b.Close()
 	b.ensure()
 	for _, pid := range []int{running.Pid, waiting.Pid} {
 		waitGone(t, pid)
@@ -207,7 +207,7 @@ func TestTwoAtOnceStartOneKeeper(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-b.Done()
-	b.Close()
+	_ = b.Close()
 	waitGone(t, b.Greeting().Pid)
 	clients := make([]*client.Client, 4)
 	var wg sync.WaitGroup
@@ -231,7 +231,7 @@ func TestTwoAtOnceStartOneKeeper(t *testing.T) {
 		}
 	}
 	for _, c := range clients[1:] {
-		c.Close()
+		_ = c.Close()
 	}
 	b.Client = clients[0]
 	if out, err := exec.Command(b.self, "--run", b.where.Run, "--root", b.where.Root).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("already")) {
@@ -252,7 +252,7 @@ func TestTiedProcessesDieWithTheirClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	free := b.run(b.logged("free"), "exec sleep 600")
-	c.Close()
+	_ = c.Close()
 	if exit := b.end(tied.Key); exit.Signal != 9 {
 		t.Errorf("%+v", exit)
 	}
@@ -302,7 +302,7 @@ func TestAKilledClientLeavesWholeProcesses(t *testing.T) {
 			_, _ = c.Create(ctx, created, f)
 		}()
 		time.Sleep(time.Duration(i) * 50 * time.Microsecond)
-		c.Close()
+		_ = c.Close()
 		cancel()
 		<-done
 		// The next client asks again, gets the same or a new one, and goes on.

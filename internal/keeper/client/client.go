@@ -52,7 +52,7 @@ func Connect(ctx context.Context, path string) (*Client, error) {
 	}
 	go c.read()
 	if err := c.greet(ctx); err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
