@@ -221,14 +221,19 @@ func lan(t testing.TB) ns {
 	remote := newNS(t)
 	run(t, "ip", "link", "add", "wan0", "mtu", "1400", "type", "veth", "peer", "name", "wan1")
 	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", "wan0").Run() })
-	path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), remote.Fd())
-	run(t, "ip", "link", "set", "wan1", "netns", path)
+	moveLink(t, "wan1", remote)
 	run(t, "ip", "addr", "add", "10.99.0.1/24", "dev", "wan0")
 	run(t, "ip", "link", "set", "wan0", "up")
 	run(t, "ip", "route", "add", "default", "via", "10.99.0.2")
 	remote.sh(t, "ip", "addr", "add", "10.99.0.2/24", "dev", "wan1")
 	remote.sh(t, "ip", "link", "set", "wan1", "up")
 	return remote
+}
+
+// moveLink puts an interface of the host into a namespace.
+func moveLink(t testing.TB, name string, to ns) {
+	t.Helper()
+	run(t, "ip", "link", "set", name, "netns", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), to.Fd()))
 }
 
 // state is everything of the host that a Manager may change.
