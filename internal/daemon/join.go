@@ -56,13 +56,12 @@ func (w withoutBuilds) Watch(ctx context.Context, fn func(task.Status)) error {
 // there is an engine.
 type imageUsers struct{ engine *engine.Engine }
 
-// ContainersUsing returns the ids of the containers made from an image.
-func (u *imageUsers) ContainersUsing(_ context.Context, imageID string) (running, stopped []string, err error) {
+// ContainersUsing tells the names of the containers made from an image.
+func (u *imageUsers) ContainersUsing(imageID string) (running, stopped []string) {
 	if u.engine == nil {
-		return nil, nil, nil
+		return nil, nil
 	}
-	running, stopped = u.engine.ContainersUsing(imageID)
-	return running, stopped, nil
+	return u.engine.ContainersUsing(imageID)
 }
 
 // containerNames tells the networks how people call a container.

@@ -95,7 +95,7 @@ func serve(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	d, err := build(ctx, o)
+	d, err := assemble(ctx, o)
 	if err != nil {
 		_ = ln.Close()
 		return err

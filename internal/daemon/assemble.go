@@ -21,9 +21,9 @@ import (
 	"lus/internal/store/sqlite"
 )
 
-// build makes every part in the order in which one needs the other. What it
+// assemble makes every part in the order in which one needs the other. What it
 // has made when it fails is given back.
-func build(ctx context.Context, o options) (d *daemon, err error) {
+func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	d = &daemon{log: o.log}
 	defer func() {
 		if err != nil {
