@@ -71,8 +71,15 @@ func wild(n *int64) string {
 // filterDevices attaches a small program to a folder of version 2. It lives
 // as long as the folder does.
 func filterDevices(dir string, rules []specs.LinuxDeviceCgroup) error {
-	plain := slices.Clone(rules)
+	every := int64(-1)
+	plain := slices.Clone(rules) // spelt out: the library takes no short forms
 	for i, r := range plain {
+		if r.Major == nil {
+			plain[i].Major = &every
+		}
+		if r.Minor == nil {
+			plain[i].Minor = &every
+		}
 		switch r.Type {
 		case "":
 			plain[i].Type = "a"
