@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"lus/internal/base/ids"
-	"lus/internal/linux/network"
 	"lus/internal/model/container"
 )
 
@@ -105,15 +104,6 @@ func (e *Engine) serveNames(ctx context.Context, rec *container.Container, netns
 	return e.Names.Serve(ctx, rec.ID, netns, nets, upstream(rec))
 }
 
-// upstream is where a container's other questions go: the servers of --dns, or
-// the host's own.
-func upstream(rec *container.Container) []string {
-	if len(rec.HostConfig.DNS) > 0 {
-		return rec.HostConfig.DNS
-	}
-	var out []string
-	for _, a := range network.HostResolv().Nameservers {
-		out = append(out, a.String())
-	}
-	return out
-}
+// upstream is where a container's other questions go: the servers of --dns;
+// none means the host's own, as they are when the question comes.
+func upstream(rec *container.Container) []string { return rec.HostConfig.DNS }

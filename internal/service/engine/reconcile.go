@@ -129,48 +129,40 @@ func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Runnin
 	if err := e.ensureNetworks(ctx); err != nil {
 		return err
 	}
-	served := map[string]bool{}
-	for _, r := range running {
-		rec := &e.units[r.ContainerID].rec
-		places, err := e.placesNow(rec)
-		if err != nil {
-			continue // warned of above
-		}
-		for _, p := range places {
-			if userNetwork(p.net) {
-				served[rec.ID] = true
-				if err := e.addNames(ctx, p.net.ID, rec.ID, p.ep.IP.Addr(), dnsNames(rec, rec.Networks[p.name])); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return e.reconcileNames(ctx, served)
+	return e.ServeNames(ctx)
 }
 
-// reconcileNames ends the name service of the dead and begins that of the
-// living who lost it.
-func (e *Engine) reconcileNames(ctx context.Context, served map[string]bool) error {
+// ServeNames hands the name server everything it needs to know, also one that
+// knows nothing yet, and ends its service of the dead. A container that cannot
+// be served is warned of and holds up no other.
+func (e *Engine) ServeNames(ctx context.Context) error {
 	have, err := e.Names.List(ctx)
 	if err != nil {
 		return err
 	}
+	idle := map[string]bool{}
 	for _, id := range have {
-		if !served[id] && ours(id) {
+		idle[id] = ours(id)
+	}
+	for _, u := range e.all() {
+		rec := u.snapshot()
+		if !rec.State.Running() || rec.State.Pid == 0 {
+			continue
+		}
+		places, err := e.placesNow(&rec)
+		if err == nil && named(places) {
+			delete(idle, rec.ID)
+			err = e.serveAgain(ctx, &rec, places)
+		}
+		if err != nil {
+			e.warn("serving names", &rec, err)
+		}
+	}
+	for id, drop := range idle {
+		if drop {
 			if err := e.Names.Drop(ctx, id); err != nil {
 				return err
 			}
-		}
-		delete(served, id)
-	}
-	for id := range served {
-		rec := &e.units[id].rec
-		places, err := e.placesNow(rec)
-		if err == nil && rec.State.Pid > 0 {
-			err = e.serveAgain(ctx, rec, places)
-		}
-		if err != nil {
-			e.warn("serving names again", rec, err)
 		}
 	}
 	return nil
