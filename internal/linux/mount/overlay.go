@@ -116,10 +116,10 @@ func (o Overlay) layers() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "overlay"), nil
 }
 
-// setPath hands over a path; one that is too long for fsconfig goes by the
-// name of a descriptor.
+// setPath hands over a path; one that is too long for fsconfig, or has the
+// character that overlay takes for an escape, goes by the name of a descriptor.
 func setPath(fs int, key, path string) error {
-	if len(path) <= longest {
+	if len(path) <= longest && !strings.Contains(path, `\`) {
 		return unix.FsconfigSetString(fs, key, path)
 	}
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
