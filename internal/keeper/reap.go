@@ -65,6 +65,9 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	s.loop.close(&p.pidfd)
 	s.loop.close(&p.status)
 	p.closeStdin()
+	if p.outs[0].fd < 0 && p.outs[1].fd < 0 && p.sink != nil && !p.sink.stuck() {
+		p.sink.log.Close()
+	}
 	s.recordExit(p)
 	s.announce(p)
 }

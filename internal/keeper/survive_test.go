@@ -90,7 +90,10 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	w.Close()
 
 	pid := b.Greeting().Pid
-	other := b.connect() // stays connected throughout
+	other := b.connect() // stays connected throughout, as does one that watches
+	told := make(chan string, 100)
+	watcher := b.connect()
+	go func() { _ = watcher.Watch(t.Context(), func(s task.Status) { told <- s.Container }) }()
 	for i := range 10 {
 		if err := b.Upgrade(t.Context(), b.self, b.self, "--run", b.where.Run, "--root", b.where.Root); err != nil {
 			t.Fatal(err)
@@ -125,6 +128,12 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	for i := range busy {
 		out, _, _ := b.output("busy" + strconv.Itoa(i))
 		checkNumbered(t, out, 5_000)
+	}
+	for missing := len(ends); missing > 0; {
+		if name := <-told; ends[name] != 0 {
+			ends[name] = 0
+			missing--
+		}
 	}
 	if out, _, _ := b.output("tty"); !strings.Contains(out, "got typed") {
 		t.Errorf("terminal: %q", out)

@@ -147,7 +147,7 @@ func (c *Client) end(err error) {
 		delete(c.pending, id)
 		close(ch)
 	}
-	c.conn.Close()
+	_ = c.conn.Close()
 	close(c.done)
 }
 
