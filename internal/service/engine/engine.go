@@ -36,6 +36,8 @@ type Engine struct {
 	volumes  map[string]*volumeEntry
 	execs    map[string]*execution
 
+	loaded []*unit // what a former daemon left, until Run goes on with it
+
 	netOp sync.Mutex // one change of networks at a time
 	dns   nameTables
 

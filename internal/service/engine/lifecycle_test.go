@@ -15,7 +15,7 @@ func TestRunToTheEnd(t *testing.T) {
 	if code != 7 || !strings.Contains(out, "out\n") || !strings.Contains(out, "err\n") {
 		t.Errorf("code %d, output %q", code, out)
 	}
-	if _, code := h.output("kill -9 $$"); code != 137 {
+	if _, code := h.output("sh -c 'kill -9 $$'; exit $?"); code != 137 {
 		t.Errorf("killed by signal 9: %d", code)
 	}
 	id := h.create("again", "echo once more")
@@ -164,7 +164,7 @@ func TestWhatTheProcessSees(t *testing.T) {
 		"touch /tmp/x && echo yes": "yes",
 		"ulimit -n":                "123",
 		"cat /proc/1/status | grep -c NoNewPrivs:.1": "1",
-		"ls /proc | grep -c '^[0-9]'":                "2", // itself and ls, in a pid namespace of its own
+		"ls /proc | grep -c '^[0-9]'":                "3", // sh, ls and grep, in a pid namespace of its own
 		"grep -c :1:cpu /proc/self/cgroup || true":   "0",
 	} {
 		user := strings.HasPrefix(line, "id")

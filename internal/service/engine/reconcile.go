@@ -47,6 +47,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return err
 	}
 	e.sweepFolders()
+	e.loaded = e.all()
 	if err := e.records.flush(ctx); err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func (e *Engine) sweepFolders() {
 // resume goes on where the former daemon stopped: probes, removals that were
 // due, restarts. It is called once Watch is under way.
 func (e *Engine) resume() {
-	for _, u := range e.all() {
+	for _, u := range e.loaded {
 		u.mu.Lock()
 		rec, r := u.rec, u.run
 		started := u.wasStarted
@@ -206,6 +207,7 @@ func (e *Engine) resume() {
 			e.restarting.Go(func() { e.startAgain(u) })
 		}
 	}
+	e.loaded = nil
 }
 
 // startAgain starts what its policy wants running.
