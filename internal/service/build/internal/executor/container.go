@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/executor"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
@@ -28,7 +29,7 @@ func (e *Executor) container(ctx context.Context, s *step, b *bundle, process ex
 	key := task.Key{Container: s.id}
 	wait := e.exits.expect(key)
 	defer e.exits.forget(key)
-	io, err := newStreams(process)
+	io, err := newStreams(process, s.spec.Process.User)
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,9 @@ type streams struct {
 	copies  sync.WaitGroup
 }
 
-func newStreams(p executor.ProcessInfo) (*streams, error) {
+// newStreams makes the pipes. They belong to the process's user, who may then
+// open /dev/stdout.
+func newStreams(p executor.ProcessInfo, u specs.User) (*streams, error) {
 	s := &streams{process: p}
 	var err error
 	if p.Stdin == nil {
@@ -181,7 +184,10 @@ func newStreams(p executor.ProcessInfo) (*streams, error) {
 		return nil, err
 	}
 	for i := 1; i < 3; i++ {
-		if s.ours[i], s.given[i], err = os.Pipe(); err != nil {
+		if s.ours[i], s.given[i], err = os.Pipe(); err == nil {
+			err = s.given[i].Chown(int(u.UID), int(u.GID))
+		}
+		if err != nil {
 			s.abort()
 			return nil, err
 		}

@@ -66,7 +66,7 @@ func (e *Executor) exec(ctx context.Context, s *step, process executor.ProcessIn
 	key := task.Key{Container: s.id, Exec: identity.NewID()}
 	wait := e.exits.expect(key)
 	defer e.exits.forget(key)
-	io, err := newStreams(process)
+	io, err := newStreams(process, spec.User)
 	if err != nil {
 		return err
 	}

@@ -98,8 +98,8 @@ func reason(err error) (errs.Kind, string, string) {
 	if strings.Contains(text, "failed to resolve source metadata") || strings.Contains(text, "pull access denied") {
 		return baseImage(err, text)
 	}
-	if strings.Contains(text, "is not allowed") && strings.Contains(text, "entitlement") || strings.Contains(text, "granting entitlement") {
-		return errs.Denied, text, "build steps run without extra privileges; the host's network is allowed with --network host"
+	if strings.Contains(text, "security.insecure is not allowed") || strings.Contains(text, "network.host is not allowed") {
+		return errs.Denied, strings.TrimPrefix(text, "failed to load LLB: "), "build steps run without extra privileges; the host's network is allowed with --network host"
 	}
 	if kind := errs.KindOf(err); kind != errs.Internal {
 		return kind, text, ""
