@@ -79,6 +79,9 @@ func checkCreate(c *task.Create, fds []int) error {
 		want += 3
 	case task.StreamNull:
 	case task.StreamLog, task.StreamTerminal:
+		if c.Streams.Master {
+			want++
+		}
 		if !strings.HasPrefix(c.Streams.Log.Path, "/") {
 			return errs.New(errs.Invalid, "the log needs an absolute path, not %q", c.Streams.Log.Path)
 		}
@@ -129,11 +132,14 @@ func (s *server) fork(to reply, c *task.Create, fds []int) (p *proc, err error) 
 	if err := liftAll(fds); err != nil {
 		return nil, err
 	}
-	rest := fds
+	rest, master := fds, -1
+	if c.Streams.Kind == task.StreamTerminal && c.Streams.Master {
+		master, rest = fds[1], append([]int{fds[0]}, fds[2:]...)
+	}
 	if c.Streams.Kind == task.StreamGiven {
 		child, rest = append(child, fds[1:4]...), append([]int{fds[0]}, fds[4:]...)
 	} else {
-		if child, err = p.openStreams(&c.Streams); err != nil {
+		if child, err = p.openStreams(&c.Streams, master); err != nil {
 			return nil, err
 		}
 		ours = append(ours, child...)

@@ -23,8 +23,9 @@ const (
 )
 
 // openStreams makes our ends of the standard streams and returns the child's:
-// three, or one that is all three.
-func (p *proc) openStreams(st *task.Streams) (child []int, err error) {
+// three, or one that is all three. given is a terminal's master that came with
+// the request, or -1.
+func (p *proc) openStreams(st *task.Streams, given int) (child []int, err error) {
 	if st.Kind == task.StreamNull {
 		null, err := openNull()
 		return []int{null}, err
@@ -34,7 +35,7 @@ func (p *proc) openStreams(st *task.Streams) (child []int, err error) {
 		return nil, err
 	}
 	if st.Kind == task.StreamTerminal {
-		slave, err := p.openTerminal(st)
+		slave, err := p.openTerminal(st, given)
 		return []int{slave}, err
 	}
 	defer func() {
@@ -105,14 +106,31 @@ func pipe(uid, gid int) (r, w int, err error) {
 	return p[0], p[1], nil
 }
 
-// openTerminal makes a terminal of the host's devpts and returns the side that
-// the process gets.
-func (p *proc) openTerminal(st *task.Streams) (int, error) {
-	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return -1, errs.New(errs.Unavailable, "open a terminal: %w", err)
+// openMaster makes a terminal: a duplicate of the one given, or one of the
+// host's devpts.
+func openMaster(given int) (int, error) {
+	if given < 0 {
+		fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return -1, errs.New(errs.Unavailable, "open a terminal: %w", err)
+		}
+		return lift(fd)
 	}
-	if master, err = lift(master); err != nil {
+	fd, err := unix.FcntlInt(uintptr(given), unix.F_DUPFD_CLOEXEC, initSlot+1)
+	if err != nil {
+		return -1, errs.New(errs.Unavailable, "too many open descriptors in the keeper: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return -1, errs.New(errs.Internal, "prepare the terminal: %w", err)
+	}
+	return fd, nil
+}
+
+// openTerminal makes a terminal and returns the side that the process gets.
+func (p *proc) openTerminal(st *task.Streams, given int) (int, error) {
+	master, err := openMaster(given)
+	if err != nil {
 		return -1, err
 	}
 	p.terminal, p.outs[0] = true, output{fd: master, stream: byte(logs.Stdout), raised: true}

@@ -37,6 +37,7 @@ const (
 	opOOMAdj
 	opWait
 	opExec
+	opConsole
 )
 
 // Target says what may be done to have a mount's target.
@@ -210,6 +211,13 @@ func (p *Program) Mask(empty *os.File, paths []string) {
 func (p *Program) Readonly(paths []string) {
 	p.begin(opReadonly)
 	p.list(paths)
+	p.end()
+}
+
+// Console shows the terminal /dev/pts/n as /dev/console.
+func (p *Program) Console(n uint32) {
+	p.begin(opConsole)
+	p.u32(n)
 	p.end()
 }
 

@@ -108,29 +108,3 @@ func like(got, want string) bool {
 	}
 	return got == want
 }
-
-func BenchmarkAttach(b *testing.B) {
-	needRoot(b)
-	lan(b)
-	m := newManager(b)
-	n := newNetwork(b, m)
-	for b.Loop() {
-		b.StopTimer()
-		c := newNS(b)
-		id := "c" + n.ID[:20] + netip.AddrFrom4([4]byte{byte(b.N), byte(b.N >> 8)}).String()
-		a, err := m.Reserve(b.Context(), n.ID, id, netip.Addr{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
-		err = m.Attach(b.Context(), c.File, network.Endpoint{NetworkID: n.ID, ContainerID: id, IfName: "eth0", Address: a, Default: true})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.StopTimer()
-		_ = m.Detach(b.Context(), n.ID, id)
-		_ = m.Release(b.Context(), n.ID, id)
-		c.Close()
-		b.StartTimer()
-	}
-}

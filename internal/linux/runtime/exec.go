@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -57,12 +58,18 @@ func (n *Native) Exec(ctx context.Context, id, execID string, e *Exec) (*Process
 	if err := n.process(p, e.Process, c.profile, e.Streams.Kind == task.StreamTerminal, false); err != nil {
 		return nil, err
 	}
+	var master *os.File
+	if e.Streams.Kind == task.StreamTerminal {
+		if master, err = b.keep(c.execTerminal(id)); err != nil {
+			return nil, err
+		}
+	}
 	status, err := n.fork(ctx, p, &task.Create{
 		Key:        task.Key{Container: id, Exec: execID},
 		Generation: e.Generation,
 		Streams:    e.Streams,
 		Tied:       e.Tied,
-	}, e.Given)
+	}, e.Given, master)
 	if err != nil {
 		return nil, err
 	}

@@ -102,10 +102,11 @@ func (p *parent) streams(c *task.Create, files []*os.File, ch *child) (fds []uin
 		}
 		return fds, nil, nil, nil
 	case task.StreamTerminal:
-		master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+		fd, err := unix.FcntlInt(files[0].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, nil, nil, err
 		}
+		master := os.NewFile(uintptr(fd), "ptmx")
 		if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 			return nil, nil, nil, err
 		}

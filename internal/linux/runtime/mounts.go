@@ -23,6 +23,8 @@ type builder struct {
 	spec    *specs.Spec
 	group   *cgroup.Group
 	open    []*os.File // to be closed once the keeper has them
+	pts     *os.File   // the container's devpts, where it has one
+	master  *os.File   // its terminal there, where it has one
 }
 
 func (b *builder) close() {
@@ -199,6 +201,9 @@ func (b *builder) filesystem(m specs.Mount, target string, o options) error {
 	f, err := b.keep(mount.New(m.Type, o.attributes, data...))
 	if err != nil {
 		return err
+	}
+	if m.Type == "devpts" && target == "/dev/pts" {
+		b.pts = f
 	}
 	return b.move(f, target)
 }

@@ -153,7 +153,7 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 	if err := n.compile(b, c, ns, root, pr); err != nil {
 		return nil, nil, err
 	}
-	status, err := n.fork(ctx, b.program, n.request(c, ns, group, pr), c.Given)
+	status, err := n.fork(ctx, b.program, n.request(c, ns, group, pr), c.Given, b.master)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -213,7 +213,7 @@ func (n *Native) request(c *Container, ns *namespaces, group *cgroup.Group, pr p
 }
 
 // fork hands a program to the keeper and returns once the init waits.
-func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create, given [3]*os.File) (task.Status, error) {
+func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create, given [3]*os.File, master *os.File) (task.Status, error) {
 	program, err := p.Memfd()
 	if err != nil {
 		return task.Status{}, err
@@ -222,6 +222,9 @@ func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create
 	files := []*os.File{program}
 	if req.Streams.Kind == task.StreamGiven {
 		files = append(files, given[:]...)
+	}
+	if req.Streams.Master = master != nil; master != nil {
+		files = append(files, master)
 	}
 	req.Files = len(p.Files())
 	status, err := n.keeper.Create(ctx, req, append(files, p.Files()...)...)
@@ -239,6 +242,12 @@ func (n *Native) compile(b *builder, c *Container, ns *namespaces, root *os.File
 	p.Root(root)
 	if err := b.mounts(); err != nil {
 		return err
+	}
+	if c.Streams.Kind == task.StreamTerminal {
+		var err error
+		if b.master, err = b.console(); err != nil {
+			return err
+		}
 	}
 	if cwd := s.Process.Cwd; cwd != "" && cwd != "/" {
 		p.Mkdir(cwd, 0o755)

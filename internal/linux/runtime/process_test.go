@@ -151,14 +151,23 @@ func TestPidsLimit(t *testing.T) {
 	}
 }
 
+// A terminal has a name inside, for those who ask (tty, tmux, gpg).
 func TestTerminal(t *testing.T) {
 	b := newBench(t)
-	c := b.container("sh", "-c", "test -t 0 && test -t 1 && echo terminal; tty; stty size")
+	line := "test -t 0 && test -t 1 && tty; stty size; stat -c %t:%T /dev/console $(tty) | uniq | wc -l; cut -d' ' -f5 /proc/$$/stat | grep -c ^$$"
+	c := b.container("sh", "-c", line)
 	c.Streams = task.Streams{Kind: task.StreamTerminal, Rows: 30, Cols: 90}
 	c.Spec.Process.Terminal = true
 	out, code := b.run(c)
-	if code != 0 || !strings.HasPrefix(out, "terminal\r\n") {
-		t.Errorf("code %d: %q", code, out)
+	if want := "/dev/pts/0\r\n30 90\r\n1\r\n1\r\n"; code != 0 || out != want {
+		t.Errorf("code %d: %q, want %q", code, out, want)
+	}
+	s := b.sleeper()
+	proc := runtime.Default().Process
+	proc.Args = []string{"sh", "-c", "tty; stty size; exit 3"}
+	out, code = b.execProcess(s, proc, task.Streams{Kind: task.StreamTerminal, Rows: 20, Cols: 70})
+	if want := "/dev/pts/0\r\n20 70\r\n"; code != 3 || out != want {
+		t.Errorf("exec: code %d: %q, want %q", code, out, want)
 	}
 }
 

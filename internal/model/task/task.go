@@ -39,7 +39,7 @@ type Key struct {
 // and Generation: asking again for what exists answers with what exists.
 //
 // The descriptors beside it, in order: the program, then Stdio (where Streams
-// says so, three of them), then Files.
+// says so, three of them, or a terminal's master), then Files.
 type Create struct {
 	Key
 	Generation uint64 `json:"gen"`
@@ -76,6 +76,10 @@ type Streams struct {
 	// root can open /dev/stdout.
 	UID int `json:"uid"`
 	GID int `json:"gid"`
+	// Master: a terminal's master side comes with the request, after the
+	// program. It is of the container's own devpts, so that the terminal has a
+	// name inside; without it the keeper opens one of the host's.
+	Master bool `json:"master,omitempty"`
 	// Rows and Cols are the terminal's first size; zero leaves the kernel's.
 	Rows uint16 `json:"rows,omitempty"`
 	Cols uint16 `json:"cols,omitempty"`

@@ -138,6 +138,7 @@ static void carry_out(u32 op)
 	case OP_OOMADJ: op_oomadj(); break;
 	case OP_WAIT: op_wait(); break;
 	case OP_EXEC: op_exec(); break;
+	case OP_CONSOLE: op_console(); break;
 	default: broken();
 	}
 }

@@ -260,6 +260,28 @@ static void op_readonly(void)
 	}
 }
 
+// op_console shows a terminal as /dev/console.
+static void op_console(void)
+{
+	static char path[32] = "/dev/pts/";
+	char digits[12];
+	u32 n = read_u32(), at = 9, d = 0;
+	int from, to, tree;
+	step = "make /dev/console";
+	do
+		digits[d++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (d)
+		path[at++] = digits[--d];
+	from = (int)must(open_in_root(path, O_PATH, RESOLVE_NO_SYMLINKS));
+	tree = (int)must(clone_tree(from, 0));
+	to = target("/dev/console", MAKE_FILE);
+	move_to(tree, to);
+	close_fd(from);
+	close_fd(tree);
+	close_fd(to);
+}
+
 static void op_pivot(void)
 {
 	step = "change the root";
