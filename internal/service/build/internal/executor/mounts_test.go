@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"lus/test/need"
@@ -179,3 +180,5 @@ func TestABusyMountIsNotEntered(t *testing.T) {
 		t.Error("cleaning up removed what was mounted")
 	}
 }
+
+func specUser(uid uint32) specs.User { return specs.User{UID: uid, GID: uid} }
