@@ -48,6 +48,12 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 		if err := m.configure(inside, ep); err != nil {
 			return err
 		}
+		m.mu.Lock()
+		name := m.cables[cable{ep.NetworkID, ep.ContainerID}]
+		m.mu.Unlock()
+		if err := m.sync.Sync(name); err != nil {
+			m.log.Debug("the kernel will see the carrier in its own time", "interface", name, "err", err)
+		}
 	}
 	return nil
 }

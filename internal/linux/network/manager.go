@@ -88,6 +88,7 @@ type Manager struct {
 	// slow is for what makes the kernel wait, so that starts need not queue
 	// behind it for the connection.
 	slow *rtnl.Conn
+	sync *rtnl.Carrier
 	fw   *firewall.Table
 	ct   *conntrack
 	v6   bool // the kernel has IPv6
@@ -150,6 +151,9 @@ func (m *Manager) open() (err error) {
 	if m.slow, err = rtnl.Dial(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
+	if m.sync, err = rtnl.NewCarrier(); err != nil {
+		return fmt.Errorf("opening a socket: %w", err)
+	}
 	if m.ct, err = newConntrack(); err != nil {
 		return err
 	}
@@ -163,6 +167,9 @@ func (m *Manager) closeConns() {
 	}
 	if m.ct != nil {
 		_ = m.ct.Close()
+	}
+	if m.sync != nil {
+		_ = m.sync.Close()
 	}
 	for _, c := range []*rtnl.Conn{m.rt, m.slow} {
 		if c != nil {

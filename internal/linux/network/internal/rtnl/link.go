@@ -36,11 +36,9 @@ type Veth struct {
 	Isolated bool // from the other ports of the bridge
 }
 
-// Messages creates the pair with both ends up and the near one on its bridge,
-// then sets what can only be set on a port. The far end must be up by then: the
-// bridge forwards for a port whose carrier is there when it joins, while the
-// news of a carrier that comes later may take a second. One queue each way:
-// the default is one per processor, each with its own entries in sysfs.
+// Messages creates the pair, the near end up and on its bridge,
+// then sets what can only be set on a port. One queue each way: the default is
+// one per processor, each with its own entries in sysfs.
 func (v *Veth) Messages() []*Message {
 	up := uint32(unix.IFF_UP)
 	create := NewMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, IfInfo(0, 0, up, up)).
@@ -49,7 +47,7 @@ func (v *Veth) Messages() []*Message {
 		Uint32(unix.IFLA_NUM_TX_QUEUES, 1).Uint32(unix.IFLA_NUM_RX_QUEUES, 1).
 		Uint32(unix.IFLA_MASTER, uint32(v.Bridge)).
 		Nest(unix.IFLA_LINKINFO).Text(unix.IFLA_INFO_KIND, "veth").
-		Nest(unix.IFLA_INFO_DATA).Nest(vethInfoPeer).Raw(IfInfo(0, 0, up, up)).
+		Nest(unix.IFLA_INFO_DATA).Nest(vethInfoPeer).Raw(IfInfo(0, 0, 0, 0)).
 		Text(unix.IFLA_IFNAME, v.Peer).
 		Uint32(unix.IFLA_MTU, v.MTU).
 		Uint32(unix.IFLA_NUM_TX_QUEUES, 1).Uint32(unix.IFLA_NUM_RX_QUEUES, 1).
