@@ -26,7 +26,7 @@ build: $(INIT) ## compile everything into bin/
 	@mkdir -p bin
 	@go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-$(INIT): $(wildcard internal/linux/init/*.[ch] internal/linux/init/build.sh)
+$(INIT): $(wildcard internal/linux/init/src/*.[ch] internal/linux/init/build.sh)
 	@scripts/need build
 	@internal/linux/init/build.sh
 
