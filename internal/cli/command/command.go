@@ -1,0 +1,210 @@
+// Package command is the frame of every command line of Lus: a command says its
+// name, its flags and its work; the frame parses, prints help and turns errors
+// into exit codes, each in this one place.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/client"
+)
+
+// Env is what a command works with.
+type Env struct {
+	In       *os.File
+	Out, Err *os.File
+	Program  string // what people called: lus, or docker where it is linked so
+	Client   *client.Client
+}
+
+// Do is a command's work, once its flags are parsed.
+type Do func(ctx context.Context, args []string) error
+
+// Command is one verb.
+type Command struct {
+	Name    string
+	Aliases []string
+	Args    string // as the usage line shows them
+	Short   string
+	Example string // without the program's name
+	// Min and Max bound the number of arguments; Max below 0 is no bound.
+	Min, Max int
+	// Rest: flags end at the first argument, since a command line follows.
+	Rest bool
+	// Flags registers the flags and returns the work.
+	Flags func(e *Env, f *pflag.FlagSet) Do
+}
+
+// ExitCode ends the program with a code and without a message.
+type ExitCode int
+
+// Error says the code.
+func (c ExitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// Failed is an error with an exit code of its own: 125 where the engine failed
+// to make a container, 126 and 127 where its command is at fault.
+type Failed struct {
+	Err  error
+	Code int
+}
+
+// Error is the cause's text.
+func (f *Failed) Error() string { return f.Err.Error() }
+
+// Unwrap returns the cause.
+func (f *Failed) Unwrap() error { return f.Err }
+
+// wrong is a call that cannot be understood.
+type wrong struct {
+	msg, help string
+	code      int
+}
+
+func (u *wrong) Error() string { return u.msg }
+
+// Unknown is the error of a command that does not exist.
+func Unknown(msg, help string) error { return &wrong{msg: msg, help: help, code: 1} }
+
+// Run parses args for c, called by path ("lus container run"), and does its work.
+func Run(ctx context.Context, e *Env, path string, c Command, args []string) error {
+	f := pflag.NewFlagSet(c.Name, pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.SetInterspersed(!c.Rest)
+	do := c.Flags(e, f)
+	var help *bool
+	if f.ShorthandLookup("h") == nil {
+		help = f.BoolP("help", "h", false, "Show this text")
+	} else {
+		help = f.Bool("help", false, "Show this text")
+	}
+	see := fmt.Sprintf("See '%s --help'.", path)
+	usage := strings.TrimRight("Usage:  "+path+" [OPTIONS] "+c.Args, " ")
+	err := f.Parse(args)
+	if err != nil && !errors.Is(err, pflag.ErrHelp) {
+		return &wrong{msg: err.Error(), help: see, code: 125}
+	}
+	if err != nil || *help {
+		printHelp(e, path, usage, c, f)
+		return nil
+	}
+	if msg := c.check(path, f.NArg()); msg != "" {
+		return &wrong{msg: msg, help: see + "\n\n" + usage, code: 1}
+	}
+	err = do(ctx, f.Args())
+	var failed *Failed
+	if errors.As(err, &failed) {
+		return &wrong{msg: e.Program + ": " + err.Error(), help: "\n" + see, code: failed.Code}
+	}
+	return err
+}
+
+func (c Command) check(path string, n int) string {
+	switch {
+	case n < c.Min && c.Min == c.Max:
+		return fmt.Sprintf("'%s' requires %s", path, arguments(c.Min))
+	case n < c.Min:
+		return fmt.Sprintf("'%s' requires at least %s", path, arguments(c.Min))
+	case c.Max == 0 && n > 0:
+		return fmt.Sprintf("'%s' accepts no arguments", path)
+	case c.Max > 0 && n > c.Max:
+		return fmt.Sprintf("'%s' accepts at most %s", path, arguments(c.Max))
+	}
+	return ""
+}
+
+func arguments(n int) string {
+	if n == 1 {
+		return "1 argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
+}
+
+func printHelp(e *Env, path, usage string, c Command, f *pflag.FlagSet) {
+	fmt.Fprintf(e.Out, "%s\n\n%s\n\nExample:\n  %s %s\n", usage, c.Short, e.Program, c.Example)
+	if len(c.Aliases) > 0 {
+		noun := strings.TrimSuffix(path, c.Name)
+		names := []string{path}
+		for _, a := range c.Aliases {
+			names = append(names, noun+a)
+		}
+		fmt.Fprintf(e.Out, "\nAliases:\n  %s\n", strings.Join(names, ", "))
+	}
+	fmt.Fprintf(e.Out, "\nOptions:\n%s", f.FlagUsages())
+}
+
+// Code prints what there is to say about err and returns the exit code.
+func Code(e *Env, err error) int {
+	var code ExitCode
+	var u *wrong
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &u):
+		fmt.Fprintf(e.Err, "%s\n%s\n", u.msg, u.help)
+		return u.code
+	}
+	fmt.Fprintln(e.Err, err)
+	return 1
+}
+
+// StartCode tells a command that is not there (127) and one that may not be run
+// (126) from a failure of the engine (125). The API has only the words of the
+// answer for it.
+func StartCode(err error) int {
+	msg := err.Error()
+	has := func(texts ...string) bool {
+		return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(msg, s) })
+	}
+	switch {
+	case has("executable file not found", "no such file or directory"):
+		return 127
+	case has("permission denied", "is a directory", "exec format error"):
+		return 126
+	}
+	return 125
+}
+
+// Find returns the command of that name or alias.
+func Find(all []Command, name string) (Command, bool) {
+	i := slices.IndexFunc(all, func(c Command) bool { return c.Name == name || slices.Contains(c.Aliases, name) })
+	if i < 0 {
+		return Command{}, false
+	}
+	return all[i], true
+}
+
+// Each does the same for each argument, prints it where that succeeded, and
+// fails at the end if one failed.
+func (e *Env) Each(args []string, do func(arg string) error) error {
+	var failed error
+	for _, a := range args {
+		if err := do(a); err != nil {
+			fmt.Fprintln(e.Err, err)
+			failed = ExitCode(1)
+			if client.NoDaemon(err) {
+				return failed
+			}
+			continue
+		}
+		fmt.Fprintln(e.Out, a)
+	}
+	return failed
+}
+
+// Confirm asks before something is destroyed; anything but y is no.
+func (e *Env) Confirm(what string) bool {
+	fmt.Fprintf(e.Out, "WARNING! %s\nAre you sure you want to continue? [y/N] ", what)
+	var answer string
+	_, _ = fmt.Fscanln(e.In, &answer)
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}

@@ -1,0 +1,82 @@
+// Package image holds the commands about images, one file a verb.
+package image
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/client"
+	"lus/internal/model/image"
+)
+
+// Commands are the verbs of `lus image`.
+func Commands() []command.Command {
+	return []command.Command{buildCommand(), historyCommand(), importCommand(), inspectCommand(), lsCommand(),
+		pullCommand(), rmCommand(), tagCommand()}
+}
+
+// path is an image's path in the API. Names keep their slashes.
+func path(name, verb string) string {
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	p := "/images/" + strings.Join(parts, "/")
+	if verb != "" {
+		p += "/" + verb
+	}
+	return p
+}
+
+// IsMissing reports whether err says that an image is not here.
+func IsMissing(err error) bool {
+	return errs.Is(err, errs.NotFound) && strings.Contains(client.Message(err), "No such image")
+}
+
+// Tagged is ref with the tag that is meant where none is written.
+func Tagged(ref string) string {
+	name := ref[strings.LastIndexByte(ref, '/')+1:]
+	if strings.ContainsAny(name, ":@") {
+		return ref
+	}
+	return ref + ":latest"
+}
+
+// host is the registry that a reference leads to.
+func host(ref string) string {
+	first, _, ok := strings.Cut(ref, "/")
+	if ok && (strings.ContainsAny(first, ".:") || first == "localhost") {
+		if first == "index.docker.io" {
+			return "docker.io"
+		}
+		return first
+	}
+	return "docker.io"
+}
+
+// authHeader is the header with the user's credentials for ref's registry.
+func authHeader(ref string) (map[string]string, error) {
+	a, err := client.Credentials(host(ref))
+	if err != nil || a == nil {
+		return nil, err
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"X-Registry-Auth": base64.URLEncoding.EncodeToString(data)}, nil
+}
+
+// details is what the commands read of an image.
+type details struct {
+	ID           string `json:"Id"`
+	Architecture string
+	Os           string
+}
+
+// removed is a line of the answer to removing.
+type removed = image.Removed

@@ -1,0 +1,156 @@
+package image
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"lus/internal/cli/command"
+	"lus/internal/cli/output"
+	"lus/internal/client"
+)
+
+// summary is a line of GET /images/json.
+type summary struct {
+	ID          string `json:"Id"`
+	RepoTags    []string
+	RepoDigests []string
+	Created     int64
+	Size        int64
+	Containers  int64
+}
+
+func lsCommand() command.Command {
+	return command.Command{
+		Name: "ls", Aliases: []string{"list", "images"}, Args: "[NAME[:TAG]]", Short: "List images",
+		Example: "image ls", Min: 0, Max: 1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			all := f.BoolP("all", "a", false, "Also those without a name that others stand on")
+			digests := f.Bool("digests", false, "Show digests")
+			filters := f.StringArrayP("filter", "f", nil, "Only those that fit, as dangling=true")
+			format := f.String("format", "", "Print by a Go template, table or json")
+			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
+			quiet := f.BoolP("quiet", "q", false, "Only print ids")
+			return func(ctx context.Context, args []string) error {
+				if len(args) > 0 {
+					*filters = append(*filters, "reference="+args[0])
+				}
+				q, err := output.Filters(*filters)
+				if err != nil {
+					return err
+				}
+				if *all {
+					q.Set("all", "1")
+				}
+				var list []summary
+				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/images/json", Query: q}, &list); err != nil {
+					return err
+				}
+				named := ""
+				if len(args) > 0 {
+					named = args[0]
+				}
+				return printImages(e, list, imageTable{named: named, digests: *digests, quiet: *quiet, trunc: !*noTrunc, format: *format})
+			}
+		},
+	}
+}
+
+// imageTable says how images are printed.
+type imageTable struct {
+	named, format         string
+	digests, quiet, trunc bool
+}
+
+func printImages(e *command.Env, list []summary, t imageTable) error {
+	var rows []imageRow
+	for _, s := range list {
+		rows = append(rows, rowsOf(s, t)...)
+	}
+	columns := "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+	if t.digests || strings.Contains(t.format, ".Digest") {
+		columns = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+	}
+	if t.quiet && (t.format == "" || t.format == "table") {
+		t.format = "{{.ID}}"
+	}
+	return output.List(e.Out, t.format, columns, output.Headers{
+		"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID", "CreatedSince": "CREATED",
+		"CreatedAt": "CREATED AT", "Size": "SIZE", "Containers": "CONTAINERS",
+	}, rows)
+}
+
+// rowsOf gives a row for each name of an image.
+func rowsOf(s summary, t imageTable) []imageRow {
+	digest := map[string]string{}
+	for _, d := range s.RepoDigests {
+		if repo, sum, ok := strings.Cut(d, "@"); ok {
+			digest[repo] = sum
+		}
+	}
+	row := func(repo, tag string) imageRow {
+		sum := digest[repo]
+		if sum == "" {
+			sum = "<none>"
+		}
+		return imageRow{s: s, repo: repo, tag: tag, digest: sum, trunc: t.trunc}
+	}
+	var out []imageRow
+	for _, ref := range s.RepoTags {
+		if i := strings.LastIndexByte(ref, ':'); i > 0 && ref != "<none>:<none>" {
+			out = append(out, row(ref[:i], ref[i+1:]))
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for repo := range digest {
+		out = append(out, row(repo, "<none>"))
+	}
+	if len(out) == 0 {
+		out = append(out, row("<none>", "<none>"))
+	}
+	return out
+}
+
+// imageRow is an image under one of its names; its methods are the fields of
+// templates.
+type imageRow struct {
+	s                 summary
+	repo, tag, digest string
+	trunc             bool
+}
+
+func (r imageRow) Repository() string { return r.repo }
+func (r imageRow) Tag() string        { return r.tag }
+func (r imageRow) Digest() string     { return r.digest }
+func (r imageRow) ID() string         { return shortID(r.s.ID, r.trunc) }
+func (r imageRow) CreatedSince() string {
+	if r.s.Created <= 0 {
+		return "N/A"
+	}
+	return units.HumanDuration(time.Since(time.Unix(r.s.Created, 0))) + " ago"
+}
+func (r imageRow) CreatedAt() string   { return time.Unix(r.s.Created, 0).String() }
+func (r imageRow) Size() string        { return units.HumanSizeWithPrecision(float64(r.s.Size), 3) }
+func (r imageRow) VirtualSize() string { return r.Size() }
+func (r imageRow) SharedSize() string  { return "N/A" }
+func (r imageRow) UniqueSize() string  { return "N/A" }
+func (r imageRow) Containers() string {
+	if r.s.Containers < 0 {
+		return "N/A"
+	}
+	return strconv.FormatInt(r.s.Containers, 10)
+}
+
+func shortID(id string, trunc bool) string {
+	if !trunc {
+		return id
+	}
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(12, len(id))]
+}

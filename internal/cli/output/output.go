@@ -1,0 +1,230 @@
+// Package output prints lists and objects as Docker does: as a table, as JSON,
+// or by a template of the user's.
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+	"text/template"
+)
+
+// Headers are a table's headings by field.
+type Headers map[string]string
+
+// Label is the heading of one label's column.
+func (Headers) Label(name string) string {
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		name = name[i+1:]
+	}
+	return strings.ReplaceAll(name, "-", " ")
+}
+
+// List prints rows by format: empty or "table" is the default columns,
+// "table TEMPLATE" other columns, "json" one object a line, else a template a
+// row. A row's fields are its methods.
+func List[R any](w io.Writer, format, columns string, headers Headers, rows []R) error {
+	format = strings.TrimSpace(format)
+	table := false
+	switch rest, isTable := strings.CutPrefix(format, "table"); {
+	case format == "" || format == "table":
+		format, table = columns, true
+	case isTable && strings.TrimLeft(rest, " \t") != rest:
+		format, table = strings.TrimSpace(rest), true
+	case format == "json":
+		format = "{{json .}}"
+	}
+	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
+	t, err := parse(format)
+	if err != nil {
+		return err
+	}
+	out := w
+	if table {
+		tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+		defer tw.Flush()
+		out = tw
+		h, err := t.Clone()
+		if err != nil {
+			return err
+		}
+		if err := execute(out, h.Funcs(template.FuncMap{"json": func(s any) any { return s }}), headers); err != nil {
+			return err
+		}
+	}
+	for _, r := range rows {
+		if err := execute(out, t, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parse(text string) (*template.Template, error) {
+	t, err := template.New("").Funcs(functions()).Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("template parsing error: %w", err)
+	}
+	return t, nil
+}
+
+// execute writes one row and a line's end, or nothing where it fails.
+func execute(w io.Writer, t *template.Template, data any) error {
+	var b bytes.Buffer
+	if err := t.Execute(&b, data); err != nil {
+		return fmt.Errorf("template parsing error: %w", err)
+	}
+	b.WriteByte('\n')
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"json": func(v any) (string, error) {
+			var b bytes.Buffer
+			enc := json.NewEncoder(&b)
+			enc.SetEscapeHTML(false)
+			if m := fields(v); m != nil {
+				v = m
+			}
+			if err := enc.Encode(v); err != nil {
+				return "", err
+			}
+			return strings.TrimSpace(b.String()), nil
+		},
+		"split": strings.Split,
+		"join":  join,
+		"title": func(s string) string {
+			if s == "" {
+				return s
+			}
+			return strings.ToUpper(s[:1]) + s[1:]
+		},
+		"lower": strings.ToLower,
+		"upper": strings.ToUpper,
+		"pad": func(s string, before, after int) string {
+			return strings.Repeat(" ", before) + s + strings.Repeat(" ", after)
+		},
+		"truncate": func(s string, n int) string { return s[:min(len(s), n)] },
+	}
+}
+
+// join takes the lists of decoded JSON too.
+func join(list any, sep string) (string, error) {
+	switch l := list.(type) {
+	case []string:
+		return strings.Join(l, sep), nil
+	case []any:
+		out := make([]string, len(l))
+		for i, v := range l {
+			out[i] = fmt.Sprint(v)
+		}
+		return strings.Join(out, sep), nil
+	}
+	return "", fmt.Errorf("join needs a list, not %T", list)
+}
+
+// fields collects a row's methods without arguments; nil where v is no row.
+func fields(v any) map[string]any {
+	if v == nil {
+		return nil
+	}
+	r := reflect.ValueOf(v)
+	if r.NumMethod() == 0 || r.Kind() == reflect.Map || r.Kind() == reflect.String {
+		return nil
+	}
+	out := map[string]any{}
+	for i := range r.NumMethod() {
+		m := r.Method(i)
+		if m.Type().NumIn() == 0 && m.Type().NumOut() == 1 {
+			out[r.Type().Method(i).Name] = m.Call(nil)[0].Interface()
+		}
+	}
+	return out
+}
+
+// Objects prints what inspect found: JSON documents as one list, or each by a
+// template.
+func Objects(w io.Writer, format string, docs []json.RawMessage) error {
+	if format == "" || format == "json" {
+		return list(w, format, docs)
+	}
+	t, err := parse(strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format))
+	if err != nil {
+		return err
+	}
+	for _, d := range docs {
+		dec := json.NewDecoder(bytes.NewReader(d))
+		dec.UseNumber()
+		var v any
+		if err := dec.Decode(&v); err != nil {
+			return err
+		}
+		v = plain(v)
+		// Docker's Go fields are called ID where JSON says Id.
+		if m, ok := v.(map[string]any); ok && m["ID"] == nil && m["Id"] != nil {
+			m["ID"] = m["Id"]
+		}
+		if err := execute(w, t, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func list(w io.Writer, format string, docs []json.RawMessage) error {
+	if docs == nil {
+		docs = []json.RawMessage{}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if format == "" {
+		enc.SetIndent("", "    ")
+	}
+	if err := enc.Encode(docs); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// plain turns numbers into int64 where they are whole, so that templates can
+// compare and print them.
+func plain(v any) any {
+	switch x := v.(type) {
+	case json.Number:
+		if n, err := x.Int64(); err == nil {
+			return n
+		}
+		f, err := x.Float64()
+		if err != nil || math.IsInf(f, 0) {
+			return x.String()
+		}
+		return f
+	case []any:
+		for i := range x {
+			x[i] = plain(x[i])
+		}
+	case map[string]any:
+		for k := range x {
+			x[k] = plain(x[k])
+		}
+	}
+	return v
+}
+
+// Ellipsis cuts s to so many characters, the last of them a dot-dot-dot.
+func Ellipsis(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}
