@@ -1,0 +1,120 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/cli/image"
+	"lus/internal/client"
+	"lus/internal/model/container"
+)
+
+func createCommand() command.Command {
+	return command.Command{
+		Name: "create", Args: "IMAGE [COMMAND] [ARG...]", Short: "Make a container without starting it",
+		Example: "create --name web -p 8080:80 nginx", Min: 1, Max: -1, Rest: true,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			o := &options{}
+			o.register(f)
+			return func(ctx context.Context, args []string) error {
+				req, err := o.request(args)
+				if err != nil {
+					return &command.Failed{Err: err, Code: 125}
+				}
+				id, err := o.create(ctx, e, req)
+				if err != nil {
+					return &command.Failed{Err: err, Code: 125}
+				}
+				fmt.Fprintln(e.Out, id)
+				return nil
+			}
+		},
+	}
+}
+
+// create makes the container, and pulls its image first where it is not here.
+func (o *options) create(ctx context.Context, e *command.Env, req *container.CreateRequest) (id string, err error) {
+	idFile, err := openIDFile(o.cidFile)
+	if err != nil {
+		return "", err
+	}
+	switch o.pull {
+	case "missing", "never":
+	case "always":
+		if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
+			idFile.discard()
+			return "", err
+		}
+	default:
+		idFile.discard()
+		return "", invalid("invalid pull option: '%s': must be one of always, missing or never", o.pull)
+	}
+	var resp container.CreateResponse
+	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: req}
+	if o.name != "" {
+		call.Query.Set("name", o.name)
+	}
+	if o.platform != "" {
+		call.Query.Set("platform", o.platform)
+	}
+	err = e.Client.Call(ctx, call, &resp)
+	if o.pull == "missing" && errs.Is(err, errs.NotFound) && image.IsMissing(err) {
+		if !o.quiet {
+			fmt.Fprintf(e.Err, "Unable to find image '%s' locally\n", image.Tagged(req.Image))
+		}
+		if err = image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err == nil {
+			err = e.Client.Call(ctx, call, &resp)
+		}
+	}
+	if err != nil {
+		idFile.discard()
+		return "", err
+	}
+	for _, w := range resp.Warnings {
+		fmt.Fprintln(e.Err, "WARNING:", w)
+	}
+	return resp.ID, idFile.write(resp.ID)
+}
+
+// idFile is the file of --cidfile. It is made before the container, so that
+// none is made whose id cannot be told.
+type idFile struct{ f *os.File }
+
+func openIDFile(path string) (*idFile, error) {
+	if path == "" {
+		return &idFile{}, nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, errs.New(errs.Conflict, "container ID file found, make sure the other container isn't running or delete %s", path)
+	}
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "failed to create the container ID file: %w", err)
+	}
+	return &idFile{f}, nil
+}
+
+func (i *idFile) write(id string) error {
+	if i.f == nil {
+		return nil
+	}
+	_, err := i.f.WriteString(id)
+	if cerr := i.f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (i *idFile) discard() {
+	if i.f != nil {
+		_ = i.f.Close()
+		_ = os.Remove(i.f.Name())
+	}
+}

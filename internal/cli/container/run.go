@@ -1,0 +1,214 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
+	"lus/internal/client"
+	"lus/internal/model/container"
+)
+
+// runFlags are the flags of run beside those of create.
+type runFlags struct {
+	options
+	detach     bool
+	sigProxy   bool
+	detachKeys string
+}
+
+func runCommand() command.Command {
+	return command.Command{
+		Name: "run", Args: "IMAGE [COMMAND] [ARG...]", Short: "Make a container from an image and run it",
+		Example: "run --rm -it debian bash", Min: 1, Max: -1, Rest: true,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			o := &runFlags{}
+			o.register(f)
+			f.BoolVarP(&o.detach, "detach", "d", false, "Run in the background and print the container's id")
+			f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass signals on to the process")
+			f.StringVar(&o.detachKeys, "detach-keys", "", "Keys that detach (default ctrl-p,ctrl-q)")
+			return func(ctx context.Context, args []string) error { return o.run(ctx, e, args) }
+		},
+	}
+}
+
+func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error {
+	failed := func(err error) error { return &command.Failed{Err: err, Code: 125} }
+	if o.detach && len(o.attach) > 0 {
+		return failed(invalid("conflicting options: cannot specify both --attach and --detach"))
+	}
+	req, err := o.request(args)
+	if err != nil {
+		return failed(err)
+	}
+	keys, err := terminal.ParseKeys(o.detachKeys)
+	if err != nil {
+		return failed(err)
+	}
+	if o.detach {
+		req.AttachStdin, req.AttachStdout, req.AttachStderr, req.StdinOnce = false, false, false, false
+	}
+	if o.tty {
+		if req.AttachStdin && !terminal.Is(e.In) {
+			return failed(invalid("the input device is not a TTY: leave -t out where input is a pipe or a file"))
+		}
+		rows, cols := terminal.Size(e.Out)
+		req.HostConfig.ConsoleSize = [2]uint{rows, cols}
+	}
+	id, err := o.create(ctx, e, req)
+	if err != nil {
+		return failed(err)
+	}
+	if o.detach {
+		if err := start(ctx, e, id); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.Out, id)
+		return nil
+	}
+	s := session{e: e, id: id, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy && !o.tty}
+	return s.run(ctx)
+}
+
+// start starts a container; an error carries the exit code it stands for.
+func start(ctx context.Context, e *command.Env, id string) error {
+	if err := post(ctx, e, path(id, "start"), nil); err != nil {
+		return &command.Failed{Err: err, Code: command.StartCode(err)}
+	}
+	return nil
+}
+
+// session is one container in the foreground, from attach to exit code.
+type session struct {
+	e          *command.Env
+	id         string
+	config     *container.Config
+	remove     bool
+	keys       *terminal.Keys
+	detachKeys string
+	sigProxy   bool
+	noStart    bool
+}
+
+// run attaches and waits first, then starts: so no output and no exit can be
+// missed.
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Waiting and attaching go side by side; the start needs both.
+	type waiting struct {
+		exit <-chan exit
+		err  error
+	}
+	waits := make(chan waiting, 1)
+	go func() {
+		ch, err := s.wait(ctx)
+		waits <- waiting{ch, err}
+	}()
+	stream, err := s.attach(ctx)
+	w := <-waits
+	if stream != nil {
+		defer stream.Close()
+	}
+	if err == nil {
+		err = w.err
+	}
+	if err != nil {
+		return &command.Failed{Err: err, Code: 125}
+	}
+	if s.sigProxy {
+		defer proxySignals(ctx, s.e, s.id)()
+	}
+	if !s.noStart {
+		if err := start(ctx, s.e, s.id); err != nil {
+			return err
+		}
+	}
+	if s.config.Tty && terminal.Is(s.e.Out) {
+		go resize(ctx, s.e, path(s.id, "resize"))
+	}
+	if stream != nil {
+		out, errOut := outputs(s.e, s.config.AttachStdout, s.config.AttachStderr)
+		j := &joined{e: s.e, stream: stream, tty: s.config.Tty, stdin: s.config.AttachStdin, stdout: out, stderr: errOut, keys: s.keys}
+		detached, err := j.copy()
+		if detached {
+			return nil
+		}
+		if err != nil {
+			fmt.Fprintln(s.e.Err, err) // the exit code is still to be had
+		}
+	}
+	x := <-w.exit
+	if x.err != nil {
+		return &command.Failed{Err: x.err, Code: 125}
+	}
+	if x.code != 0 {
+		return command.ExitCode(x.code)
+	}
+	return nil
+}
+
+func (s *session) attach(ctx context.Context) (*client.Stream, error) {
+	c := s.config
+	if !c.AttachStdin && !c.AttachStdout && !c.AttachStderr {
+		return nil, nil
+	}
+	q := url.Values{"stream": {"1"}}
+	for name, on := range map[string]bool{"stdin": c.AttachStdin, "stdout": c.AttachStdout, "stderr": c.AttachStderr} {
+		if on {
+			q.Set(name, "1")
+		}
+	}
+	if s.detachKeys != "" {
+		q.Set("detachKeys", s.detachKeys)
+	}
+	return s.e.Client.Hijack(ctx, client.Request{Method: "POST", Path: path(s.id, "attach"), Query: q})
+}
+
+// exit is how a container ended, or why that cannot be known.
+type exit struct {
+	code int
+	err  error
+}
+
+// wait returns once the daemon waits.
+func (s *session) wait(ctx context.Context) (<-chan exit, error) {
+	q := url.Values{"condition": {"next-exit"}}
+	switch {
+	case s.remove:
+		q.Set("condition", "removed")
+	case s.noStart:
+		q.Set("condition", "not-running")
+	}
+	resp, err := s.e.Client.Send(ctx, client.Request{Method: "POST", Path: path(s.id, "wait"), Query: q})
+	if err != nil {
+		return nil, err
+	}
+	ch := make(chan exit, 1)
+	go func() { // ends with the container or with ctx
+		defer resp.Body.Close()
+		var answer struct {
+			StatusCode int
+			Error      *struct{ Message string }
+		}
+		switch err := json.NewDecoder(resp.Body).Decode(&answer); {
+		case err != nil:
+			ch <- exit{err: errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w; `%s wait %s` tells it once it is back", err, s.e.Program, s.id[:min(12, len(s.id))])}
+		case answer.Error != nil && answer.Error.Message != "":
+			ch <- exit{err: errs.New(errs.Internal, "%s", answer.Error.Message)}
+		default:
+			ch <- exit{code: answer.StatusCode}
+		}
+	}()
+	return ch, nil
+}
+
+// interactive reports whether f is a terminal to type on.
+func interactive(f *os.File) bool { return f != nil && terminal.Is(f) }

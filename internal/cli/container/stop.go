@@ -1,0 +1,85 @@
+package container
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/cli/command"
+)
+
+func stopCommand() command.Command {
+	return command.Command{
+		Name: "stop", Args: "CONTAINER [CONTAINER...]", Short: "Stop containers: a signal, and a kill where that does not help in time",
+		Example: "stop -t 30 web", Min: 1, Max: -1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do { return stopping(e, f, "stop") },
+	}
+}
+
+func restartCommand() command.Command {
+	return command.Command{
+		Name: "restart", Args: "CONTAINER [CONTAINER...]", Short: "Stop containers and start them again",
+		Example: "restart web", Min: 1, Max: -1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do { return stopping(e, f, "restart") },
+	}
+}
+
+// stopping is what stop and restart share.
+func stopping(e *command.Env, f *pflag.FlagSet, verb string) command.Do {
+	signal := f.StringP("signal", "s", "", "Signal to send instead of the container's own")
+	timeout := f.IntP("timeout", "t", 0, "Seconds until the kill; -1 waits for ever (default the container's own, or 10)")
+	f.IntVar(timeout, "time", 0, "Seconds until the kill")
+	_ = f.MarkHidden("time")
+	return func(ctx context.Context, args []string) error {
+		q := url.Values{}
+		if *signal != "" {
+			q.Set("signal", *signal)
+		}
+		if f.Changed("timeout") || f.Changed("time") {
+			q.Set("t", strconv.Itoa(*timeout))
+		}
+		return e.Each(args, func(name string) error { return post(ctx, e, path(name, verb), q) })
+	}
+}
+
+func killCommand() command.Command {
+	return command.Command{
+		Name: "kill", Args: "CONTAINER [CONTAINER...]", Short: "Send a signal to containers: KILL where none is given",
+		Example: "kill -s HUP web", Min: 1, Max: -1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			signal := f.StringP("signal", "s", "", "Signal to send, by name or number")
+			return func(ctx context.Context, args []string) error {
+				q := url.Values{}
+				if *signal != "" {
+					q.Set("signal", *signal)
+				}
+				return e.Each(args, func(name string) error { return post(ctx, e, path(name, "kill"), q) })
+			}
+		},
+	}
+}
+
+func pauseCommand() command.Command {
+	return command.Command{
+		Name: "pause", Args: "CONTAINER [CONTAINER...]", Short: "Freeze all processes of containers",
+		Example: "pause web", Min: 1, Max: -1, Flags: each("pause"),
+	}
+}
+
+func unpauseCommand() command.Command {
+	return command.Command{
+		Name: "unpause", Args: "CONTAINER [CONTAINER...]", Short: "Let frozen containers go on",
+		Example: "unpause web", Min: 1, Max: -1, Flags: each("unpause"),
+	}
+}
+
+// each is a verb without flags that is done to each container.
+func each(verb string) func(*command.Env, *pflag.FlagSet) command.Do {
+	return func(e *command.Env, _ *pflag.FlagSet) command.Do {
+		return func(ctx context.Context, args []string) error {
+			return e.Each(args, func(name string) error { return post(ctx, e, path(name, verb), nil) })
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package container
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"net/url"
+
+	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
+	"lus/internal/client"
+)
+
+// joined is this terminal or these pipes, joined to a process's streams.
+type joined struct {
+	e      *command.Env
+	stream *client.Stream
+	tty    bool
+	stdin  bool
+	stdout io.Writer // io.Discard where it is not attached
+	stderr io.Writer
+	keys   *terminal.Keys
+
+	detached chan struct{} // closed once the user typed the detach keys
+}
+
+// outputs returns where output goes: a stream that is not attached, nowhere.
+func outputs(e *command.Env, out, err bool) (stdout, stderr io.Writer) {
+	stdout, stderr = io.Discard, io.Discard
+	if out {
+		stdout = e.Out
+	}
+	if err {
+		stderr = e.Err
+	}
+	return stdout, stderr
+}
+
+// copy carries output until it ends and input meanwhile. A terminal is raw while
+// it does. It reports whether the user detached.
+func (j *joined) copy() (detached bool, err error) {
+	restore := func() {}
+	if j.tty && j.stdin && terminal.Is(j.e.In) {
+		if restore, err = terminal.Raw(j.e.In); err != nil {
+			return false, err
+		}
+	}
+	defer restore()
+	j.detached = make(chan struct{})
+	if j.stdin {
+		go j.input() // ends with the stream or, waiting for a key, with the program
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if j.stream.Framed {
+			ended <- client.Demultiplex(j.stdout, j.stderr, j.stream)
+			return
+		}
+		_, err := io.Copy(j.stdout, j.stream)
+		ended <- err
+	}()
+	select {
+	case err = <-ended:
+		select {
+		case <-j.detached: // closing the stream was our own doing
+			return true, nil
+		default:
+			return false, err
+		}
+	case <-j.detached:
+		_ = j.stream.Close()
+		return true, nil
+	}
+}
+
+// input carries what is typed. The end of it is told to the process, which may
+// write on.
+func (j *joined) input() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := j.e.In.Read(buf)
+		p := buf[:n]
+		detach := false
+		if j.tty && j.keys != nil {
+			p, detach = j.keys.Typed(p)
+		}
+		if len(p) > 0 {
+			if _, werr := j.stream.Write(p); werr != nil {
+				return
+			}
+		}
+		if detach {
+			close(j.detached)
+			return
+		}
+		if err != nil {
+			_ = j.stream.CloseWrite()
+			return
+		}
+	}
+}
+
+// resize tells the process this terminal's size, now and whenever it changes.
+// The path is of a container or an exec. It ends with ctx.
+func resize(ctx context.Context, e *command.Env, path string) {
+	send := func() {
+		if rows, cols := terminal.Size(e.Out); rows > 0 && cols > 0 {
+			// A process that has ended has no size.
+			_ = post(ctx, e, path, url.Values{"h": {strconv.Itoa(int(rows))}, "w": {strconv.Itoa(int(cols))}})
+		}
+	}
+	send()
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGWINCH)
+	defer signal.Stop(changed)
+	for {
+		select {
+		case <-changed:
+			send()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// proxySignals passes signals on to the container until the returned function
+// is called. What the Go runtime and the terminal use themselves stays here.
+func proxySignals(ctx context.Context, e *command.Env, id string) (stop func()) {
+	ch := make(chan os.Signal, 128)
+	signal.Notify(ch)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range ch {
+			n, ok := s.(syscall.Signal)
+			if !ok || n == syscall.SIGCHLD || n == syscall.SIGPIPE || n == syscall.SIGURG || n == syscall.SIGWINCH {
+				continue
+			}
+			name := strings.TrimPrefix(unix.SignalName(n), "SIG")
+			if name == "" {
+				name = strconv.Itoa(int(n))
+			}
+			_ = post(ctx, e, path(id, "kill"), url.Values{"signal": {name}}) // it may just have ended
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(ch)
+		<-done
+	}
+}
