@@ -57,7 +57,7 @@ func makeNode(dev *os.File, n Node) error {
 	if !ok || name == "" {
 		return errs.New(errs.Unsupported, "device %s: only devices below /dev can be made", n.Path)
 	}
-	kind := uint32(0)
+	var kind uint32
 	switch n.Type {
 	case "c", "u":
 		kind = unix.S_IFCHR

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
-
 	"lus/internal/base/ids"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/task"
@@ -136,11 +134,4 @@ func startTime(t testing.TB, pid int) uint64 {
 		t.Fatal(err)
 	}
 	return n
-}
-
-func mknod(t testing.TB, path string, mode uint32, dev int) {
-	t.Helper()
-	if err := unix.Mknod(path, mode, dev); err != nil {
-		t.Fatal(err)
-	}
 }

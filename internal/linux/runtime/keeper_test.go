@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -66,7 +67,7 @@ func (p *parent) Create(_ context.Context, c *task.Create, files ...*os.File) (t
 	if err != nil {
 		return task.Status{}, err
 	}
-	fds := append(stdio, program.Fd(), uintptr(pair[1]))
+	fds := slices.Concat(stdio, []uintptr{program.Fd(), uintptr(pair[1])})
 	for _, x := range files[len(files)-c.Files:] {
 		fds = append(fds, x.Fd())
 	}

@@ -3,6 +3,7 @@ package seccomp
 import (
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -14,8 +15,27 @@ import (
 type arch struct {
 	name  specs.Arch
 	audit uint32 // AUDIT_ARCH_*
-	calls map[string]uint32
+	calls table
 	wide  bool // arguments have 64 bits
+}
+
+// table lists system calls by name, in order. Unlike a map it is laid out by
+// the compiler and costs nothing at the start of a program.
+type table []named
+
+type named struct {
+	name   string
+	number uint32
+}
+
+func (t table) number(name string) (uint32, bool) {
+	i, ok := slices.BinarySearchFunc(t, name, func(e named, name string) int {
+		return strings.Compare(e.name, name)
+	})
+	if !ok {
+		return 0, false
+	}
+	return t[i].number, true
 }
 
 const x32Bit = 0x40000000
@@ -143,7 +163,7 @@ func (a arch) compile(s *specs.LinuxSeccomp, fallback uint32) (code, error) {
 			return nil, err
 		}
 		for _, name := range group.Names {
-			nr, ok := a.calls[name]
+			nr, ok := a.calls.number(name)
 			if !ok {
 				continue // not of this architecture, or newer than we are
 			}

@@ -33,11 +33,9 @@ def x32(amd64):
 
 
 def write(out, var, comment, table):
-    out.write(f"// {var} {comment}\nvar {var} = map[string]uint32{{\n")
-    width = max(len(n) for n in table) + 3
+    out.write(f"// {var} {comment}\nvar {var} = table{{\n")
     for name in sorted(table):
-        key = f'"{name}":'
-        out.write(f"\t{key:<{width}} {table[name]},\n")
+        out.write(f'\t{{"{name}", {table[name]}}},\n')
     out.write("}\n\n")
 
 
