@@ -74,7 +74,7 @@ func (s *execIO) pipes(x *execution, uid, gid int) (err error) {
 		}
 	}()
 	if x.cfg.AttachStdin {
-		if s.given[0], s.in, err = os.Pipe(); err != nil {
+		if s.given[0], s.in, err = pipe(true); err != nil {
 			return err
 		}
 	} else if s.given[0], err = os.Open(os.DevNull); err != nil {
@@ -88,7 +88,7 @@ func (s *execIO) pipes(x *execution, uid, gid int) (err error) {
 			}
 			continue
 		}
-		r, w, err := os.Pipe()
+		w, r, err := pipe(false)
 		if err != nil {
 			return err
 		}
@@ -100,6 +100,22 @@ func (s *execIO) pipes(x *execution, uid, gid int) (err error) {
 		}
 	}
 	return s.given[0].Chown(uid, gid)
+}
+
+// pipe makes a pipe of which theirs is an end like any program expects: it
+// blocks. os.Pipe's ends do not, and the mode goes with the descriptor.
+func pipe(theyRead bool) (theirs, ours *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if !theyRead {
+		fds[0], fds[1] = fds[1], fds[0]
+	}
+	if err := unix.SetNonblock(fds[1], true); err != nil {
+		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "exec"), os.NewFile(uintptr(fds[1]), "exec"), nil
 }
 
 // closeGiven closes the process's ends, which it has by now.
