@@ -31,6 +31,7 @@ const (
 type pull struct {
 	s       *Service
 	named   reference.Named
+	asked   bool // for a platform; else it is this host's
 	match   platforms.MatchComparer
 	want    ocispec.Platform
 	fetcher remotes.Fetcher
@@ -60,7 +61,7 @@ func (s *Service) PullImage(ctx context.Context, ref, platform string, auth *ima
 			return errs.New(errs.Invalid, "invalid platform %q: write OS/ARCH, as in linux/arm64 (%w)", platform, err)
 		}
 	}
-	p := &pull{s: s, named: named, want: want, match: platforms.Only(want), to: newReporter(progress)}
+	p := &pull{s: s, named: named, asked: platform != "", want: want, match: platforms.Only(want), to: newReporter(progress)}
 	return pullError(named, auth, p.run(ctx, auth))
 }
 
@@ -223,6 +224,9 @@ func (p *pull) config(ctx context.Context, got *pulled, m *ocispec.Manifest) err
 	i, err := readConfig(m.Config.Digest.String(), raw)
 	if err != nil {
 		return err
+	}
+	if has := (ocispec.Platform{OS: i.OS, Architecture: i.Architecture, Variant: i.Variant}); p.asked && !p.match.Match(has) {
+		return errs.New(errs.NotFound, "%s is an image for %s only; none for %s was found", reference.FamiliarString(p.named), platforms.Format(has), platforms.Format(p.want))
 	}
 	got.diffs = i.Layers
 	if len(i.Layers) != len(m.Layers) {

@@ -119,6 +119,11 @@ func TestIndexGivesTheRightPlatform(t *testing.T) {
 	if !errs.Is(err, errs.NotFound) || !strings.Contains(err.Error(), "no matching manifest for linux/riscv64") {
 		t.Errorf("a platform that is not there: %v", err)
 	}
+	single := w.reg.push("single:1", configured(t, imageOf(t, layer(t, entry{name: "arch", text: "s390x"})), "linux", "s390x"))
+	if err := w.PullImage(context.Background(), single, "linux/arm64", nil, nil); !errs.Is(err, errs.NotFound) || !strings.Contains(err.Error(), "linux/s390x only") {
+		t.Errorf("a single image for another platform than asked: %v", err)
+	}
+	w.pull(single) // not asked for any, it comes as it is
 	if err := w.PullImage(context.Background(), ref, "no/such/plat/form", nil, nil); !errs.Is(err, errs.Invalid) {
 		t.Errorf("an impossible platform: %v", err)
 	}

@@ -100,17 +100,22 @@ func (s *Store) commit(ctx context.Context, n NewImage) (target ocispec.Descript
 		return target, "", fmt.Errorf("write its config: %w", err)
 	}
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}}
-	for _, l := range n.Layers {
-		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: l.DiffID, Size: l.Size})
+	// Layers without a blob are not held: where one was made into a blob for a
+	// reader, the collector may take it again.
+	holds := map[string]string{"containerd.io/gc.ref.content.config": config.Digest.String()}
+	for i, l := range n.Layers {
+		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: l.DiffID, Size: l.Size}
+		if l.Blob.Digest != "" {
+			desc = l.Blob
+			holds[fmt.Sprintf("containerd.io/gc.ref.content.l.%d", i)] = desc.Digest.String()
+		}
+		m.Layers = append(m.Layers, desc)
 	}
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return target, "", err
 	}
 	target = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
-	// The layers are left out: where one was made into a blob for a reader, the
-	// collector may take it again.
-	holds := map[string]string{"containerd.io/gc.ref.content.config": config.Digest.String()}
 	if err := s.writeBlob(ctx, target, raw, holds); err != nil {
 		return target, "", fmt.Errorf("write its manifest: %w", err)
 	}
@@ -162,6 +167,9 @@ func (s *Store) nameLayers(ctx context.Context, n NewImage) (map[string]string, 
 		default:
 			// Fewer snapshots than layers: each layer's own is held by itself.
 			labels[fmt.Sprintf("%s/layer.%d", labelSnapshotRef, i)] = n.Layers[i].Snapshot
+		}
+		if n.Layers[i].Blob.Digest != "" {
+			continue
 		}
 		if err := s.addVirtual(ctx, n.Layers[i]); err != nil {
 			return nil, err

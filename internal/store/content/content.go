@@ -72,8 +72,11 @@ type Store struct {
 
 	ready      atomic.Bool
 	generation atomic.Uint64
-	gc         sync.Mutex
-	marked     bool // the first collection has looked for orphans; under gc
+	// gc is held by the collector, and shared by transactions of our own. Those
+	// take containerd's locks after the database's, all others before it; with
+	// a collector waiting for the same locks in between, that is a deadlock.
+	gc     sync.RWMutex
+	marked bool // the first collection has looked for orphans; under gc
 
 	hashes sync.Map // backend key -> Layer, without its snapshot's name
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/buildkit/util/overlay"
 	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Layer is one layer as an uncompressed tar would hold it.
@@ -19,6 +20,9 @@ type Layer struct {
 	Snapshot string
 	DiffID   digest.Digest
 	Size     int64 // of the tar
+	// Blob is the layer as it was pulled, where it was. A new image's manifest
+	// then names it: a tar written anew need not have the same bytes.
+	Blob ocispecs.Descriptor
 }
 
 // Dirs are the folders of a snapshot and those below it, topmost first, ready

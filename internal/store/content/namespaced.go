@@ -16,6 +16,8 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context) error) 
 	if _, ok := boltutil.Transaction(ctx); ok {
 		return fn(ctx)
 	}
+	s.gc.RLock()
+	defer s.gc.RUnlock()
 	return s.db.Update(func(tx *bolt.Tx) error {
 		return fn(boltutil.WithTransaction(ctx, tx))
 	})
