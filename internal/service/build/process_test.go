@@ -24,11 +24,11 @@ const (
 	envContext = "LUS_TEST_BUILD_CONTEXT"
 )
 
-// TestHelperBuild is not a test by itself: it builds what the environment says
-// and prints the progress, then "image ID".
+// TestHelperBuild is not a test by itself: where another test has started it, it
+// builds what the environment says and prints the progress, then "image ID".
 func TestHelperBuild(t *testing.T) {
 	if os.Getenv(envRoot) == "" {
-		t.Skip("it only helps other tests")
+		return
 	}
 	b := openBuilder(t, os.Getenv(envRoot), nil)
 	id, err := b.Build(t.Context(), &build.Request{ContextDir: os.Getenv(envContext), Tags: []string{"app"}}, os.Stdout)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
@@ -86,8 +88,8 @@ func (i *instance) layer(ctx context.Context, ref cache.ImmutableRef) (content.L
 }
 
 // fromImage is the layer of a base image. Its diff id was verified when it was
-// extracted or made here, and its tar is the blob it came as: one written anew
-// from the files need not have the same bytes.
+// extracted or made here. One that was pulled stays the blob it came as: a tar
+// written anew from its files need not have the same bytes.
 func (i *instance) fromImage(ctx context.Context, ref cache.ImmutableRef, name string) (content.Layer, bool, error) {
 	diff, blob := digest.Digest(ref.GetString(keyDiffID)), digest.Digest(ref.GetString(keyBlob))
 	if diff == "" || blob == "" {
@@ -98,8 +100,33 @@ func (i *instance) fromImage(ctx context.Context, ref cache.ImmutableRef, name s
 		return content.Layer{}, false, fmt.Errorf("the base image's layer %s: %w", blob, err)
 	}
 	l := content.Layer{Snapshot: name, DiffID: diff, Size: info.Size}
-	_ = keyMediaType
+	if blob != diff || pulled(info.Labels) {
+		l.Blob = ocispec.Descriptor{MediaType: ociType(ref.GetString(keyMediaType)), Digest: blob, Size: info.Size}
+	}
 	return l, true, nil
+}
+
+// pulled tells from a blob's labels that it came from a registry.
+func pulled(labels map[string]string) bool {
+	for k := range labels {
+		if strings.HasPrefix(k, "containerd.io/distribution.source.") {
+			return true
+		}
+	}
+	return false
+}
+
+// ociType is the OCI name of a layer's media type: our manifests are OCI ones.
+func ociType(t string) string {
+	switch t {
+	case images.MediaTypeDockerSchema2LayerGzip:
+		return ocispec.MediaTypeImageLayerGzip
+	case images.MediaTypeDockerSchema2LayerZstd:
+		return ocispec.MediaTypeImageLayerZstd
+	case images.MediaTypeDockerSchema2Layer, "":
+		return ocispec.MediaTypeImageLayer
+	}
+	return t
 }
 
 // remote shows BuildKit's image writer the layers as they are here: tars by
