@@ -2,7 +2,10 @@ package content
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -55,8 +58,11 @@ func (s *Store) tidy(ctx context.Context) error {
 	// Folders of snapshots that were being made when the power or the process
 	// went: nothing can be making one now.
 	err = s.backend.Cleanup(ctx)
-	if errdefs.IsNotFound(err) { // no snapshot was ever made
-		return nil
+	if errdefs.IsNotFound(err) {
+		// No snapshot was ever recorded, so each folder is one of a snapshot that
+		// was being made. Left there, the next of the same number would fail.
+		dir := filepath.Join(s.root, SnapshotterName, "snapshots")
+		return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -345,6 +346,35 @@ func TestInterruptedWorkIsGoneAfterReopening(t *testing.T) {
 	ingests, _ := filepath.Glob(filepath.Join(root, "content/ingest/*"))
 	if len(left)+len(ingests) != 0 {
 		t.Errorf("left on disk: %v %v", left, ingests)
+	}
+}
+
+// A kill between the making of a snapshot's folder and its row leaves the
+// folder, under the number that the next snapshot gets.
+func TestFolderWithoutARowIsNotInTheWay(t *testing.T) {
+	need.Root(t)
+	ctx := context.Background()
+	for _, snapshotsBefore := range []int{0, 1} {
+		root := t.TempDir()
+		s := open(t, root)
+		for i := range snapshotsBefore {
+			layer(ctx, t, s, fmt.Sprint("before", i), "", file(t, "f", "x"))
+		}
+		s.Close()
+		for number := range 5 {
+			left := filepath.Join(root, "overlayfs/snapshots", fmt.Sprint(snapshotsBefore+number+1), "fs")
+			os.MkdirAll(left, 0o755)
+			file(t, "left", "x")(left)
+		}
+		s = open(t, root)
+		l := layer(ctx, t, s, "new", "", file(t, "f", "y"))
+		dirs, err := s.Dirs(ctx, l.Snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dirs[0], "left")); err == nil {
+			t.Error("the new snapshot has the old one's files")
+		}
 	}
 }
 
