@@ -103,7 +103,7 @@ const killFor = 10 * time.Second
 func (g *Group) kill() error {
 	if g.sys.V2() {
 		err := write(g.killDir(), "cgroup.kill", "1")
-		if err == nil || errors.Is(err, fs.ErrNotExist) && !g.exists() {
+		if err == nil || errors.Is(err, fs.ErrNotExist) && !g.Exists() {
 			return nil
 		}
 	}
@@ -125,7 +125,8 @@ func (g *Group) kill() error {
 	}
 }
 
-func (g *Group) exists() bool {
+// Exists reports whether the group is there.
+func (g *Group) Exists() bool {
 	_, err := os.Stat(g.killDir())
 	return err == nil
 }

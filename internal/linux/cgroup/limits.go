@@ -69,7 +69,7 @@ func (g *Group) apply(s setting) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		// The kernel's cgroup file system answers the making of a file with EACCES.
-		if !g.exists() {
+		if !g.Exists() {
 			return errs.New(errs.NotFound, "cgroup %s does not exist", g.path)
 		}
 		return missing(s)

@@ -26,7 +26,7 @@ type Stats struct {
 
 // Stats reads the group's counters.
 func (g *Group) Stats() (*Stats, error) {
-	if !g.exists() {
+	if !g.Exists() {
 		return nil, errs.New(errs.NotFound, "cgroup %s does not exist", g.path)
 	}
 	s := &Stats{}

@@ -78,7 +78,11 @@ func makeNode(dev *os.File, n Node) error {
 		parent, base = d, path.Base(name)
 	}
 	fd := int(parent.Fd())
-	if err := unix.Mknodat(fd, base, kind|n.Mode&0o7777, int(unix.Mkdev(n.Major, n.Minor))); err != nil {
+	err := unix.Mknodat(fd, base, kind|n.Mode&0o7777, int(unix.Mkdev(n.Major, n.Minor)))
+	if err == unix.EEXIST {
+		return nil // named twice, or one of the links: the host's /dev has them too
+	}
+	if err != nil {
 		return fmt.Errorf("make device %s: %w", n.Path, err)
 	}
 	// The umask had its say above.

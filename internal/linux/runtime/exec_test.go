@@ -97,6 +97,9 @@ func TestADaemonThatComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.rt = rt
+	if _, err := rt.Create(ctx, c); !errs.Is(err, errs.Conflict) {
+		t.Fatalf("creating what an earlier daemon created: %v", err)
+	}
 	list, err := rt.List(ctx)
 	if err != nil || len(list) != 1 || string(list[0].Record) != "mine" {
 		t.Fatalf("list: %+v %v", list, err)

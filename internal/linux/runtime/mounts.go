@@ -104,7 +104,7 @@ var inProc = []string{
 func checkProc(target, fstype string, bind bool) error {
 	switch {
 	case target == "/proc" && (fstype == "proc" || bind):
-		return nil // a bind of anything but a procfs is refused by the init's later steps
+		return nil // what a bind shows is looked at when it is opened
 	case target == "/proc" || strings.HasPrefix(target, "/proc/") && !slices.Contains(inProc, target):
 		return errs.New(errs.Invalid, "nothing can be mounted inside /proc")
 	}
@@ -112,12 +112,22 @@ func checkProc(target, fstype string, bind bool) error {
 }
 
 func (b *builder) bind(source, target string, o options) error {
+	if !path.IsAbs(source) {
+		return errs.New(errs.Invalid, "bind source path must be absolute: %q", source)
+	}
 	f, err := b.keep(mount.Bind{
 		Source: source, Recursive: o.recursive,
 		Attributes: uint64(o.attributes), Clear: uint64(o.clear), Propagation: o.propagation,
 	}.Mount())
 	if err != nil {
 		return err
+	}
+	if target == "/proc" {
+		// Anything else there could lie about the processes to whoever asks.
+		var fs unix.Statfs_t
+		if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil || fs.Type != unix.PROC_SUPER_MAGIC {
+			return errs.New(errs.Invalid, "only a proc file system can be mounted on /proc, which %s is not", source)
+		}
 	}
 	return b.move(f, target)
 }

@@ -78,6 +78,8 @@ func TestMountsThatAreRefused(t *testing.T) {
 		{mountOf("bind", "/no/such/place", "/x", "rbind"), errs.Invalid, "bind source path does not exist: /no/such/place"},
 		{mountOf("bind", t.TempDir(), "/", "rbind"), errs.Invalid, "can't be '/'"},
 		{mountOf("bind", t.TempDir(), "/proc/self", "rbind"), errs.Invalid, "inside /proc"},
+		{mountOf("bind", t.TempDir(), "/proc", "rbind"), errs.Invalid, "only a proc file system"},
+		{mountOf("bind", "relative", "/x", "rbind"), errs.Invalid, "must be absolute"},
 		{mountOf("tmpfs", "tmpfs", "/x", "sise=1"), errs.Internal, "sise"},
 		{mountOf("nofs", "none", "/x"), errs.Unsupported, "nofs"},
 		{mountOf("bind", t.TempDir(), "/etc/passwd", "rbind"), errs.Invalid, "directory onto a file"},

@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -117,6 +119,8 @@ func check(c *Container) error {
 		return errs.New(errs.Unsupported, "hooks are not supported")
 	case s.Linux.Personality != nil || s.Linux.IntelRdt != nil || s.Linux.MemoryPolicy != nil || len(s.Linux.TimeOffsets) > 0 || len(s.Linux.NetDevices) > 0:
 		return errs.New(errs.Unsupported, "personality, Intel RDT, memory policy, time offsets and network devices of a spec are not supported")
+	case strings.IndexByte(s.Hostname+s.Domainname+strings.Join(s.Linux.MaskedPaths, "")+strings.Join(s.Linux.ReadonlyPaths, ""), 0) >= 0:
+		return errs.New(errs.Invalid, "names and paths must not contain a zero byte")
 	case s.Linux.MountLabel != "":
 		return errs.New(errs.Unsupported, "SELinux labels are not supported yet")
 	}
@@ -132,6 +136,12 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 	group, err := n.cgroups.Group(c.Cgroup)
 	if err != nil {
 		return nil, nil, err
+	}
+	if group.Exists() {
+		// Left behind by a crash, or by a daemon before this one and alive.
+		if _, err := n.find(ctx, c.ID); !errs.Is(err, errs.NotFound) {
+			return nil, nil, cmp.Or(err, errs.New(errs.Conflict, "container %s exists already", c.ID))
+		}
 	}
 	ns, err := resolve(c.Spec.Linux.Namespaces, c.NetNS)
 	if err != nil {
@@ -228,6 +238,11 @@ func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create
 	}
 	req.Files = len(p.Files())
 	status, err := n.keeper.Create(ctx, req, append(files, p.Files()...)...)
+	var failed *task.StepError
+	if errors.As(err, &failed) || ctx.Err() != nil {
+		// Nobody will start it: the keeper is to forget it.
+		_ = n.keeper.Delete(context.WithoutCancel(ctx), req.Key)
+	}
 	return status, failure(err)
 }
 

@@ -211,6 +211,8 @@ static void op_exec(void)
 	sys0(__NR_setsid);
 	if (l.flags & LAST_TERMINAL)
 		must(sys3(__NR_ioctl, 0, TIOCSCTTY, 0));
+	// The keeper's keys are not the container's. A kernel may lack keyrings.
+	sys2(__NR_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
 	sys1(__NR_umask, l.umask);
 	reset_signals();
 	// Nothing of ours stays open but the status, which closes at the exec.
