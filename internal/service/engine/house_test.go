@@ -83,7 +83,7 @@ func openHouse(root string) (_ *house, err error) {
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	h.nets, err = network.New(network.Config{Instance: h.layout.Instance(), Log: log, LockDir: filepath.Join(root, "pools"), Holder: holder{h.keeper}})
+	h.nets, err = network.New(network.Config{Instance: h.layout.Instance(), Log: log, LockDir: filepath.Join(root, "pools"), Holder: holder{h.keeper}, Name: h.name})
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,16 @@ func openHouse(root string) (_ *house, err error) {
 	}
 	h.engine, err = engine.New(engine.Deps{Runtime: h.rt, Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log})
 	return h, err
+}
+
+// name tells the networks how people call a container.
+func (h *house) name(id string) string {
+	if h.engine != nil {
+		if c, err := h.engine.InspectContainer(context.Background(), id, false); err == nil {
+			return c.Name
+		}
+	}
+	return ""
 }
 
 type holder struct{ *keeper.Client }

@@ -1,0 +1,248 @@
+package engine_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+	model "lus/internal/model/network"
+)
+
+func policy(name string, retries int) func(*container.CreateRequest) {
+	return func(r *container.CreateRequest) {
+		r.HostConfig.RestartPolicy = container.RestartPolicy{Name: name, MaximumRetryCount: retries}
+	}
+}
+
+func TestRestartPolicies(t *testing.T) {
+	h := start(t)
+	ctx := limited(t)
+	failing := h.run("failing", "exit 3", policy("on-failure", 2))
+	if x := h.wait(failing, "not-running"); x.Code != 3 {
+		t.Errorf("%+v", x)
+	}
+	if c := h.inspect(failing); c.RestartCount != 2 || c.State.Status != container.Exited {
+		t.Errorf("on-failure:2 was started %d times again, %s", c.RestartCount, c.State.Status)
+	}
+	fine := h.run("fine", "exit 0", policy("on-failure", 0))
+	h.wait(fine, "not-running")
+	if c := h.inspect(fine); c.RestartCount != 0 {
+		t.Errorf("a success was started again")
+	}
+	stubborn := h.run("stubborn", "exit 0", policy("always", 0))
+	until(t, "the third start", func() bool { return h.inspect(stubborn).RestartCount >= 2 })
+	must(t, h.engine.StopContainer(ctx, stubborn, "", nil))
+	if c := h.inspect(stubborn); c.State.Status != container.Exited {
+		t.Errorf("stopped between restarts: %+v", c.State)
+	}
+	killed := h.run("killed", "sleep 1000", policy("unless-stopped", 0))
+	must(t, h.engine.KillContainer(ctx, killed, ""))
+	if c := h.inspect(killed); c.State.Status != container.Exited || !c.ManuallyStopped {
+		t.Errorf("killed by hand: %+v", c.State)
+	}
+	must(t, h.engine.StartContainer(ctx, killed))
+	if _, code := h.exec(killed, "kill -9 -1; kill 1"); code == 0 {
+		t.Log("the exec outlived what it did")
+	}
+	must(t, h.engine.RestartContainer(ctx, killed, "KILL", nil))
+	if c := h.inspect(killed); c.State.Status != container.Running {
+		t.Errorf("restarted: %+v", c.State)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	h := start(t)
+	ctx, cancel := context.WithCancel(limited(t))
+	defer cancel()
+	events, err := h.engine.Events(ctx, time.Time{}, time.Time{}, map[string][]string{"event": {"health_status"}})
+	must(t, err)
+	id := h.run("patient", "touch /tmp/well; sleep 1000", func(r *container.CreateRequest) {
+		r.Healthcheck = &container.Healthcheck{Test: []string{"CMD-SHELL", "echo looking; test -e /tmp/well"}, Interval: 20 * time.Millisecond, Retries: 2}
+	})
+	next := func(want string) {
+		t.Helper()
+		select {
+		case e := <-events:
+			if e.Action != "health_status: "+want || e.Actor.Attributes["name"] != "patient" {
+				t.Fatalf("event %+v, want %s", e, want)
+			}
+		case <-ctx.Done():
+			t.Fatal("no event")
+		}
+	}
+	next("healthy")
+	if hl := h.inspect(id).State.Health; hl.Status != container.Healthy || len(hl.Log) == 0 || hl.Log[0].Output != "looking\n" {
+		t.Errorf("%+v", hl)
+	}
+	h.exec(id, "rm /tmp/well")
+	next("unhealthy")
+	if hl := h.inspect(id).State.Health; hl.FailingStreak < 2 || hl.Log[len(hl.Log)-1].ExitCode != 1 {
+		t.Errorf("%+v", hl)
+	}
+	h.exec(id, "touch /tmp/well")
+	next("healthy")
+	l, err := h.engine.ListContainers(ctx, container.ListOptions{Filters: map[string][]string{"health": {"healthy"}}})
+	must(t, err)
+	if len(l) != 1 {
+		t.Errorf("listed by its health: %d", len(l))
+	}
+
+	slow := h.run("slow", "sleep 1000", func(r *container.CreateRequest) {
+		r.Healthcheck = &container.Healthcheck{Test: []string{"CMD", "sleep", "1000"}, Interval: 10 * time.Millisecond, Timeout: 30 * time.Millisecond, Retries: 1}
+	})
+	until(t, "the timeout", func() bool { return h.inspect(slow).State.Health.Status == container.Unhealthy })
+	if out := h.inspect(slow).State.Health.Log[0].Output; out != "Health check exceeded timeout (30ms)" {
+		t.Errorf("output %q", out)
+	}
+}
+
+func TestTheNextEngineGoesOn(t *testing.T) {
+	root := newRoot(t)
+	h := reopen(t, root)
+	ctx := limited(t)
+	_, _, err := h.engine.CreateNetwork(ctx, &model.Network{Name: "app"})
+	must(t, err)
+	web := h.run("web", "while :; do echo tick; sleep 0.02; done", onNetwork("app"), published("18082", "80/tcp"), binds("kept:/v"))
+	ip := h.inspect(web).Networks["app"].IPAddress
+	brief := h.run("brief", "read x < /v/fifo; exit 42", binds("kept:/v"), func(r *container.CreateRequest) {})
+	_ = brief
+	waiting := h.run("waiting", "while test ! -e /v/go; do sleep 0.02; done; exit 42", binds("kept:/v"))
+	auto := h.run("auto", "while test ! -e /v/go; do sleep 0.02; done", binds("kept:/v"), func(r *container.CreateRequest) { r.HostConfig.AutoRemove = true })
+	created := h.create("created", "true")
+	stopped := h.run("stopped", "sleep 1000", policy("unless-stopped", 0))
+	must(t, h.engine.StopContainer(ctx, stopped, "KILL", nil))
+	v, err := h.engine.InspectVolume(ctx, "kept")
+	must(t, err)
+	h.close()
+
+	// While nobody watches two of them end.
+	must(t, os.WriteFile(v.Mountpoint+"/go", nil, 0o644))
+
+	h = reopen(t, root)
+	until(t, "the exit that nobody saw", func() bool { return !h.inspect(waiting).State.Running() })
+	if st := h.inspect(waiting).State; st.ExitCode != 42 {
+		t.Errorf("its code: %+v", st)
+	}
+	until(t, "the removal", func() bool {
+		_, err := h.engine.InspectContainer(ctx, auto, false)
+		return errs.Is(err, errs.NotFound)
+	})
+	if c := h.inspect(web); c.State.Status != container.Running || c.Networks["app"].IPAddress != ip || c.Ports["80/tcp"][0].HostPort != "18082" {
+		t.Errorf("adopted: %+v %+v", c.State, c.Ports)
+	}
+	if out, code := h.exec(web, "nslookup web 127.0.0.11"); code != 0 || !strings.Contains(out, ip) {
+		t.Errorf("its name: %s", out)
+	}
+	lines := strings.Count(h.logs(web), "tick")
+	until(t, "more output", func() bool { return strings.Count(h.logs(web), "tick") > lines })
+	if c := h.inspect(created); c.State.Status != container.Created {
+		t.Errorf("created: %+v", c.State)
+	}
+	if c := h.inspect(stopped); c.State.Status != container.Exited {
+		t.Errorf("unless-stopped, stopped: %+v", c.State)
+	}
+	must(t, h.engine.StopContainer(ctx, web, "KILL", nil))
+	other := h.run("other", "true", onNetwork("app"), published("18082", "80/tcp"))
+	h.wait(other, "")
+}
+
+// crasher is an engine in a process of its own, to be killed.
+type crasher struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func crash(t *testing.T, root string) *crasher {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), childEnv+"="+root)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	c := &crasher{t: t, cmd: cmd, in: in, out: bufio.NewScanner(out)}
+	if got := c.line(); got != "ready" {
+		t.Fatalf("the engine said %q", got)
+	}
+	return c
+}
+
+func (c *crasher) line() string {
+	if !c.out.Scan() {
+		return "(end)"
+	}
+	return c.out.Text()
+}
+
+func (c *crasher) order(format string, args ...any) {
+	c.t.Helper()
+	c.send(format, args...)
+	if got := c.line(); got != "done" {
+		c.t.Fatalf("%s: %s", fmt.Sprintf(format, args...), got)
+	}
+}
+
+func (c *crasher) send(format string, args ...any) {
+	c.t.Helper()
+	_, err := fmt.Fprintf(c.in, format+"\n", args...)
+	must(c.t, err)
+}
+
+// die kills it as the kernel kills: without a word.
+func (c *crasher) die() {
+	c.t.Helper()
+	must(c.t, c.cmd.Process.Kill())
+	_ = c.cmd.Wait() // killed
+}
+
+func TestKilledAtAnyMoment(t *testing.T) {
+	root := newRoot(t)
+	for round := range 8 {
+		c := crash(t, root)
+		c.order("run steady%d while :; do sleep 0.05; done", round)
+		c.order("run ending%d exit %d", round, 10+round)
+		c.order("restarting again%d sleep 0.05; exit 1", round)
+		// Die in the middle of these, a little later each time.
+		c.send("run maybe%d sleep 1000", round)
+		c.send("removing brief%d sleep 0.01", round)
+		c.send("create half%d", round)
+		time.Sleep(time.Duration(round) * 3 * time.Millisecond)
+		c.die()
+	}
+	h := reopen(t, root)
+	for round := range 8 {
+		if st := h.inspect(fmt.Sprint("steady", round)).State; st.Status != container.Running {
+			t.Errorf("steady%d: %+v", round, st)
+		}
+		if out, code := h.exec(fmt.Sprint("steady", round), "echo here"); code != 0 || out != "here\n" {
+			t.Errorf("exec into steady%d: %d %q", round, code, out)
+		}
+		ending := fmt.Sprint("ending", round)
+		until(t, "the end", func() bool { return !h.inspect(ending).State.Running() })
+		if st := h.inspect(ending).State; st.ExitCode != 10+round {
+			t.Errorf("%s: %+v", ending, st)
+		}
+		again := fmt.Sprint("again", round)
+		until(t, "a restart", func() bool { return h.inspect(again).RestartCount > 0 })
+		if c, err := h.engine.InspectContainer(context.Background(), fmt.Sprint("brief", round), false); err == nil {
+			until(t, "the removal", func() bool {
+				_, err := h.engine.InspectContainer(context.Background(), c.ID, false)
+				return errs.Is(err, errs.NotFound)
+			})
+		}
+	}
+	// Everything that runs is known, and everything known can be removed:
+	// tearDown compares with the kernel.
+}
