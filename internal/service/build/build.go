@@ -31,10 +31,6 @@ type Runtime = executor.Runtime
 // Network joins the network namespace of a RUN step to the default network.
 type Network = executor.Network
 
-// ContainerPrefix begins the ids of the containers that RUN steps are. Nobody
-// else keeps records of them.
-const ContainerPrefix = executor.Prefix
-
 // Deps are what the builder stands on.
 type Deps struct {
 	// Root is the builder's own folder; it holds only cache.

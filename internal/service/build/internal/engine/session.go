@@ -44,7 +44,7 @@ func (e *Engine) openSession(ctx context.Context, j *Job) (*session.Session, fun
 		})
 	}()
 	<-ready
-	return s, func() { s.Close(); cancel(); <-done }, nil
+	return s, func() { _ = s.Close(); cancel(); <-done }, nil
 }
 
 // owned shows a folder as root's: a build's result does not depend on who owns

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,8 +71,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 		MountPoolRoot:   opt.MountPoolRoot,
 	})
 	if err != nil {
-		opt.MetadataStore.Close()
-		return nil, err
+		return nil, errors.Join(err, opt.MetadataStore.Close())
 	}
 	if err := addSources(w); err != nil {
 		return nil, err

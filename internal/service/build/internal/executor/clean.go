@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,7 +61,7 @@ func Unmount(filter mountinfo.FilterFunc) error {
 	}
 	slices.SortFunc(points, func(a, b string) int { return strings.Compare(b, a) })
 	for _, p := range points {
-		if err := unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
+		if err := unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
 			return &os.PathError{Op: "unmount", Path: p, Err: err}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -91,7 +90,7 @@ func reason(err error) (errs.Kind, string, string) {
 	if errors.As(err, &exit) {
 		return exitReason(text, exit)
 	}
-	if name := firstGroup(text, `"([^"]+)": not found$`); name != "" && strings.Contains(text, "checksum") {
+	if name := missingSource(text); name != "" {
 		return errs.Invalid, fmt.Sprintf("%q is not in the build context", name),
 			"paths are relative to the context's folder; look whether the file is there and not excluded by .dockerignore"
 	}
@@ -135,7 +134,7 @@ func parseHint(text string) string {
 }
 
 func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, string) {
-	command := firstGroup(text, `process "(.*)" did not complete successfully`)
+	command := between(text, `process "`, `" did not complete successfully`)
 	if command == "" {
 		command = "the step"
 	}
@@ -159,9 +158,8 @@ func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, str
 
 // baseImage explains an image that is neither here nor to be had.
 func baseImage(err error, text string) (errs.Kind, string, string) {
-	name := firstGroup(text, `metadata for ([^ ]+?):? `)
+	name := strings.TrimSuffix(between(text, "metadata for ", " "), ":")
 	short := strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/library/"), "docker.io/")
-	short = strings.TrimSuffix(short, ":")
 	if short == "" {
 		short = "the base image"
 	}
@@ -179,20 +177,35 @@ func plain(err error) string {
 	for _, p := range []string{"failed to solve: ", "rpc error: code = Unknown desc = "} {
 		text = strings.ReplaceAll(text, p, "")
 	}
-	if m := regexp.MustCompile(`^dockerfile parse error on line \d+: `).FindString(text); m != "" {
-		text = text[len(m):]
+	if strings.HasPrefix(text, "dockerfile parse error on line ") {
+		text = after(text, ": ") // the line is told with the file's name
 	}
 	return text
 }
 
-func firstGroup(text, pattern string) string {
-	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
-	if m == nil {
+// missingSource is the path of a COPY or ADD that the context does not have.
+func missingSource(text string) string {
+	rest, ok := strings.CutSuffix(text, `": not found`)
+	if !ok || !strings.Contains(text, "checksum") {
 		return ""
 	}
-	return m[1]
+	return rest[strings.LastIndexByte(rest, '"')+1:]
 }
 
+// between is what stands between two texts, the first time.
+func between(text, open, end string) string {
+	_, rest, ok := strings.Cut(text, open)
+	if !ok {
+		return ""
+	}
+	inner, _, ok := strings.Cut(rest, end)
+	if !ok {
+		return ""
+	}
+	return inner
+}
+
+// after is what follows sep, the whole where there is none.
 func after(text, sep string) string {
 	if _, rest, ok := strings.Cut(text, sep); ok {
 		return rest

@@ -36,7 +36,7 @@ func Unpack(ctx context.Context, r io.Reader, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	u := unpacker{root: root, times: map[string]time.Time{}}
 	t := tar.NewReader(plain)
 	for {
