@@ -62,6 +62,11 @@ func New(o Options) (*Client, error) {
 // Host is the daemon's address as people write it.
 func (c *Client) Host() string { return c.shown }
 
+// Existing is a client of the same daemon that starts none.
+func (c *Client) Existing() *Client {
+	return &Client{network: c.network, address: c.address, shown: c.shown}
+}
+
 // Close closes the connections that wait for another request.
 func (c *Client) Close() error {
 	c.mu.Lock()

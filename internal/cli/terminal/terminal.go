@@ -3,6 +3,7 @@
 package terminal
 
 import (
+	"bufio"
 	"os"
 	"strings"
 
@@ -98,4 +99,21 @@ func (k *Keys) Typed(p []byte) (pass []byte, detach bool) {
 		}
 	}
 	return pass, false
+}
+
+// Secret reads a line without showing it.
+func Secret(f *os.File) (string, error) {
+	fd := int(f.Fd())
+	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return "", err
+	}
+	hidden := *old
+	hidden.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
+		return "", err
+	}
+	defer func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, old) }()
+	line, err := bufio.NewReader(f).ReadString('\n')
+	return strings.TrimRight(line, "\r\n"), err
 }

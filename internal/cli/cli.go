@@ -1,0 +1,201 @@
+// Package cli is the lus command: it finds what was typed, hands it to the
+// noun's package, and turns what comes back into an exit code. Called as
+// docker it takes the same.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"lus/internal/base/errs"
+	"lus/internal/base/version"
+	"lus/internal/cli/command"
+	"lus/internal/cli/container"
+	"lus/internal/cli/image"
+	"lus/internal/cli/network"
+	"lus/internal/cli/system"
+	"lus/internal/cli/volume"
+	"lus/internal/client"
+)
+
+// noun is what verbs are about.
+type noun struct {
+	name, short string
+	commands    func() []command.Command
+}
+
+func nouns() []noun {
+	return []noun{
+		{"container", "Containers", container.Commands},
+		{"image", "Images", image.Commands},
+		{"network", "Networks", network.Commands},
+		{"volume", "Volumes", volume.Commands},
+		{"system", "Lus as a whole", system.Commands},
+	}
+}
+
+// short maps what can be typed without a noun to where it belongs.
+func short(name string) (nounName, verb string, ok bool) {
+	switch name {
+	case "attach", "create", "exec", "kill", "logs", "pause", "port", "rename", "restart", "rm", "run", "start", "stop", "top", "unpause", "wait", "ps":
+		return "container", name, true
+	case "build", "history", "import", "pull", "rmi", "tag", "images":
+		return "image", name, true
+	case "events", "info":
+		return "system", name, true
+	case "inspect", "login", "logout", "version":
+		return "", name, true
+	}
+	return "", "", false
+}
+
+// Main runs what args (with the program's name first) say and returns the exit
+// code.
+func Main(args []string, in, out, errOut *os.File) int {
+	e := &command.Env{In: in, Out: out, Err: errOut, Program: "lus"}
+	if len(args) > 0 && filepath.Base(args[0]) == "docker" {
+		e.Program = "docker"
+	}
+	return command.Code(e, run(context.Background(), e, args[min(1, len(args)):]))
+}
+
+func run(ctx context.Context, e *command.Env, args []string) error {
+	args, err := global(e, args)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 || args[0] == "help" && len(args) == 1 {
+		overview(e)
+		return nil
+	}
+	if args[0] == "help" {
+		args = append(args[1:], "--help")
+	}
+	if args[0] == "compose" {
+		return compose(args[1:])
+	}
+	c, path, rest, err := find(e, args)
+	if err != nil || path == "" {
+		return err
+	}
+	return command.Run(ctx, e, path, c, rest)
+}
+
+// global reads the flags before the command.
+func global(e *command.Env, args []string) (rest []string, err error) {
+	o := client.FromEnv(e.Err)
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		flag, value, has := strings.Cut(args[0], "=")
+		args = args[1:]
+		switch flag {
+		case "-h", "--help":
+			args = []string{"help"}
+		case "-v", "--version":
+			fmt.Fprintf(e.Out, "Lus version %s\n", version.String())
+			return nil, command.ExitCode(0)
+		case "-H", "--host", "--config":
+			if !has {
+				if len(args) == 0 {
+					return nil, command.Unknown("flag needs an argument: "+flag, "See '"+e.Program+" --help'.")
+				}
+				value, args = args[0], args[1:]
+			}
+			if flag == "--config" {
+				err = os.Setenv("DOCKER_CONFIG", value)
+			} else {
+				o.Host = value
+			}
+		default:
+			return nil, command.Unknown("unknown flag: "+flag, "See '"+e.Program+" --help'.")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	e.Client, err = client.New(o)
+	return args, err
+}
+
+// find returns the command that was typed and how it is called. Where only a
+// noun was typed it prints what there is, and the path is empty.
+func find(e *command.Env, args []string) (c command.Command, path string, rest []string, err error) {
+	all := nouns()
+	nounName, verb, isShort := short(args[0])
+	rest = args[1:]
+	path = e.Program + " " + args[0]
+	if isShort && nounName == "" {
+		c, _ = command.Find(system.Others(), verb)
+		return c, path, rest, nil
+	}
+	if !isShort {
+		nounName = args[0]
+	}
+	i := slices.IndexFunc(all, func(n noun) bool { return n.name == nounName })
+	if i < 0 {
+		return c, "", nil, unknown(e, args[0])
+	}
+	if !isShort {
+		if len(rest) == 0 || rest[0] == "--help" || rest[0] == "-h" || rest[0] == "help" {
+			nounHelp(e, all[i])
+			return c, "", nil, nil
+		}
+		verb, rest = rest[0], rest[1:]
+		path += " " + verb
+	}
+	c, ok := command.Find(all[i].commands(), verb)
+	if !ok {
+		return c, "", nil, unknown(e, nounName+" "+verb)
+	}
+	return c, path, rest, nil
+}
+
+func unknown(e *command.Env, what string) error {
+	return command.Unknown(fmt.Sprintf("%s: unknown command: %s %s", e.Program, e.Program, what), fmt.Sprintf("\nSee '%s --help'.", e.Program))
+}
+
+func nounHelp(e *command.Env, n noun) {
+	fmt.Fprintf(e.Out, "Usage:  %s %s COMMAND\n\n%s\n\nCommands:\n", e.Program, n.name, n.short)
+	for _, c := range n.commands() {
+		fmt.Fprintf(e.Out, "  %-12s %s\n", c.Name, c.Short)
+	}
+	fmt.Fprintf(e.Out, "\nRun '%s %s COMMAND --help' for more about a command.\n", e.Program, n.name)
+}
+
+func overview(e *command.Env) {
+	fmt.Fprintf(e.Out, "Usage:  %s [OPTIONS] COMMAND\n\nContainers, images, networks, volumes and Compose projects on this machine.\n\nExample:\n  %s run --rm -it debian bash\n\nManagement commands:\n", e.Program, e.Program)
+	for _, n := range nouns() {
+		fmt.Fprintf(e.Out, "  %-12s %s\n", n.name, n.short)
+	}
+	fmt.Fprintf(e.Out, "  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml")
+	for _, name := range []string{"attach", "build", "create", "events", "exec", "history", "images", "import", "info", "inspect", "kill", "login", "logout",
+		"logs", "pause", "port", "ps", "pull", "rename", "restart", "rm", "rmi", "run", "start", "stop", "tag", "top", "unpause", "version", "wait"} {
+		c, _, _, err := find(e, []string{name})
+		if err == nil {
+			fmt.Fprintf(e.Out, "  %-12s %s\n", name, c.Short)
+		}
+	}
+	fmt.Fprintf(e.Out, `
+Options:
+  -H, --host ADDRESS   The daemon to speak to: unix:///path or tcp://host:port (default LUS_HOST, else this host's, started where it does not run)
+      --config FOLDER  Where the credential file is (default ~/.docker)
+  -v, --version        Show this program's version
+
+Run '%s COMMAND --help' for more about a command.
+`, e.Program)
+}
+
+// compose becomes lus-compose, the program beside this one.
+func compose(args []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program := filepath.Join(filepath.Dir(self), "lus-compose")
+	err = syscall.Exec(program, append([]string{"lus-compose"}, args...), os.Environ())
+	return errs.New(errs.NotFound, "%s cannot be run: %w; build it with make", program, err)
+}

@@ -1,0 +1,158 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/client"
+	"lus/internal/model/container"
+	"lus/internal/model/network"
+)
+
+// createFlags are the flags of create.
+type createFlags struct {
+	driver, ipamDriver, scope                          string
+	subnets, ranges, gateways, aux, opts, ipamOpts, ls []string
+	internal, attachable, ipv4, ipv6, ingress          bool
+}
+
+// createRequest is the body of POST /networks/create.
+type createRequest struct {
+	Name       string
+	Driver     string
+	Scope      string
+	EnableIPv4 *bool `json:",omitempty"`
+	EnableIPv6 *bool `json:",omitempty"`
+	IPAM       *network.IPAM
+	Internal   bool
+	Attachable bool
+	Ingress    bool
+	Options    map[string]string
+	Labels     map[string]string
+}
+
+func createCommand() command.Command {
+	return command.Command{
+		Name: "create", Args: "NETWORK", Short: "Make a network on which containers find each other by name",
+		Example: "network create --subnet 10.9.0.0/24 app", Min: 1, Max: 1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			o := &createFlags{}
+			f.StringVarP(&o.driver, "driver", "d", "bridge", "Kind of network")
+			f.StringArrayVar(&o.subnets, "subnet", nil, "Subnet, as 10.9.0.0/24")
+			f.StringArrayVar(&o.ranges, "ip-range", nil, "Part of the subnet to give addresses from")
+			f.StringArrayVar(&o.gateways, "gateway", nil, "Gateway of the subnet")
+			f.StringArrayVar(&o.aux, "aux-address", nil, "Address that is not given out: name=address")
+			f.StringArrayVarP(&o.opts, "opt", "o", nil, "Option of the driver: key=value")
+			f.StringVar(&o.ipamDriver, "ipam-driver", "default", "Driver of addresses")
+			f.StringArrayVar(&o.ipamOpts, "ipam-opt", nil, "Option of the driver of addresses")
+			f.StringArrayVar(&o.ls, "label", nil, "Set a label: key=value")
+			f.BoolVar(&o.internal, "internal", false, "No way to the outside")
+			f.BoolVar(&o.attachable, "attachable", false, "Containers may be attached by hand")
+			f.BoolVar(&o.ingress, "ingress", false, "Make the swarm's ingress network")
+			f.BoolVar(&o.ipv4, "ipv4", true, "Addresses of IPv4")
+			f.BoolVar(&o.ipv6, "ipv6", false, "Addresses of IPv6 too")
+			f.StringVar(&o.scope, "scope", "", "Scope of the network")
+			return func(ctx context.Context, args []string) error {
+				req := createRequest{Name: args[0], Driver: o.driver, Scope: o.scope, Internal: o.internal, Attachable: o.attachable, Ingress: o.ingress}
+				if f.Changed("ipv4") {
+					req.EnableIPv4 = &o.ipv4
+				}
+				if f.Changed("ipv6") {
+					req.EnableIPv6 = &o.ipv6
+				}
+				var err error
+				if req.IPAM, err = o.ipam(); err != nil {
+					return err
+				}
+				req.Options, req.Labels = pairs(o.opts), pairs(o.ls)
+				var out struct{ Id, Warning string }
+				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/networks/create", Body: req}, &out); err != nil {
+					return err
+				}
+				if out.Warning != "" {
+					fmt.Fprintln(e.Err, "WARNING:", out.Warning)
+				}
+				fmt.Fprintln(e.Out, out.Id)
+				return nil
+			}
+		},
+	}
+}
+
+// ipam puts ranges, gateways and reserved addresses to the subnet they lie in:
+// with one subnet to that, with several in the order they were written.
+func (o *createFlags) ipam() (*network.IPAM, error) {
+	i := &network.IPAM{Driver: o.ipamDriver, Options: pairs(o.ipamOpts), Config: []network.Pool{}}
+	for _, s := range o.subnets {
+		i.Config = append(i.Config, network.Pool{Subnet: s})
+	}
+	if len(o.ranges) > len(o.subnets) || len(o.gateways) > len(o.subnets) {
+		return nil, errs.New(errs.Invalid, "every --ip-range and --gateway needs a --subnet to lie in")
+	}
+	for n, r := range o.ranges {
+		i.Config[n].IPRange = r
+	}
+	for n, g := range o.gateways {
+		i.Config[n].Gateway = g
+	}
+	if len(o.aux) > 0 {
+		if len(o.subnets) == 0 {
+			return nil, errs.New(errs.Invalid, "--aux-address needs a --subnet to lie in")
+		}
+		i.Config[0].Aux = pairs(o.aux)
+	}
+	return i, nil
+}
+
+func pairs(list []string) map[string]string {
+	out := map[string]string{}
+	for _, s := range list {
+		key, value, _ := strings.Cut(s, "=")
+		out[key] = value
+	}
+	return out
+}
+
+func isMissing(err error) bool { return errs.Is(err, errs.NotFound) }
+
+func connectCommand() command.Command {
+	return command.Command{
+		Name: "connect", Args: "NETWORK CONTAINER", Short: "Connect a container to a network",
+		Example: "network connect --alias db app mysql", Min: 2, Max: 2,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			aliases := f.StringArray("alias", nil, "Add a name on the network")
+			ip := f.String("ip", "", "IPv4 address, as 172.30.100.104")
+			ip6 := f.String("ip6", "", "IPv6 address")
+			linkLocal := f.StringArray("link-local-ip", nil, "Link-local address")
+			opts := f.StringArray("driver-opt", nil, "Option of the driver: key=value")
+			priority := f.Int("gw-priority", 0, "The network of the highest gives the default gateway")
+			return func(ctx context.Context, args []string) error {
+				end := &container.Endpoint{Aliases: *aliases, DriverOpts: pairs(*opts), GwPriority: *priority}
+				if *ip != "" || *ip6 != "" || len(*linkLocal) > 0 {
+					end.IPAMConfig = &container.EndpointIPAM{IPv4Address: *ip, IPv6Address: *ip6, LinkLocalIPs: *linkLocal}
+				}
+				body := map[string]any{"Container": args[1], "EndpointConfig": end}
+				return e.Client.Call(ctx, client.Request{Method: "POST", Path: path(args[0]) + "/connect", Body: body}, nil)
+			}
+		},
+	}
+}
+
+func disconnectCommand() command.Command {
+	return command.Command{
+		Name: "disconnect", Args: "NETWORK CONTAINER", Short: "Take a container off a network",
+		Example: "network disconnect app mysql", Min: 2, Max: 2,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			force := f.BoolP("force", "f", false, "Also where the container is in the way of it")
+			return func(ctx context.Context, args []string) error {
+				body := map[string]any{"Container": args[1], "Force": *force}
+				return e.Client.Call(ctx, client.Request{Method: "POST", Path: path(args[0]) + "/disconnect", Body: body}, nil)
+			}
+		},
+	}
+}

@@ -1,0 +1,76 @@
+// Package system holds the commands about Lus as a whole, one file a verb.
+package system
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/client"
+)
+
+// Commands are the verbs of `lus system`.
+func Commands() []command.Command {
+	return []command.Command{eventsCommand(), infoCommand(), stopCommand()}
+}
+
+// Others are the verbs without a noun.
+func Others() []command.Command {
+	return []command.Command{inspectCommand(), loginCommand(), logoutCommand(), versionCommand()}
+}
+
+func stopCommand() command.Command {
+	return command.Command{
+		Name: "stop", Short: "Stop the daemon; containers go on and the next daemon takes them over",
+		Example: "system stop", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			patience := f.DurationP("timeout", "t", time.Minute, "How long to wait for its end")
+			return func(ctx context.Context, _ []string) error {
+				var info struct{ Pid int }
+				err := e.Client.Existing().Call(ctx, client.Request{Method: "GET", Path: "/lus/v1/info"}, &info)
+				if client.NoDaemon(err) {
+					fmt.Fprintf(e.Err, "no daemon runs at %s\n", e.Client.Host())
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				return stopProcess(info.Pid, *patience)
+			}
+		},
+	}
+}
+
+// stopProcess asks a process to end and waits until it has.
+func stopProcess(pid int, patience time.Duration) error {
+	if pid <= 1 {
+		return errs.New(errs.Unsupported, "the daemon is not on this host")
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errs.New(errs.NotFound, "the daemon (pid %d) is gone: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
+		return errs.New(errs.Denied, "the daemon (pid %d) cannot be stopped: %w", pid, err)
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return errs.New(errs.Unavailable, "the daemon (pid %d) has not ended within %s", pid, patience)
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -1,0 +1,182 @@
+// Package volume holds the commands about named volumes, one file a verb.
+package volume
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/cli/output"
+	"lus/internal/client"
+	"lus/internal/model/volume"
+)
+
+// Commands are the verbs of `lus volume`.
+func Commands() []command.Command {
+	return []command.Command{createCommand(), inspectCommand(), lsCommand(), pruneCommand(), rmCommand()}
+}
+
+// path is a volume's path in the API.
+func path(name string) string { return "/volumes/" + url.PathEscape(name) }
+
+func createCommand() command.Command {
+	return command.Command{
+		Name: "create", Args: "[VOLUME]", Short: "Make a volume",
+		Example: "volume create data", Min: 0, Max: 1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			driver := f.StringP("driver", "d", "local", "Driver of the volume")
+			name := f.String("name", "", "Name of the volume")
+			_ = f.MarkHidden("name")
+			labels := f.StringArray("label", nil, "Set a label: key=value")
+			opts := f.StringArrayP("opt", "o", nil, "Option of the driver: key=value")
+			return func(ctx context.Context, args []string) error {
+				if len(args) > 0 {
+					if *name != "" && *name != args[0] {
+						return errs.New(errs.Invalid, "conflicting options: cannot specify a volume-name through both --name and as a positional arg")
+					}
+					*name = args[0]
+				}
+				var v volume.Volume
+				req := volume.CreateRequest{Name: *name, Driver: *driver, DriverOpts: pairs(*opts), Labels: pairs(*labels)}
+				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/volumes/create", Body: req}, &v); err != nil {
+					return err
+				}
+				fmt.Fprintln(e.Out, v.Name)
+				return nil
+			}
+		},
+	}
+}
+
+func pairs(list []string) map[string]string {
+	out := map[string]string{}
+	for _, s := range list {
+		key, value, _ := strings.Cut(s, "=")
+		out[key] = value
+	}
+	return out
+}
+
+func inspectCommand() command.Command {
+	return command.Command{
+		Name: "inspect", Args: "VOLUME [VOLUME...]", Short: "Show all that is known about volumes",
+		Example: "volume inspect data", Min: 1, Max: -1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			format := f.StringP("format", "f", "", "Print by a Go template, or json")
+			return func(ctx context.Context, args []string) error {
+				return output.Inspect(e.Out, e.Err, *format, args, func(name string) ([]byte, error) {
+					return e.Client.Raw(ctx, path(name), nil)
+				})
+			}
+		},
+	}
+}
+
+func lsCommand() command.Command {
+	return command.Command{
+		Name: "ls", Aliases: []string{"list"}, Short: "List volumes",
+		Example: "volume ls", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			filters := f.StringArrayP("filter", "f", nil, "Only those that fit, as dangling=true")
+			format := f.String("format", "", "Print by a Go template, table or json")
+			quiet := f.BoolP("quiet", "q", false, "Only print names")
+			return func(ctx context.Context, _ []string) error {
+				q, err := output.Filters(*filters)
+				if err != nil {
+					return err
+				}
+				var list struct{ Volumes []volume.Volume }
+				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/volumes", Query: q}, &list); err != nil {
+					return err
+				}
+				output.ByName(list.Volumes, func(v volume.Volume) string { return v.Name })
+				rows := make([]row, 0, len(list.Volumes))
+				for _, v := range list.Volumes {
+					rows = append(rows, row{v})
+				}
+				if *quiet && *format == "" {
+					*format = "{{.Name}}"
+				}
+				return output.List(e.Out, *format, "{{.Driver}}\t{{.Name}}", output.Headers{
+					"Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS",
+					"Links": "LINKS", "Size": "SIZE",
+				}, rows)
+			}
+		},
+	}
+}
+
+// row is one volume; its methods are the fields of templates.
+type row struct{ v volume.Volume }
+
+func (r row) Name() string             { return r.v.Name }
+func (r row) Driver() string           { return r.v.Driver }
+func (r row) Scope() string            { return r.v.Scope }
+func (r row) Mountpoint() string       { return r.v.Mountpoint }
+func (r row) Labels() string           { return output.Labels(r.v.Labels) }
+func (r row) Label(name string) string { return r.v.Labels[name] }
+func (r row) Links() string            { return "N/A" }
+func (r row) Size() string             { return "N/A" }
+
+func rmCommand() command.Command {
+	return command.Command{
+		Name: "rm", Aliases: []string{"remove"}, Args: "VOLUME [VOLUME...]", Short: "Remove volumes and what is in them",
+		Example: "volume rm data", Min: 1, Max: -1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			force := f.BoolP("force", "f", false, "No error where it is not there")
+			return func(ctx context.Context, args []string) error {
+				q := url.Values{}
+				if *force {
+					q.Set("force", "1")
+				}
+				return e.Each(args, func(name string) error {
+					return e.Client.Call(ctx, client.Request{Method: "DELETE", Path: path(name), Query: q}, nil)
+				})
+			}
+		},
+	}
+}
+
+func pruneCommand() command.Command {
+	return command.Command{
+		Name: "prune", Short: "Remove volumes that no container uses",
+		Example: "volume prune -f", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			all := f.BoolP("all", "a", false, "Those with a name too")
+			force := f.BoolP("force", "f", false, "Do not ask")
+			filters := f.StringArray("filter", nil, "Only those that fit, as label=a=b")
+			return func(ctx context.Context, _ []string) error {
+				what := "This will remove anonymous local volumes not used by at least one container."
+				if *all {
+					*filters = append(*filters, "all=true")
+					what = "This will remove all local volumes not used by at least one container."
+				}
+				q, err := output.Filters(*filters)
+				if err != nil {
+					return err
+				}
+				if !*force && !e.Confirm(what) {
+					return nil
+				}
+				var out struct {
+					VolumesDeleted []string
+					SpaceReclaimed uint64
+				}
+				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/volumes/prune", Query: q}, &out); err != nil {
+					return err
+				}
+				if len(out.VolumesDeleted) > 0 {
+					fmt.Fprintln(e.Out, "Deleted Volumes:\n"+strings.Join(out.VolumesDeleted, "\n")+"\n")
+				}
+				fmt.Fprintln(e.Out, "Total reclaimed space:", units.HumanSize(float64(out.SpaceReclaimed)))
+				return nil
+			}
+		},
+	}
+}

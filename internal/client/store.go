@@ -1,0 +1,148 @@
+package client
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"lus/internal/base/atomicfile"
+	"lus/internal/base/errs"
+	"lus/internal/model/image"
+)
+
+// RegistryHost is the registry that people mean by a name or address.
+func RegistryHost(s string) string {
+	switch h := hostOf(s); h {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return "docker.io"
+	default:
+		return h
+	}
+}
+
+// StoreCredentials keeps credentials: with the helper that Docker's credential
+// file names, else in that file. It tells where.
+func StoreCredentials(host string, a image.Auth) (where string, err error) {
+	f, raw, err := rawCredentials()
+	if err != nil {
+		return "", err
+	}
+	key := keyOf(host)
+	if helper := f.helper(host); helper != "" {
+		secret := map[string]string{"ServerURL": key, "Username": a.Username, "Secret": a.Password}
+		if a.IdentityToken != "" {
+			secret["Username"], secret["Secret"] = "<token>", a.IdentityToken
+		}
+		data, err := json.Marshal(secret)
+		if err != nil {
+			return "", err
+		}
+		return "docker-credential-" + helper, runHelper(helper, "store", data)
+	}
+	entry := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Password))}
+	if a.IdentityToken != "" {
+		entry["identitytoken"] = a.IdentityToken
+	}
+	return credentialPath(), raw.write(func(auths map[string]any) { auths[key] = entry })
+}
+
+// EraseCredentials forgets credentials; os.ErrNotExist where there are none.
+func EraseCredentials(host string) error {
+	f, raw, err := rawCredentials()
+	if err != nil {
+		return err
+	}
+	known, err := Credentials(host)
+	if err != nil {
+		return err
+	}
+	key := keyOf(host)
+	if _, listed := f.Auths[key]; known == nil && !listed {
+		return os.ErrNotExist
+	}
+	if helper := f.helper(host); helper != "" {
+		if err := runHelper(helper, "erase", []byte(key)); err != nil {
+			return err
+		}
+	}
+	return raw.write(func(auths map[string]any) { delete(auths, key) })
+}
+
+func keyOf(host string) string {
+	if host == "docker.io" {
+		return dockerIO
+	}
+	return host
+}
+
+// helper is the program that keeps a registry's credentials; empty: the file.
+func (f *credentialFile) helper(host string) string {
+	for _, k := range []string{keyOf(host), host} {
+		if h := f.CredHelpers[k]; h != "" {
+			return h
+		}
+	}
+	return f.CredsStore
+}
+
+func runHelper(name, verb string, input []byte) error {
+	if strings.ContainsAny(name, "/\\") {
+		return errs.New(errs.Invalid, "the credential helper %q is not a name", name)
+	}
+	cmd := exec.Command("docker-credential-"+name, verb)
+	cmd.Stdin = bytes.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return errs.New(errs.Unavailable, "the credential helper docker-credential-%s cannot %s: %w: %s", name, verb, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// document is the credential file with all that others keep in it.
+type document map[string]any
+
+func rawCredentials() (*credentialFile, document, error) {
+	f, err := readCredentials()
+	if err != nil {
+		return nil, nil, err
+	}
+	doc := document{}
+	data, err := os.ReadFile(credentialPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return f, doc, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, doc, json.Unmarshal(data, &doc)
+}
+
+// write changes the file's credentials and nothing else of it.
+func (d document) write(change func(auths map[string]any)) error {
+	path := credentialPath()
+	if path == "" {
+		return errs.New(errs.NotFound, "there is no home folder to keep credentials in: set DOCKER_CONFIG")
+	}
+	// The file may be a link into another folder; that one is replaced.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	auths, _ := d["auths"].(map[string]any)
+	if auths == nil {
+		auths = map[string]any{}
+	}
+	change(auths)
+	d["auths"] = auths
+	data, err := json.MarshalIndent(d, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, append(data, '\n'), 0o600, atomicfile.Crash)
+}
