@@ -39,66 +39,39 @@ func Open(root *os.File, name string, flags int, mode os.FileMode) (*os.File, er
 // MkdirAll creates the folder name inside root, with its parents, and returns
 // it opened (O_PATH). Links along the way are followed inside root only.
 func MkdirAll(root *os.File, name string, mode os.FileMode) (*os.File, error) {
-	f, _, err := create(root, name, false, mode)
-	return f, err
-}
-
-// Stub creates what a mount at name needs to be mounted on, where it is
-// missing: a folder, or an empty file where dir is false. It returns what it
-// created, topmost first, so that it can be taken away again.
-func Stub(root *os.File, name string, dir bool) (created []string, err error) {
-	f, created, err := create(root, name, !dir, 0o755)
-	if err != nil {
-		return created, err
-	}
-	return created, f.Close()
-}
-
-func create(root *os.File, name string, file bool, mode os.FileMode) (*os.File, []string, error) {
-	var created []string
 	parts := split(name)
 	for i := range parts {
 		at := "/" + path.Join(parts[:i+1]...)
 		f, err := Open(root, at, unix.O_PATH, 0)
 		if err == nil {
-			if i == len(parts)-1 {
-				return f, created, nil
-			}
-			_ = f.Close()
+			f.Close()
 			continue
 		}
 		if !errors.Is(err, unix.ENOENT) {
-			return nil, created, err
+			return nil, err
 		}
-		last := i == len(parts)-1
-		made, err := createOne(root, parts[:i], parts[i], file && last, mode)
-		if err != nil {
-			return nil, created, &os.PathError{Op: "create", Path: at, Err: err}
-		}
-		if made {
-			created = append(created, at)
+		if err := mkdir(root, parts[:i], parts[i], mode); err != nil {
+			return nil, &os.PathError{Op: "mkdir", Path: at, Err: err}
 		}
 	}
-	f, err := Open(root, name, unix.O_PATH, 0)
-	return f, created, err
+	return Open(root, name, unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
-func createOne(root *os.File, parents []string, base string, file bool, mode os.FileMode) (bool, error) {
+func mkdir(root *os.File, parents []string, base string, mode os.FileMode) error {
 	parent, err := Open(root, "/"+path.Join(parents...), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer parent.Close()
 	fd := int(parent.Fd())
-	if file {
-		err = unix.Mknodat(fd, base, unix.S_IFREG|0o644, 0)
-	} else if err = unix.Mkdirat(fd, base, uint32(mode.Perm())); err == nil {
-		err = unix.Fchmodat(fd, base, uint32(mode.Perm()), 0)
-	}
+	err = unix.Mkdirat(fd, base, uint32(mode.Perm()))
 	if errors.Is(err, unix.EEXIST) {
-		return false, nil
+		return nil
 	}
-	return err == nil, err
+	if err != nil {
+		return err
+	}
+	return unix.Fchmodat(fd, base, uint32(mode.Perm()), 0) // the umask had its say
 }
 
 // split cuts a path into its names. ".." is resolved as text, as mount targets

@@ -28,16 +28,6 @@ func Default(spec *specs.Spec) (*specs.LinuxSeccomp, error) {
 	return mobyseccomp.GetDefaultProfile(spec)
 }
 
-// Load reads a profile in Docker's JSON format and resolves it against the
-// capabilities of the spec's process.
-func Load(profile string, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
-	if spec.Process == nil || spec.Process.Capabilities == nil {
-		return nil, errs.New(errs.Invalid, "the seccomp profile depends on the capabilities: set them first")
-	}
-	s, err := mobyseccomp.LoadProfile(profile, spec)
-	return s, errs.With(errs.Invalid, err)
-}
-
 // mostFilters bounds a Cache: profiles are few, but users can send their own.
 const mostFilters = 64
 
