@@ -9,6 +9,7 @@ import (
 
 	composeapi "lus/internal/api/compose"
 	"lus/internal/api/docker"
+	lusapi "lus/internal/api/lus"
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/network"
 	"lus/internal/linux/runtime"
@@ -107,6 +108,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	mux.Handle("/", docker.New(docker.Deps{
 		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: eng, Log: o.log,
 	}))
+	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log}))
 	mux.Handle(composeapi.Prefix, composeapi.New(projects))
 	d.handler = mux
 	return d, nil
