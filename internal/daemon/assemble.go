@@ -26,9 +26,10 @@ import (
 // has made when it fails is given back.
 func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	d = &daemon{log: o.log}
+	made := d // returning an error makes d nil
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.close())
+			err = errors.Join(err, made.close())
 		}
 	}()
 	l := o.layout
