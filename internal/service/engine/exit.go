@@ -40,9 +40,12 @@ func (e *Engine) onExit(s task.Status) {
 	}
 	running := u.rec.State.Running()
 	u.mu.Unlock()
-	if !mine || !running {
+	switch {
+	case !mine:
 		e.deferred.do(func() { e.ack(s) })
 		return
+	case !running:
+		return // told twice: its end is being cleaned up
 	}
 	e.deferred.do(func() { e.ended(u, r, &s) })
 }
@@ -148,7 +151,7 @@ func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time
 	return again, delay
 }
 
-// clean gives back what nobody waits for. The exit is acknowledged only once
+// clean gives back what nobody waits for. The keeper forgets the exit only once
 // the records know it.
 func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 	defer close(r.cleaned)
@@ -165,10 +168,12 @@ func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 		case <-time.After(retryAfter):
 		}
 	}
-	e.ack(*s)
 	rec := u.snapshot()
+	// This makes the keeper forget the exit too, and not before: by what the
+	// keeper knows a later daemon finds what there is to release.
 	if err := e.Runtime.Delete(ctx, u.id); err != nil && !errs.Is(err, errs.NotFound) {
 		e.warn("releasing the container", &rec, err)
+		e.ack(*s)
 	}
 	if rec.HostConfig.IpcMode == "shareable" {
 		e.warn("unmounting /dev/shm", &rec, unmountShm(e.paths(u.id).shm))

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
+	"lus/internal/linux/cgroup"
 	"lus/internal/linux/network"
 	"lus/internal/model/container"
 	"lus/internal/model/task"
@@ -47,6 +49,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return err
 	}
 	e.sweepFolders()
+	e.sweepCgroups(list)
 	e.loaded = e.all()
 	if err := e.records.flush(ctx); err != nil {
 		return err
@@ -184,6 +187,37 @@ func (e *Engine) sweepFolders() {
 			p := e.paths(id)
 			if err := errors.Join(unmountShm(p.shm), os.RemoveAll(p.dir)); err != nil {
 				e.Log.Warn("removing a folder nobody needs", "id", ids.Short(id), "err", err)
+			}
+		}
+	}
+}
+
+// sweepCgroups removes the cgroups of containers that have no process: a crash
+// can fall between a process's end and that of its cgroup.
+func (e *Engine) sweepCgroups(list []task.Status) {
+	used := map[string]bool{}
+	for _, s := range list {
+		used[s.Container] = true
+	}
+	sys, err := cgroup.Detect()
+	if err != nil {
+		e.Log.Warn("looking for cgroups nobody needs", "err", err)
+		return
+	}
+	parent := filepath.Dir(e.cgroup("x"))
+	for _, pattern := range []string{"/sys/fs/cgroup/" + parent + "/*", "/sys/fs/cgroup/*/" + parent + "/*"} {
+		dirs, _ := filepath.Glob(pattern) // fails only for a bad pattern
+		for _, d := range dirs {
+			id := filepath.Base(d)
+			if !ours(id) || used[id] {
+				continue
+			}
+			g, err := sys.Group(e.cgroup(id))
+			if err == nil {
+				err = g.Delete()
+			}
+			if err != nil {
+				e.Log.Warn("removing a cgroup nobody needs", "id", ids.Short(id), "err", err)
 			}
 		}
 	}
