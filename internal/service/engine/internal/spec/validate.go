@@ -114,7 +114,7 @@ func checkHealth(c *container.Config, _ *container.HostConfig) error {
 
 func checkModes(_ *container.Config, h *container.HostConfig) error {
 	oneOf := func(what, value string, allowed ...string) error {
-		if slices.Contains(allowed, value) || slices.Contains(allowed, "container:") && strings.HasPrefix(value, "container:") && len(value) > len("container:") {
+		if value != "container:" && slices.Contains(allowed, value) || slices.Contains(allowed, "container:") && strings.HasPrefix(value, "container:") && len(value) > len("container:") {
 			return nil
 		}
 		return invalid("invalid %s mode: %s", what, value)
