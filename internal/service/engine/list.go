@@ -2,12 +2,9 @@ package engine
 
 import (
 	"context"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"lus/internal/base/errs"
@@ -31,29 +28,12 @@ func (e *Engine) InspectContainer(ctx context.Context, name string, size bool) (
 
 // measure fills in the sizes: of the writable layer, and with the image's.
 func (e *Engine) measure(ctx context.Context, rec *container.Container) {
-	rw := layerSize(e.paths(rec.ID).upper)
+	rw := diskUsage(e.paths(rec.ID).upper)
 	root := rw
 	if img, err := e.Images.Resolve(ctx, rec.Image); err == nil {
 		root += img.Size
 	}
 	rec.SizeRw, rec.SizeRootFs = &rw, &root
-}
-
-// layerSize counts the bytes of the files in a layer.
-func layerSize(dir string) int64 {
-	var total int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // gone meanwhile
-		}
-		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() {
-				total += st.Size
-			}
-		}
-		return nil
-	})
-	return total
 }
 
 // ListContainers lists the running containers, or all, that match, newest first.

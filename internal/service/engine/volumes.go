@@ -281,24 +281,24 @@ func (e *Engine) PruneVolumes(ctx context.Context, f filter.Filters) (removed []
 	return removed, freed, nil
 }
 
-// diskUsage counts the bytes below dir; what vanishes meanwhile does not count.
+// diskUsage counts the bytes of the files below dir, hard links once; what
+// vanishes meanwhile does not count.
 func diskUsage(dir string) int64 {
 	var total int64
 	seen := map[uint64]bool{}
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
+	count := func(d fs.DirEntry) {
 		info, err := d.Info()
-		if err != nil {
-			return nil
+		if err != nil || !info.Mode().IsRegular() {
+			return
 		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && !d.IsDir() {
-			if st.Nlink > 1 && seen[st.Ino] {
-				return nil
-			}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && (st.Nlink == 1 || !seen[st.Ino]) {
 			seen[st.Ino] = true
 			total += st.Size
+		}
+	}
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil {
+			count(d)
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -98,17 +99,17 @@ func node(name, in string) (specs.LinuxDevice, bool) {
 func hostDevices(dir, in string) ([]specs.LinuxDevice, error) {
 	var out []specs.LinuxDevice
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // a device that went away meanwhile
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // a device that went away meanwhile
+		}
+		if err != nil || d == nil || d.Name() == "console" {
+			return err
 		}
 		if d.IsDir() {
 			switch d.Name() {
 			case "pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev":
 				return filepath.SkipDir
 			}
-			return nil
-		}
-		if d.Name() == "console" {
 			return nil
 		}
 		rel, err := filepath.Rel(dir, name)
