@@ -6,6 +6,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -57,12 +58,10 @@ func Open(path string, migrations []Migration) (*DB, error) {
 		return nil, explain(path, err)
 	}
 	if err := db.migrate(migrations); err != nil {
-		db.disconnect()
-		return nil, explain(path, err)
+		return nil, explain(path, errors.Join(err, db.disconnect()))
 	}
 	if err := db.openWAL(); err != nil {
-		db.disconnect()
-		return nil, explain(path, err)
+		return nil, explain(path, errors.Join(err, db.disconnect()))
 	}
 	go db.run()
 	return db, nil
@@ -79,27 +78,22 @@ func (db *DB) connect() error {
 	if err != nil {
 		return err
 	}
-	if err = db.writer.Ping(); err != nil {
-		db.writer.Close()
-		return err
+	if err = db.writer.Ping(); err == nil {
+		err = os.Chmod(db.path, 0o600)
 	}
-	if err = os.Chmod(db.path, 0o600); err != nil {
-		db.writer.Close()
-		return err
+	if err != nil {
+		return errors.Join(err, db.writer.Close())
 	}
 	db.reader, err = open(db.path, url.Values{
 		"_pragma": {"query_only(1)", "busy_timeout(5000)", cacheSize(readerCache)},
 	}, readers)
 	if err != nil {
-		db.writer.Close()
+		return errors.Join(err, db.writer.Close())
 	}
-	return err
+	return nil
 }
 
-func (db *DB) disconnect() {
-	db.reader.Close()
-	db.writer.Close()
-}
+func (db *DB) disconnect() error { return errors.Join(db.reader.Close(), db.writer.Close()) }
 
 func open(path string, params url.Values, conns int) (*sql.DB, error) {
 	u := url.URL{Scheme: "file", Path: path, RawQuery: params.Encode()}
