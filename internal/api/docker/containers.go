@@ -181,22 +181,13 @@ func (h *handler) waitContainer(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	flush(w)
-	type message struct {
-		Message string
-	}
 	select {
 	case exit, ok := <-exits:
 		if !ok {
 			return nil // the daemon stops; the client sees the end
 		}
-		answer := struct {
-			StatusCode int
-			Error      *message `json:",omitempty"`
-		}{StatusCode: exit.Code}
-		if exit.Err != "" {
-			answer.Error = &message{exit.Err}
-		}
-		_ = json.NewEncoder(w).Encode(answer)
+		// Why a container could not be started is the answer to its start.
+		_ = json.NewEncoder(w).Encode(struct{ StatusCode int }{exit.Code})
 	case <-r.Context().Done():
 	}
 	return nil
@@ -256,7 +247,9 @@ func (h *handler) attachContainer(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	s, err := h.Containers.Attach(r.Context(), r.PathValue("name"), o)
+	ctx, cancel := lasting(r)
+	defer cancel()
+	s, err := h.Containers.Attach(ctx, r.PathValue("name"), o)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,9 @@ func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := h.Containers.StartExec(r.Context(), id, req.Detach, req.Tty, req.ConsoleSize)
+	ctx, cancel := lasting(r)
+	defer cancel()
+	s, err := h.Containers.StartExec(ctx, id, req.Detach, req.Tty, req.ConsoleSize)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,18 @@
 package docker
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
@@ -93,8 +100,14 @@ func (f *framer) stamp(rec container.LogRecord, stream int) {
 	}
 }
 
+// lasting is the context of a stream. A client that has nothing more to write
+// closes its side, which ends the request's own context; the stream goes on.
+func lasting(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithCancel(context.WithoutCancel(r.Context()))
+}
+
 // hijack takes the connection over and joins it to a stream, until the output
-// ends or the client detaches.
+// ends, the client detaches, or it goes away.
 func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.Stream, keys []byte) error {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -115,7 +128,10 @@ func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.St
 	input := make(chan struct{})
 	go func() {
 		defer close(input)
-		h.input(buffered.Reader, s, keys, func() { _ = s.Detach(); _ = conn.Close() })
+		h.input(rest(conn, buffered.Reader), s, keys, func() { _ = s.Detach(); _ = conn.Close() })
+		if hungUp(conn) {
+			_ = s.Detach()
+		}
 	}()
 	if s.Out != nil {
 		out := &framer{w: conn, raw: s.Tty}
@@ -129,6 +145,30 @@ func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.St
 	_ = conn.Close()
 	<-input
 	return nil
+}
+
+// rest is what the client writes: what was read ahead, then the connection
+// itself.
+func rest(conn net.Conn, ahead *bufio.Reader) io.Reader {
+	early, _ := ahead.Peek(ahead.Buffered())
+	return io.MultiReader(bytes.NewReader(early), conn)
+}
+
+// hungUp waits, after the client closed its side, until it is gone altogether
+// (true) or we close the connection ourselves.
+func hungUp(conn net.Conn) bool {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	err = raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd)}} // a hangup is always told
+		_, err := unix.Poll(p, 0)
+		gone = err == nil && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+		return gone
+	})
+	return err == nil && gone
 }
 
 // input copies what the client writes to the process. The client's end of
