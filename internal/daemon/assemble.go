@@ -94,7 +94,19 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	// Records, leases and the kernel agree from here on: garbage may be told.
 	store.Ready()
 
-	builder, err := newBuilder(l.Build(), store, native, nets, eng, l.Instance(), o)
+	// The builder has a connection to the keeper of its own: each is watched by
+	// one, and build steps end with theirs.
+	steps, err := keeper.Connect(ctx, l.KeeperSocket())
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the builder's client of the keeper", steps.Close)
+	stepRuntime, err := runtime.New(steps)
+	if err != nil {
+		return nil, err
+	}
+	d.closes("the builder's runtime", func() error { return stepRuntime.Close() })
+	builder, err := newBuilder(l.Build(), store, stepRuntime, nets, eng, l.Instance(), o)
 	if err != nil {
 		return nil, err
 	}
