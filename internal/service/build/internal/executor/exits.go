@@ -49,6 +49,10 @@ func (x *exits) watch(ctx context.Context) {
 			return
 		}
 		x.log.Warn("watching for the ends of build steps: trying again", "err", err)
+		if err != nil {
+			// Whoever waits would wait for ever should this not pass.
+			x.failAll(errs.New(errs.Unavailable, "the end of the step cannot be known: %w", err))
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -97,10 +101,17 @@ func (x *exits) close() {
 	x.cancel()
 	<-x.done
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.closed = true
+	x.mu.Unlock()
+	x.failAll(errClosed())
+}
+
+// failAll tells everybody who waits that they wait in vain.
+func (x *exits) failAll(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	for k, ch := range x.waiting {
-		ch <- result{err: errClosed()}
+		ch <- result{err: err}
 		delete(x.waiting, k)
 	}
 }
