@@ -53,7 +53,7 @@ func (e *Engine) launch(ctx context.Context, u *unit) error {
 	u.mu.Lock()
 	now := uint64(e.Now().UnixNano())
 	u.gen = max(u.gen+1, now) // rises over crashes too, without waiting for the record
-	u.launching, u.early = true, nil
+	u.launching, u.early, u.restarts.stopped = true, nil, false
 	r := u.run
 	rec, gen, cleaning := u.rec, u.gen, u.cleaning
 	u.mu.Unlock()

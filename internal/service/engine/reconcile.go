@@ -126,9 +126,10 @@ func (e *Engine) connected(rec *container.Container) network.Running {
 // reconcileNetworks makes the networks, keeps what the running have, and tells
 // the name server who is who.
 func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Running) error {
-	nets := e.bridges()
-	if err := e.Network.Reconcile(ctx, nets, running); err != nil {
-		return err
+	// A network that cannot be had, or a port somebody else took meanwhile, is
+	// no reason to leave all containers without a daemon.
+	if err := e.Network.Reconcile(ctx, e.bridges(), running); err != nil {
+		e.Log.Error("bringing networks into agreement", "err", err)
 	}
 	if err := e.ensureNetworks(ctx); err != nil {
 		return err
