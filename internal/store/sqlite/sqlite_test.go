@@ -13,8 +13,11 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"lus/internal/base/errs"
 	"lus/internal/store/sqlite"
+	"lus/test/need"
 )
 
 var things = []sqlite.Migration{{Name: "things 1", SQL: "CREATE TABLE things(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT"}}
@@ -215,6 +218,46 @@ func TestADamagedFileIsNamed(t *testing.T) {
 	_, err := sqlite.Open(path, things)
 	if !errs.Is(err, errs.Unavailable) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "damaged") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAFullDiskIsNamedAndSurvived(t *testing.T) {
+	need.Root(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=512k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	db, err := sqlite.Open(filepath.Join(dir, "x.db"), things)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	big := strings.Repeat("x", 20<<10)
+	kept := 0
+	for err == nil {
+		if err = db.Write(context.Background(), sqlite.Crash, insert(fmt.Sprint(kept, big))); err == nil {
+			kept++
+		}
+		if kept > 1000 {
+			t.Fatal("the disk does not get full")
+		}
+	}
+	if !errs.Is(err, errs.Unavailable) || !strings.Contains(err.Error(), "full") {
+		t.Errorf("got %v", err)
+	}
+	if got := len(names(t, db)); got != kept {
+		t.Errorf("%d rows, want the %d that were written", got, kept)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=4m"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Write(context.Background(), sqlite.Power, insert("after")); err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }
 

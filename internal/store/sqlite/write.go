@@ -122,6 +122,16 @@ func (db *DB) transact(group []*write) error {
 	if err != nil {
 		return err
 	}
+	if len(group) == 1 { // alone it needs no save point: the transaction is its own
+		w := group[0]
+		if w.err = w.ctx.Err(); w.err == nil {
+			w.err = guard(tx, w.fn)
+		}
+		if w.err != nil {
+			return tx.Rollback()
+		}
+		return db.finish(tx)
+	}
 	for _, w := range group {
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue
@@ -130,11 +140,17 @@ func (db *DB) transact(group []*write) error {
 			return errors.Join(err, tx.Rollback())
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback()
-		return err
+	return db.finish(tx)
+}
+
+// finish commits. What a failed commit leaves open is closed, for there is one
+// connection and the next transaction needs it.
+func (db *DB) finish(tx *sql.Tx) error {
+	err := tx.Commit()
+	if err != nil {
+		_, _ = db.writer.Exec("ROLLBACK") // fails where nothing is open any more
 	}
-	return nil
+	return err
 }
 
 // inSavepoint runs one write; what it returns is fatal for the transaction.
