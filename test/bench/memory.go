@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,19 +65,16 @@ func (b *suite) held(s *side) (h held) {
 			continue
 		}
 		dir := filepath.Join("/proc", e.Name())
-		comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
-		for _, name := range names {
-			// The kernel cuts names at 15 characters.
-			if c := strings.TrimSpace(string(comm)); c == name || len(c) == 15 && strings.HasPrefix(name, c) {
-				if s != b.lus || b.ours(dir) {
-					mb := pss(dir)
-					h.total += mb
-					if name == "lus-keeper" {
-						h.keeper += mb
-					}
-				}
-				break
-			}
+		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		program, _, _ := strings.Cut(string(line), "\x00")
+		program = filepath.Base(program)
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(program, name) }) || s == b.lus && !b.ours(dir) {
+			continue
+		}
+		mb := pss(dir)
+		h.total += mb
+		if program == "lus-keeper" {
+			h.keeper += mb
 		}
 	}
 	return h

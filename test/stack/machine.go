@@ -184,8 +184,9 @@ func (s *Stack) cgroups() (out []string) {
 
 // process is one process of this stack.
 type process struct {
-	pid           int
-	comm, command string
+	pid     int
+	program string // the last part of its first argument
+	command string
 }
 
 // processes are the daemon and its helpers, which name the stack's folders on
@@ -206,9 +207,9 @@ func (s *Stack) processes() (out []process) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		p := process{pid: pid, comm: strings.TrimSpace(string(comm)), command: strings.TrimRight(strings.ReplaceAll(string(line), "\x00", " "), " ")}
+		args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+		p := process{pid: pid, program: filepath.Base(args[0]), command: strings.Join(args, " ")}
 		if p.command != "" && (contained[pid] || s.helper(p)) {
 			out = append(out, p)
 		}
@@ -217,7 +218,7 @@ func (s *Stack) processes() (out []process) {
 }
 
 func (s *Stack) helper(p process) bool {
-	if p.comm != "lusd" && p.comm != "lus-keeper" && p.comm != "lus-dns" {
+	if p.program != "lusd" && p.program != "lus-keeper" && p.program != "lus-dns" {
 		return false
 	}
 	env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))

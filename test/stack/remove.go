@@ -45,7 +45,7 @@ func (s *Stack) sweep() (found []string) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	for _, p := range s.processes() {
-		if !slices.Contains([]string{"lus-keeper", "lus-dns"}, p.comm) {
+		if !slices.Contains([]string{"lus-keeper", "lus-dns"}, p.program) {
 			found = append(found, fmt.Sprintf("process %d %s", p.pid, p.command))
 		}
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)

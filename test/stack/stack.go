@@ -199,7 +199,7 @@ func (s *Stack) DaemonPid() int {
 // Daemons are the process ids of all daemons of this stack, whoever started them.
 func (s *Stack) Daemons() (pids []int) {
 	for _, p := range s.processes() {
-		if p.comm == "lusd" {
+		if p.program == "lusd" {
 			pids = append(pids, p.pid)
 		}
 	}
