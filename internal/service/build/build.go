@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -80,17 +81,25 @@ func New(d Deps) (*Service, error) {
 // Run keeps the cache within its bounds until ctx ends, then waits for the
 // builds, whose callers have cancelled them by then, and closes BuildKit.
 func (s *Service) Run(ctx context.Context) error {
+	var quiet <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return s.Close()
 		case <-s.wake:
+			quiet = time.After(settle)
+			continue
+		case <-quiet:
+			quiet = nil
 		}
 		if err := s.tidy(ctx); err != nil && ctx.Err() == nil {
-			s.d.Log.Warn("keeping the build cache within bounds", "err", err)
+			s.d.Log.Warn("tidying up after builds", "err", err)
 		}
 	}
 }
+
+// settle is how long no build must have ended before Run tidies up.
+const settle = 3 * time.Second
 
 // Close refuses further builds, waits for those that run and closes BuildKit.
 func (s *Service) Close() error {
@@ -185,23 +194,27 @@ func (s *Service) soon() {
 	}
 }
 
-// tidy drops what was used least recently above the bound.
+// tidy drops what was used least recently above the bound, and the memory that
+// builds needed and an idle daemon does not.
 func (s *Service) tidy(ctx context.Context) error {
-	_, err := s.prune(ctx, engine.Keep{Bytes: s.d.MaxCache})
+	o, done, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = o.engine.Prune(ctx, engine.Keep{Bytes: s.d.MaxCache})
+	err = errors.Join(err, o.engine.Rest())
+	debug.FreeOSMemory()
 	return err
 }
 
 // Prune drops the build cache that no running build uses, all of it or what
 // was not used for a while, and returns how many bytes that gave back.
 func (s *Service) Prune(ctx context.Context, unusedFor time.Duration) (freed int64, err error) {
-	return s.prune(ctx, engine.Keep{All: true, Age: unusedFor})
-}
-
-func (s *Service) prune(ctx context.Context, keep engine.Keep) (int64, error) {
 	o, done, err := s.begin(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	return o.engine.Prune(ctx, keep)
+	return o.engine.Prune(ctx, engine.Keep{All: true, Age: unusedFor})
 }
