@@ -45,7 +45,7 @@ func commands() []command {
 func Main(ctx context.Context, args []string, s Streams) int {
 	daemon, err := client.New(client.FromEnv(s.Err))
 	if err == nil {
-		defer daemon.Close()
+		defer func() { _ = daemon.Close() }()
 		err = (&app{Streams: s, daemon: daemon}).run(ctx, args)
 	}
 	var usage *usageError

@@ -131,9 +131,7 @@ func networking(p *types.Project, s types.ServiceConfig, host *container.HostCon
 				e.IPAMConfig = &container.EndpointIPAM{IPv4Address: n.Ipv4Address, IPv6Address: n.Ipv6Address, LinkLocalIPs: n.LinkLocalIPs}
 			}
 		}
-		for _, link := range s.Links {
-			e.Links = append(e.Links, link)
-		}
+		e.Links = append(e.Links, s.Links...)
 		cfg.EndpointsConfig[name] = e
 	}
 	return cfg

@@ -67,7 +67,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d.closes("the runtime", func() error { native.Close(); return nil })
+	d.closes("the runtime", func() error { return native.Close() })
 	namer := &containerNames{}
 	nets, err := network.New(network.Config{Instance: l.Instance(), Log: o.log, Holder: holder{k}, Name: namer.name})
 	if err != nil {

@@ -72,9 +72,6 @@ func (n *names) run(ctx context.Context, all served) error {
 			pause = 0
 			continue
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 		n.log.Error("the name server cannot be had: names do not resolve meanwhile", "error", err)
 		pause = min(max(2*pause, 100*time.Millisecond), 10*time.Second)
 		select {

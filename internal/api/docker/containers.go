@@ -227,7 +227,7 @@ func (h *handler) logs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	w.Header().Set("Content-Type", streamType(r, tty))
 	w.WriteHeader(http.StatusOK)
 	flush(w)

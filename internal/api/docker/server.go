@@ -172,11 +172,13 @@ type watcher struct {
 	begun bool
 }
 
+// WriteHeader notes that the answer has begun.
 func (w *watcher) WriteHeader(code int) {
 	w.begun = true
 	w.ResponseWriter.WriteHeader(code)
 }
 
+// Write notes that the answer has begun.
 func (w *watcher) Write(p []byte) (int, error) {
 	w.begun = true
 	return w.ResponseWriter.Write(p)

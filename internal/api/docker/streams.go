@@ -175,7 +175,7 @@ func hungUp(conn net.Conn) bool {
 // writing is the end of the process's input, not of the stream; its going away
 // is the end of both.
 func (h *handler) input(from io.Reader, s *container.Stream, keys []byte, detach func()) {
-	var to io.Writer = io.Discard
+	to := io.Discard
 	if s.In != nil {
 		to = s.In
 		defer s.In.Close()

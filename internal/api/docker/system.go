@@ -114,8 +114,8 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) error {
 	flush(w) // clients wait for the head before they do what they watch for
 	out := json.NewEncoder(w)
 	for e := range events {
-		if out.Encode(e) != nil {
-			return nil // the client went away
+		if err := out.Encode(e); err != nil {
+			return errs.New(errs.Unavailable, "the client went away: %w", err)
 		}
 		flush(w)
 	}

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -285,7 +286,7 @@ func TestASecondUpOfTheSameProjectWaitsAndSaysForWhom(t *testing.T) {
 			}
 		})
 	}()
-	if err := <-second; err != context.Canceled || !strings.Contains(said, "compose up") {
+	if err := <-second; !errors.Is(err, context.Canceled) || !strings.Contains(said, "compose up") {
 		t.Errorf("the second got %v and said %q", err, said)
 	}
 	close(release)
@@ -303,7 +304,7 @@ func TestCancelLeavesNoGoroutineWaiting(t *testing.T) {
 			cancel()
 		}
 	})
-	if err != context.Canceled {
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
