@@ -33,7 +33,7 @@ func bigBuffer(c *netlink.Conn) error { return c.SetReadBuffer(4 << 20) }
 func (t *Table) describe() {
 	t.table = &nftables.Table{Family: nftables.TableFamilyIPv4, Name: t.name}
 	t.elements = map[string]map[string]string{}
-	pair := func(types ...nftables.SetDatatype) nftables.SetDatatype { return nftables.MustConcatSetType(types...) }
+	pair := nftables.MustConcatSetType
 	target := pair(nftables.TypeIPAddr, nftables.TypeInetService)
 	set := func(name string, key nftables.SetDatatype) *nftables.Set {
 		return &nftables.Set{Table: t.table, Name: name, KeyType: key}

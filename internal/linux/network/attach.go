@@ -35,7 +35,7 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 	if err != nil {
 		return err
 	}
-	defer inside.Close()
+	defer func() { _ = inside.Close() }()
 	for _, ep := range eps {
 		b, err := m.bridgeOf(ep.NetworkID)
 		if err != nil {

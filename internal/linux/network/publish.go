@@ -230,7 +230,7 @@ func bind(ip netip.Addr, port uint16, kind, proto int) (*os.File, uint16, error)
 	}
 	to := &unix.SockaddrInet4{Port: int(port), Addr: ip.As4()}
 	err = unix.Bind(fd, to)
-	if err == unix.EADDRINUSE && port != 0 && proto == unix.IPPROTO_TCP {
+	if errors.Is(err, unix.EADDRINUSE) && port != 0 && proto == unix.IPPROTO_TCP {
 		err = bindOverRemains(fd, to)
 	}
 	if err != nil {

@@ -63,7 +63,7 @@ func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 		conns.Go(func() {
 			unhook := context.AfterFunc(ctx, func() { _ = c.Close() })
 			defer unhook()
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			if err := s.converse(c); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
 				s.log.Warn("talking with the daemon", "err", err)
 			}
