@@ -82,8 +82,8 @@ func TestABrokenComposeFileIsPointedAt(t *testing.T) {
 		what, file string
 		says       []string
 	}{
-		{"a key that is none", "services:\n  web:\n    image: busybox\n    prots: [\"80\"]\n", []string{"compose.yaml", "4", "prots"}},
-		{"not YAML", "services:\n  web:\n   image: busybox\n  - nonsense: [\n", []string{"compose.yaml", "line"}},
+		{"a key that is none", "services:\n  web:\n    image: busybox\n    prots: [\"80\"]\n", []string{"compose.yaml:4", "prots"}},
+		{"not YAML", "services:\n  web:\n   image: busybox\n  - nonsense: [\n", []string{"compose.yaml:4", "not YAML"}},
 		{"no image and no build", "services:\n  web:\n    command: \"true\"\n", []string{"web", "image", "build"}},
 		{"a service that is not there", "services:\n  web:\n    image: busybox\n    depends_on: [db]\n", []string{"web", "db"}},
 		{"a cycle", "services:\n  a: {image: busybox, depends_on: [b]}\n  b: {image: busybox, depends_on: [c]}\n  c: {image: busybox, depends_on: [a]}\n", []string{"cycle", "a", "b", "c"}},

@@ -92,6 +92,7 @@ func TestS58PythonHelloWorld(t *testing.T) {
 func TestS62ABrokenDockerfileShowsTheLine(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
+	s.Build(t, "whole", map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"}).Want(t, 0) // what is made once is there now
 	for _, c := range []struct {
 		what, dockerfile string
 		says             []string

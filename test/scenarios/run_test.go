@@ -49,7 +49,8 @@ func TestTerminalWithResizeAndExitCode(t *testing.T) {
 	term.Type("until stty size | grep -q 132; do sleep 0.05; done; stty size; echo re''sized\n")
 	term.Sees("resized")
 	term.Sees("40 132")
-	term.Type("sleep 1000\n")
+	term.Type("echo sle''eps; sleep 1000\n")
+	term.Sees("sleeps")
 	term.Type("\x03") // Ctrl-C reaches the program inside
 	term.Type("echo interrupt''ed $?\n")
 	term.Sees("interrupted 130")

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"bufio"
 	"fmt"
 	"io/fs"
 	"os"
@@ -225,28 +224,37 @@ func (s *Stack) helper(p process) bool {
 	return strings.Contains(p.command, s.dir+"/") || strings.Contains(string(env), s.dir+"/")
 }
 
-// sockets are the addresses that this stack's processes hold on the host.
+// sockets are what this stack's processes hold of the host's ports: by address
+// where the kernel lists them, by holder where they are bound and silent.
 func (s *Stack) sockets() (out []string) {
-	inodes := map[string]bool{}
+	holder := map[string]string{} // inode -> program
 	for _, p := range s.processes() {
 		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid))
 		for _, fd := range fds {
 			if link, err := os.Readlink(fd); err == nil && strings.HasPrefix(link, "socket:[") {
-				inodes[strings.Trim(link, "socket:[]")] = true
+				holder[strings.Trim(link, "socket:[]")] = p.program
 			}
 		}
 	}
-	for _, proto := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		f, err := os.Open("/proc/self/net/" + proto)
-		if err != nil {
-			continue
-		}
-		for sc := bufio.NewScanner(f); sc.Scan(); {
-			if c := strings.Fields(sc.Text()); len(c) > 9 && inodes[c[9]] {
-				out = append(out, proto+" "+c[1])
+	for _, l := range []struct {
+		list           string
+		inode, address int
+	}{{"tcp", 9, 1}, {"tcp6", 9, 1}, {"udp", 9, 1}, {"udp6", 9, 1}, {"unix", 6, -1}, {"netlink", 9, -1}, {"packet", 8, -1}} {
+		data, _ := os.ReadFile("/proc/self/net/" + l.list)
+		for line := range strings.Lines(string(data)) {
+			f := strings.Fields(line)
+			if len(f) <= l.inode || holder[f[l.inode]] == "" {
+				continue
+			}
+			delete(holder, f[l.inode])
+			// An open connection (01) is a client's or a registry's and passes.
+			if l.address > 0 && f[3] != "01" {
+				out = append(out, l.list+" "+f[l.address])
 			}
 		}
-		_ = f.Close()
+	}
+	for _, program := range holder {
+		out = append(out, "a silent socket of "+program)
 	}
 	return out
 }
@@ -271,7 +279,9 @@ func (s *Stack) records() (out []string) {
 		{"volume", "ls", "--format", "volume {{.Name}}"},
 		{"network", "ls", "--no-trunc", "--format", "network {{.ID}} {{.Name}}"},
 	} {
-		out = append(out, strings.Split(strings.TrimSpace(s.Lus(list...).Out), "\n")...)
+		for line := range strings.Lines(s.Lus(list...).Out) {
+			out = append(out, strings.TrimSpace(line))
+		}
 	}
 	return out
 }

@@ -38,24 +38,14 @@ func (s *Stack) empty() {
 // returns what it found beyond the helpers, which end without a daemon at
 // their own time.
 func (s *Stack) sweep() (found []string) {
-	for range 100 {
-		if len(s.processes()) == 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	s.await(func(p process) bool { return !helper(p) })
 	for _, p := range s.processes() {
-		if !slices.Contains([]string{"lus-keeper", "lus-dns"}, p.program) {
+		if !helper(p) {
 			found = append(found, fmt.Sprintf("process %d %s", p.pid, p.command))
 		}
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
-	for range 100 {
-		if len(s.processes()) == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	s.await(func(process) bool { return true })
 	for _, m := range s.mountPoints() {
 		if syscall.Unmount(m, syscall.MNT_DETACH) == nil && !strings.HasPrefix(m, s.Run) {
 			found = append(found, "mount "+m)
@@ -75,4 +65,17 @@ func (s *Stack) sweep() (found []string) {
 		_ = os.Remove(filepath.Join("/sys/fs/cgroup", dir))
 	}
 	return found
+}
+
+// helper reports whether p is one of those that go on without a daemon.
+func helper(p process) bool { return p.program == "lus-keeper" || p.program == "lus-dns" }
+
+// await gives the processes that match a moment to end.
+func (s *Stack) await(match func(process) bool) {
+	for range 200 {
+		if !slices.ContainsFunc(s.processes(), match) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
