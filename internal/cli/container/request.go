@@ -188,7 +188,8 @@ func nanoCPUs(s string) (int64, error) {
 
 func (o *options) fillSecurity(req *container.CreateRequest) (err error) {
 	h := req.HostConfig
-	h.Privileged, h.ReadonlyRootfs, h.GroupAdd, h.CapAdd, h.CapDrop = o.privileged, o.readOnly, o.groups, o.capAdd, o.capDrop
+	h.Privileged, h.ReadonlyRootfs, h.GroupAdd = o.privileged, o.readOnly, o.groups
+	h.CapAdd, h.CapDrop = capabilities(o.capAdd), capabilities(o.capDrop)
 	h.PidMode, h.IpcMode, h.UTSMode, h.UsernsMode, h.CgroupnsMode = o.pid, o.ipc, o.uts, o.userns, o.cgroupns
 	if h.Sysctls, err = pairs("sysctl", o.sysctls); err != nil {
 		return err
@@ -224,6 +225,20 @@ func (o *options) fillSecurity(req *container.CreateRequest) (err error) {
 		h.Devices = append(h.Devices, dev)
 	}
 	return nil
+}
+
+// capabilities writes capabilities by their full names, each once.
+func capabilities(list []string) []string {
+	var out []string
+	for _, c := range list {
+		c = strings.ToUpper(strings.TrimSpace(c))
+		if c != "ALL" && !strings.HasPrefix(c, "CAP_") {
+			c = "CAP_" + c
+		}
+		out = append(out, c)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func cutAny(s, chars string) (before, after string, ok bool) {
