@@ -198,6 +198,7 @@ type keyReader struct {
 	r      io.Reader
 	keys   []byte
 	seen   int // how much of the sequence was typed, held back
+	typed  bool
 	ready  []byte
 	detach func()
 }
@@ -209,15 +210,18 @@ func (k *keyReader) Read(p []byte) (int, error) {
 			k.ready = k.ready[n:]
 			return n, nil
 		}
+		if k.typed {
+			k.detach()
+			return 0, errDetached
+		}
 		buf := make([]byte, max(1, len(p)))
 		n, err := k.r.Read(buf)
 		for _, b := range buf[:n] {
-			if k.next(b) {
-				k.detach()
-				return 0, errDetached
+			if k.typed = k.next(b); k.typed {
+				break // what was typed before is passed on first
 			}
 		}
-		if err != nil {
+		if err != nil && !k.typed {
 			k.ready = append(k.ready, k.keys[:k.seen]...)
 			k.seen = 0
 			if len(k.ready) == 0 {
