@@ -199,7 +199,7 @@ func TestKindsBecomeStatuses(t *testing.T) {
 func TestAPanicIsAnAnswer(t *testing.T) {
 	path := serve(t, &engine{})
 	for range 2 { // the second shows that the first did not end the daemon
-		if resp, body := ask(t, path, "GET", "/v1.51/networks", ""); resp.StatusCode != 500 || !strings.Contains(body, "internal fault") {
+		if resp, body := ask(t, path, "GET", "/v1.51/networks", ""); resp.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "internal fault") {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
 	}
