@@ -67,12 +67,13 @@ type imageTable struct {
 }
 
 func printImages(e *command.Env, list []summary, t imageTable) error {
+	t.digests = t.digests || strings.Contains(t.format, ".Digest")
 	var rows []imageRow
 	for _, s := range list {
 		rows = append(rows, rowsOf(s, t)...)
 	}
 	columns := "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
-	if t.digests || strings.Contains(t.format, ".Digest") {
+	if t.digests {
 		columns = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 	}
 	if t.quiet && (t.format == "" || t.format == "table") {
@@ -94,7 +95,7 @@ func rowsOf(s summary, t imageTable) []imageRow {
 	}
 	row := func(repo, tag string) imageRow {
 		sum := digest[repo]
-		if sum == "" {
+		if sum == "" || !t.digests {
 			sum = "<none>"
 		}
 		return imageRow{s: s, repo: repo, tag: tag, digest: sum, trunc: t.trunc}
@@ -137,7 +138,7 @@ func (r imageRow) CreatedSince() string {
 }
 func (r imageRow) CreatedAt() string   { return time.Unix(r.s.Created, 0).String() }
 func (r imageRow) Size() string        { return units.HumanSizeWithPrecision(float64(r.s.Size), 3) }
-func (r imageRow) VirtualSize() string { return r.Size() }
+func (r imageRow) VirtualSize() string { return units.HumanSize(float64(r.s.Size)) }
 func (r imageRow) SharedSize() string  { return "N/A" }
 func (r imageRow) UniqueSize() string  { return "N/A" }
 func (r imageRow) Containers() string {
