@@ -39,14 +39,30 @@ func dnsNames(rec *container.Container, ep *container.Endpoint) []string {
 func (e *Engine) addNames(ctx context.Context, networkID, containerID string, ip netip.Addr, names []string) error {
 	e.dns.mu.Lock()
 	defer e.dns.mu.Unlock()
-	if e.dns.net == nil {
-		e.dns.net = map[string]map[string]bound{}
-	}
-	if e.dns.net[networkID] == nil {
-		e.dns.net[networkID] = map[string]bound{}
-	}
-	e.dns.net[networkID][containerID] = bound{ip: ip, names: names}
+	e.dns.note(networkID, containerID, bound{ip: ip, names: names})
 	return e.pushNames(ctx, networkID)
+}
+
+// noteNames remembers the names of a container that runs; nothing is sent.
+func (e *Engine) noteNames(rec *container.Container, places []place) {
+	e.dns.mu.Lock()
+	defer e.dns.mu.Unlock()
+	for _, p := range places {
+		if userNetwork(p.net) {
+			e.dns.note(p.net.ID, rec.ID, bound{ip: p.ep.IP.Addr(), names: dnsNames(rec, rec.Networks[p.name])})
+		}
+	}
+}
+
+// note is called with the lock held.
+func (t *nameTables) note(networkID, containerID string, b bound) {
+	if t.net == nil {
+		t.net = map[string]map[string]bound{}
+	}
+	if t.net[networkID] == nil {
+		t.net[networkID] = map[string]bound{}
+	}
+	t.net[networkID][containerID] = b
 }
 
 func (e *Engine) dropNames(ctx context.Context, networkID, containerID string) {

@@ -149,18 +149,31 @@ func (e *Engine) ServeNames(ctx context.Context) error {
 	for _, id := range have {
 		idle[id] = ours(id)
 	}
+	type served struct {
+		rec    container.Container
+		places []place
+	}
+	var all []served
 	for _, u := range e.all() {
 		rec := u.snapshot()
 		if !rec.State.Running() || rec.State.Pid == 0 {
 			continue
 		}
 		places, err := e.placesNow(&rec)
-		if err == nil && named(places) {
-			delete(idle, rec.ID)
-			err = e.serveAgain(ctx, &rec, places)
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			e.warn("serving names", &rec, err)
+		case named(places):
+			delete(idle, rec.ID)
+			e.noteNames(&rec, places)
+			all = append(all, served{rec, places})
+		}
+	}
+	// Only now is anything sent, and each table whole: a name server that went on
+	// without the daemon must not forget one container when it is told of another.
+	for _, s := range all {
+		if err := e.serveAgain(ctx, &s.rec, s.places); err != nil {
+			e.warn("serving names", &s.rec, err)
 		}
 	}
 	for id, drop := range idle {
