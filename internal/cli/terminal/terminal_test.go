@@ -1,0 +1,50 @@
+package terminal_test
+
+import (
+	"testing"
+
+	"lus/internal/cli/terminal"
+)
+
+func TestDetachKeysAreFoundHoweverTheyArrive(t *testing.T) {
+	for _, c := range []struct {
+		keys   string
+		typed  []string
+		pass   string
+		detach bool
+	}{
+		{"", []string{"ls\r"}, "ls\r", false},
+		{"", []string{"a\x10\x11b"}, "a", true},
+		{"", []string{"a\x10", "\x11"}, "a", true},
+		{"", []string{"\x10", "x"}, "\x10x", false},
+		{"", []string{"\x10\x10\x11"}, "\x10", true},
+		{"", []string{"\x11\x10"}, "\x11", false}, // held back until it is clear
+		{"ctrl-a,d", []string{"\x01", "d"}, "", true},
+		{"ctrl-a,d", []string{"\x01\x01x"}, "\x01\x01x", false},
+		{"q", []string{"abq"}, "ab", true},
+		{"ctrl-[,ctrl-@", []string{"\x1b\x00"}, "", true},
+		{"a,a,b", []string{"aab"}, "", true},
+	} {
+		k, err := terminal.ParseKeys(c.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass, detach := "", false
+		for _, p := range c.typed {
+			var got []byte
+			got, detach = k.Typed([]byte(p))
+			pass += string(got)
+		}
+		if pass != c.pass || detach != c.detach {
+			t.Errorf("%q typed as %q: passed on %q, detached %v; want %q, %v", c.keys, c.typed, pass, detach, c.pass, c.detach)
+		}
+	}
+}
+
+func TestKeysThatAreNone(t *testing.T) {
+	for _, s := range []string{"ctrl-", "ctrl-ab", "ab", ",", "a,", "ctrl-1"} {
+		if _, err := terminal.ParseKeys(s); err == nil {
+			t.Errorf("%q was taken", s)
+		}
+	}
+}
