@@ -150,6 +150,6 @@ type imageEvents struct{ engine *engine.Engine }
 
 func (i *imageEvents) emit(e event.Event) {
 	if i.engine != nil {
-		i.engine.Emit(e)
+		i.engine.Publish(e)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -72,7 +73,20 @@ func (h *handler) info(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	images, err := h.Images.ListImages(r.Context(), false, nil)
+	if err != nil {
+		return err
+	}
+	var sys unix.Sysinfo_t
+	if err := unix.Sysinfo(&sys); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
 	answer := map[string]any{
+		"Name": host, "OperatingSystem": system(), "Images": len(images), "MemTotal": sys.Totalram * uint64(sys.Unit),
 		"ServerVersion": version.String(), "KernelVersion": kernel(), "OSType": runtime.GOOS,
 		"Architecture": machine(), "NCPU": runtime.NumCPU(), "IndexServerAddress": "https://index.docker.io/v1/",
 		"Swarm":             map[string]any{"LocalNodeState": "inactive", "NodeID": "", "ControlAvailable": false},
@@ -82,6 +96,20 @@ func (h *handler) info(w http.ResponseWriter, r *http.Request) error {
 	}
 	maps.Copy(answer, info)
 	return reply(w, http.StatusOK, answer)
+}
+
+// system is the host's name for its system, as people read it.
+func system() string {
+	data, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return runtime.GOOS
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			return strings.Trim(strings.TrimSpace(name), `"`)
+		}
+	}
+	return runtime.GOOS
 }
 
 func machine() string {

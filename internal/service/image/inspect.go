@@ -153,10 +153,7 @@ func (s *Service) whole(ctx context.Context, n *names, id string) (*image.Image,
 			i.RepoTags = append(i.RepoTags, familiar(name))
 		}
 	}
-	if i.Size, err = s.size(ctx, &i); err != nil {
-		return nil, err
-	}
-	return &i, nil
+	return &i, s.measure(ctx, &i)
 }
 
 // isTag reports whether a name in the store is a name with a tag: neither the
@@ -173,28 +170,45 @@ func isTag(name string) bool {
 	return tagged
 }
 
-// size is what the image's layers take on disk. Layers that are not unpacked
-// count nothing yet.
-func (s *Service) size(ctx context.Context, i *image.Image) (int64, error) {
-	var sum int64
+// measure fills in what the image's layers take on disk, in all and by the
+// step of its history. Layers that are not unpacked count nothing yet.
+func (s *Service) measure(ctx context.Context, i *image.Image) error {
 	chain := chainIDs(i.Layers)
 	if len(chain) == 0 {
-		return 0, nil
+		return nil
 	}
+	var sizes []int64 // topmost first
 	for name := chain[len(chain)-1]; name != ""; {
 		info, err := s.store.Snapshotter().Stat(ctx, name)
 		if errdefs.IsNotFound(err) {
-			return sum, nil
+			break
 		}
 		if err != nil {
-			return 0, fmt.Errorf("size of image %s: %w", short(i.ID), err)
+			return fmt.Errorf("size of image %s: %w", short(i.ID), err)
 		}
 		usage, err := s.store.Snapshotter().Usage(ctx, name)
 		if err != nil {
-			return 0, fmt.Errorf("size of image %s: %w", short(i.ID), err)
+			return fmt.Errorf("size of image %s: %w", short(i.ID), err)
 		}
-		sum += usage.Size
+		sizes = append(sizes, usage.Size)
+		i.Size += usage.Size
 		name = info.Parent
 	}
-	return sum, nil
+	// Layers that were linked together share a snapshot: then nobody can tell
+	// the steps apart.
+	if len(sizes) == len(chain) {
+		i.History = sized(i.History, sizes)
+	}
+	return nil
+}
+
+// sized gives each step that made a layer its size; sizes are topmost first.
+func sized(history []image.History, sizes []int64) []image.History {
+	out := slices.Clone(history)
+	for n := len(out) - 1; n >= 0 && len(sizes) > 0; n-- {
+		if !out[n].EmptyLayer {
+			out[n].Size, sizes = sizes[0], sizes[1:]
+		}
+	}
+	return out
 }
