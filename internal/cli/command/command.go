@@ -88,10 +88,11 @@ func Run(ctx context.Context, e *Env, path string, c Command, args []string) err
 	see := fmt.Sprintf("See '%s --help'.", path)
 	usage := strings.TrimRight("Usage:  "+path+" [OPTIONS] "+c.Args, " ")
 	err := f.Parse(args)
-	if err != nil && !errors.Is(err, pflag.ErrHelp) {
+	asked := errors.Is(err, pflag.ErrHelp)
+	if err != nil && !asked {
 		return &wrong{msg: err.Error(), help: see, code: 125}
 	}
-	if err != nil || *help {
+	if asked || *help {
 		printHelp(e, path, usage, c, f)
 		return nil
 	}

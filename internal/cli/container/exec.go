@@ -76,7 +76,7 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	if err != nil {
 		return execFailed(err)
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if x.Tty && terminal.Is(e.Out) {

@@ -102,6 +102,9 @@ type session struct {
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if s.sigProxy {
+		go proxySignals(ctx, s.e, s.id) // ends with ctx
+	}
 	// Waiting and attaching go side by side; the start needs both.
 	type waiting struct {
 		exit <-chan exit
@@ -115,16 +118,13 @@ func (s *session) run(ctx context.Context) error {
 	stream, err := s.attach(ctx)
 	w := <-waits
 	if stream != nil {
-		defer stream.Close()
+		defer func() { _ = stream.Close() }()
 	}
 	if err == nil {
 		err = w.err
 	}
 	if err != nil {
 		return &command.Failed{Err: err, Code: 125}
-	}
-	if s.sigProxy {
-		defer proxySignals(ctx, s.e, s.id)()
 	}
 	if !s.noStart {
 		if err := start(ctx, s.e, s.id); err != nil {

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"strconv"
@@ -10,8 +11,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"net/url"
 
 	"lus/internal/cli/command"
 	"lus/internal/cli/terminal"
@@ -130,29 +129,26 @@ func resize(ctx context.Context, e *command.Env, path string) {
 	}
 }
 
-// proxySignals passes signals on to the container until the returned function
-// is called. What the Go runtime and the terminal use themselves stays here.
-func proxySignals(ctx context.Context, e *command.Env, id string) (stop func()) {
-	ch := make(chan os.Signal, 128)
-	signal.Notify(ch)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for s := range ch {
-			n, ok := s.(syscall.Signal)
-			if !ok || n == syscall.SIGCHLD || n == syscall.SIGPIPE || n == syscall.SIGURG || n == syscall.SIGWINCH {
-				continue
-			}
+// proxied are the signals that people and programs send to a command. All of
+// them would be dear: the Go runtime takes a round trip between two threads for
+// each, and the short life of `run` feels sixty of those.
+func proxied() []os.Signal {
+	return []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGALRM}
+}
+
+// proxySignals passes signals on to the container until ctx ends. The program
+// ends soon after, so they stay caught.
+func proxySignals(ctx context.Context, e *command.Env, id string) {
+	ch := make(chan os.Signal, 32)
+	signal.Notify(ch, proxied()...)
+	for {
+		select {
+		case s := <-ch:
+			n, _ := s.(syscall.Signal)
 			name := strings.TrimPrefix(unix.SignalName(n), "SIG")
-			if name == "" {
-				name = strconv.Itoa(int(n))
-			}
 			_ = post(ctx, e, path(id, "kill"), url.Values{"signal": {name}}) // it may just have ended
+		case <-ctx.Done():
+			return
 		}
-	}()
-	return func() {
-		signal.Stop(ch)
-		close(ch)
-		<-done
 	}
 }

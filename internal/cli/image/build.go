@@ -88,11 +88,11 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 	for _, a := range b.args {
 		name, value, has := strings.Cut(a, "=")
 		if !has {
-			set := false
-			if value, set = os.LookupEnv(name); !set {
-				b.Args[name] = nil
-				continue
-			}
+			value, has = os.LookupEnv(name)
+		}
+		if !has {
+			b.Args[name] = nil
+			continue
 		}
 		b.Args[name] = &value
 	}

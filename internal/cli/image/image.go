@@ -71,12 +71,5 @@ func authHeader(ref string) (map[string]string, error) {
 	return map[string]string{"X-Registry-Auth": base64.URLEncoding.EncodeToString(data)}, nil
 }
 
-// details is what the commands read of an image.
-type details struct {
-	ID           string `json:"Id"`
-	Architecture string
-	Os           string
-}
-
 // removed is a line of the answer to removing.
 type removed = image.Removed
