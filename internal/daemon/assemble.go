@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"path/filepath"
 
@@ -53,11 +52,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	}
 
 	// The kernel: processes, networks, names.
-	keeperPath, err := program("lus-keeper")
-	if err != nil {
-		return nil, err
-	}
-	k, err := keeper.Ensure(ctx, l, keeperPath)
+	k, err := connectKeeper(ctx, l, o.log)
 	if err != nil {
 		return nil, err
 	}
@@ -132,17 +127,6 @@ func newBuilder(root string, store *content.Store, rt build.Runtime, nets *netwo
 		Root: root, Store: store, Runtime: rt, Network: &buildNetwork{nets: nets, engine: eng},
 		Cgroup: filepath.Join("lus-"+instance, "build"), Log: o.log,
 	})
-}
-
-// watchKeeper ends the daemon when the keeper ended: containers cannot be known
-// without one. The next daemon starts another and reports what became of them.
-func watchKeeper(ctx context.Context, k *keeper.Client) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-k.Done():
-		return fmt.Errorf("the keeper ended, and with it all containers: start the daemon again, it reports them as ended")
-	}
 }
 
 // imageEvents passes what happens to images on to the engine's event stream.
