@@ -25,15 +25,14 @@ type engine struct {
 	t    *testing.T
 	host string
 
-	mu       sync.Mutex
-	calls    []string
-	attached net.Conn
-	started  chan struct{}
-	killed   chan string
-	exit     int    // its exit code
-	refuses  string // why the start fails
-	pulls    int    // how often the image has to be pulled first
-	input    string // what came by standard input
+	mu      sync.Mutex
+	calls   []string
+	started chan struct{}
+	killed  chan string
+	exit    int    // its exit code
+	refuses string // why the start fails
+	pulls   int    // how often the image has to be pulled first
+	input   string // what came by standard input
 }
 
 func (g *engine) call(s string) {
