@@ -87,8 +87,14 @@ func broken(rest string, files []string) finding {
 		f.hint = "a key may stand only once in a mapping: remove one of the two"
 		return f
 	}
-	// "while scanning a simple key at line 4, ...: line 5: ..." begins at 4.
-	f.line = lastNumber(strings.SplitN(f.text, ",", 2)[0])
+	f.line = lastNumber(f.text)
+	switch {
+	case strings.Contains(f.text, "while scanning"):
+		// "while scanning a simple key at line 4, ...: line 5: ..." begins at 4.
+		f.line = lastNumber(strings.SplitN(f.text, ",", 2)[0])
+	case strings.Contains(f.text, "while parsing"):
+		f.line++ // the library's parser counts lines from 0, its scanner from 1
+	}
 	if i := strings.LastIndex(f.text, "line "); i >= 0 {
 		_, f.text, _ = strings.Cut(f.text[i:], ": ")
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"os"
 	"strings"
 
 	"lus/internal/base/errs"
@@ -77,8 +78,15 @@ func (e *Engine) plan(req *container.CreateRequest, img *image.Image) (*containe
 	}
 	args := merge.Command(cfg)
 	id := ids.New()
-	if cfg.Hostname == "" && ownNetwork(h) && h.UTSMode != "host" {
+	switch {
+	case cfg.Hostname != "" || h.UTSMode == "host":
+	case ownNetwork(h):
 		cfg.Hostname = ids.Short(id)
+	case h.NetworkMode == "host":
+		// Whoever is on the host's network goes by the host's name there.
+		if cfg.Hostname, err = os.Hostname(); err != nil {
+			return nil, nil, err
+		}
 	}
 	p := e.paths(id)
 	return &container.Container{
