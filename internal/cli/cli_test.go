@@ -100,7 +100,8 @@ func fixed(t *testing.T) map[string]string {
 			"NetworkSettings": map[string]any{"Networks": map[string]any{}}},
 	}
 	images := []map[string]any{
-		{"Id": "sha256:" + strings.Repeat("3", 64), "RepoTags": []string{"app:1.0", "localhost:5000/app:latest"}, "RepoDigests": []string{"app@sha256:" + strings.Repeat("4", 64)},
+		// Of an image in two repositories docker lists them in a random order.
+		{"Id": "sha256:" + strings.Repeat("3", 64), "RepoTags": []string{"localhost:5000/app:1.0", "localhost:5000/app:latest"}, "RepoDigests": []string{"localhost:5000/app@sha256:" + strings.Repeat("4", 64)},
 			"Created": now - 7200, "Size": 123456789, "Containers": -1, "SharedSize": -1, "ParentId": "", "Labels": nil},
 		{"Id": "sha256:" + strings.Repeat("5", 64), "RepoTags": []string{}, "RepoDigests": []string{}, "Created": now - 864000, "Size": 2030000, "Containers": -1, "SharedSize": -1, "ParentId": "", "Labels": nil},
 	}

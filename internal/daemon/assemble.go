@@ -116,7 +116,9 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	mux.Handle("/", docker.New(docker.Deps{
 		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: eng, Log: o.log,
 	}))
-	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log}))
+	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
+		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}
+	}}))
 	mux.Handle(composeapi.Prefix, composeapi.New(projects))
 	d.handler = mux
 	return d, nil
