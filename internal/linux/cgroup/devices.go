@@ -26,18 +26,25 @@ func (g *Group) devices(rules []specs.LinuxDeviceCgroup) error {
 	if dir == "" {
 		return errs.New(errs.Unsupported, "this host has no devices cgroup: containers could use every device; enable the controller or run privileged")
 	}
-	for _, r := range rules {
-		rule, err := deviceRule(r)
-		if err != nil {
-			return err
+	for len(rules) > 0 { // in their order; those that go to one file at once
+		file, same := "devices.deny", slices.IndexFunc(rules, func(r specs.LinuxDeviceCgroup) bool { return r.Allow != rules[0].Allow })
+		if same < 0 {
+			same = len(rules)
 		}
-		file := "devices.deny"
-		if r.Allow {
+		if rules[0].Allow {
 			file = "devices.allow"
 		}
-		if err := write(dir, file, rule); err != nil {
-			return fmt.Errorf("device rule %q: %w", rule, err)
+		texts := make([]string, same)
+		for i, r := range rules[:same] {
+			var err error
+			if texts[i], err = deviceRule(r); err != nil {
+				return err
+			}
 		}
+		if err := write(dir, file, texts...); err != nil {
+			return fmt.Errorf("device rules: %w", err)
+		}
+		rules = rules[same:]
 	}
 	return nil
 }
