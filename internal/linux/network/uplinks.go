@@ -23,10 +23,14 @@ func (w *worker) watch() {
 	defer w.done.Done()
 	groups := []int{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_NETCONF}
 	err := rtnl.Events(w.stopCh, groups, func(kind uint16, body []byte) {
-		// The kernel also tells the settings of each new cable.
-		if kind != unix.RTM_NEWNETCONF || rtnl.ConcernsAll(body) {
-			w.m.refreshUplinks()
+		switch kind {
+		case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
+			// The kernel also tells the settings of each cable that comes or goes.
+			if !rtnl.ConcernsAll(body) {
+				return
+			}
 		}
+		w.m.refreshUplinks()
 	})
 	if err != nil {
 		w.m.log.Warn("watching the host's addresses", "err", err)
