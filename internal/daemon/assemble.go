@@ -83,6 +83,8 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
+	d.closes("what nothing needs any more", func() error { return retire(l, k, names, nets, o.log) })
+	d.ready = eng.CaughtUp
 	users.engine, events.engine, namer.engine = eng, eng, eng
 	d.runs("the name server", func(ctx context.Context) error { return names.run(ctx, eng) })
 	d.runs("the engine", eng.Run)

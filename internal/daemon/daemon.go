@@ -9,18 +9,20 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lus/internal/base/footprint"
 )
 
 // daemon is everything that was built, in the order it was built.
 type daemon struct {
 	log     *slog.Logger
 	handler http.Handler
+	ready   func(context.Context) // returns once requests may be answered
 	runners []runner
 	closers []closer
 }
@@ -68,10 +70,13 @@ func (d *daemon) run(ctx context.Context, ln net.Listener) error {
 	for _, r := range d.runners {
 		stops = append(stops, d.start(r, failed))
 	}
+	d.ready(ctx)
 	requests, cancelRequests := context.WithCancel(context.Background())
 	defer cancelRequests()
+	rest := footprint.NewRest()
+	defer rest.Stop()
 	srv := &http.Server{
-		Handler:           d.handler,
+		Handler:           touching(d.handler, rest),
 		ReadHeaderTimeout: 30 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
@@ -83,7 +88,6 @@ func (d *daemon) run(ctx context.Context, ln net.Listener) error {
 		}
 	})
 	d.log.Info("ready", "socket", ln.Addr().String(), "pid", os.Getpid())
-	debug.FreeOSMemory() // what starting up needed is not needed again
 	var err error
 	select {
 	case <-ctx.Done():
@@ -101,6 +105,15 @@ func (d *daemon) run(ctx context.Context, ln net.Listener) error {
 		stop()
 	}
 	return errors.Join(err, d.close())
+}
+
+// touching notes the begin and the end of each request.
+func touching(h http.Handler, rest *footprint.Rest) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rest.Touch()
+		defer rest.Touch()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // start runs a part and returns what stops it and waits for its end.

@@ -80,9 +80,10 @@ func logger(w io.Writer, verbose bool) *slog.Logger {
 
 // serve is one life of the daemon.
 func serve(ctx context.Context, o options) error {
-	// The daemon sits idle most of its life: a smaller heap is worth more
-	// collections.
-	debug.SetGCPercent(50)
+	// Small where it matters, which is at rest: then all that is free is given
+	// back. While it works, a collection in the middle of a container's start
+	// costs more than some megabytes for a second.
+	debug.SetGCPercent(200)
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root to make namespaces, mounts and networks: run it with sudo")
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -80,6 +81,14 @@ func (n *names) run(ctx context.Context, all served) error {
 			return nil
 		}
 	}
+}
+
+// stop ends the name server: nobody asks any more.
+func (n *names) stop(ctx context.Context) error {
+	if err := n.current().Stop(ctx); err != nil && !errs.Is(err, errs.Unavailable) {
+		return fmt.Errorf("ending the name server: %w", err)
+	}
+	return nil
 }
 
 // Close lets go of the name server, which goes on.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lus/internal/base/footprint"
 )
 
 // loop is the epoll loop. Output has an epoll of its own inside the other: so
@@ -165,7 +167,7 @@ func (s *server) turn() error {
 		}
 		if !s.tidyAt.IsZero() && !time.Now().Before(s.tidyAt) {
 			s.tidyAt = time.Time{}
-			tidy()
+			footprint.Shrink()
 		}
 		if s.upgrade != nil {
 			s.replace()

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lus/internal/base/footprint"
 	"lus/internal/linux/dns/wire"
 )
 
@@ -28,6 +29,7 @@ type Server struct {
 	// containers together.
 	asking chan struct{}
 	host   hostServers
+	rest   *footprint.Rest // from orders
 
 	mu         sync.RWMutex
 	tables     map[string]*table     // by network
@@ -47,6 +49,8 @@ func New(log *slog.Logger) *Server {
 func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
+	s.rest = footprint.NewRest()
+	defer s.rest.Stop()
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	defer s.closeAll()
@@ -92,6 +96,7 @@ func (s *Server) converse(c *net.UnixConn) error {
 		if err != nil {
 			return err
 		}
+		s.rest.Touch()
 		a := s.obey(q, files)
 		for _, f := range files {
 			_ = f.Close()
