@@ -37,6 +37,9 @@ type Engine struct {
 	execs    map[string]*execution
 
 	loaded []*unit // what a former daemon left, until Run goes on with it
+	// unwatched are the runs that ended while there was no daemon; written by
+	// New only.
+	unwatched []*run
 
 	netOp sync.Mutex // one change of networks at a time
 	dns   nameTables

@@ -105,12 +105,19 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 		e.records.touch(u)
 	}
 	e.deferred.do(func() {
+		if removed { // nobody waits for the rest, but somebody for the answer
+			time.Sleep(breath)
+		}
 		e.clean(u, r, s, removed)
 		if again {
 			e.restartAfter(u, delay)
 		}
 	})
 }
+
+// breath is how long cleaning up waits while the answers of the exit are on
+// their way: on a small machine both would want the same processors.
+const breath = 2 * time.Millisecond
 
 func (e *Engine) tellDie(rec *container.Container, x *task.Exit) {
 	if x.OOM {

@@ -295,7 +295,7 @@ func (e *Engine) launched(u *unit, r *run, l *launch) {
 	now := *rec
 	close(r.started)
 	u.mu.Unlock()
-	e.records.touch(u)
+	e.records.touchSoon(u)
 	for _, p := range l.places {
 		e.tellNetwork(p.net, "connect", rec.ID)
 	}

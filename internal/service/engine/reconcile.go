@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
@@ -81,6 +82,7 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 		}
 		u.wasStarted = true
 		close(u.run.started)
+		e.unwatched = append(e.unwatched, u.run)
 	default:
 		if known {
 			e.discard(s)
@@ -233,6 +235,21 @@ func (e *Engine) sweepCgroups(list []task.Status) {
 			if err != nil {
 				e.Log.Warn("removing a cgroup nobody needs", "id", ids.Short(id), "err", err)
 			}
+		}
+	}
+}
+
+// CaughtUp returns once every end that nobody watched is in the records: until
+// then a container that is over looks as if it ran. The keeper tells of them at
+// once; ctx and a moment bound the wait for one that does not.
+func (e *Engine) CaughtUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, r := range e.unwatched {
+		select {
+		case <-r.ended:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -49,6 +49,7 @@ type records struct {
 const (
 	syncAfter  = 500 * time.Millisecond // containers made together are synced together
 	retryAfter = time.Second            // a full disk may get room
+	soon       = 20 * time.Millisecond
 )
 
 func newRecords(e *Engine) *records {
@@ -59,11 +60,22 @@ func newRecords(e *Engine) *records {
 
 // touch says that the container changed.
 func (r *records) touch(u *unit) {
+	r.mark(u)
+	r.poke()
+}
+
+// touchSoon says the same of a change that the keeper knows as well: it may be
+// written with the next one. So a process that ends at once is written once.
+func (r *records) touchSoon(u *unit) {
+	r.mark(u)
+	time.AfterFunc(soon, r.poke)
+}
+
+func (r *records) mark(u *unit) {
 	keep := !u.autoRemove()
 	r.mu.Lock()
 	r.dirty[u.id] = r.dirty[u.id] || keep
 	r.mu.Unlock()
-	r.poke()
 }
 
 func (r *records) poke() {
