@@ -88,7 +88,7 @@ func execable(rec *container.Container) error {
 func (x *execution) over(now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.started && !x.running && now.Sub(x.endedAt) > execKept
+	return x.code != nil && now.Sub(x.endedAt) > execKept
 }
 
 func (e *Engine) execByID(id string) (*execution, error) {
