@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"lus/test/stack"
@@ -196,4 +197,26 @@ func TestManyAtOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Many execs that begin and end together: each gives back its own output and
+// code, and none is waited for in vain.
+func TestManyExecsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	name := named(t, s, "busy")
+	s.OK(t, "run", "-d", "--name", name, stack.Busybox, "sleep", "3600")
+	var wg sync.WaitGroup
+	for w := range 6 {
+		wg.Go(func() {
+			for i := range 20 {
+				code := 10*w + i
+				r := s.Lus("exec", name, "sh", "-c", fmt.Sprintf("echo out %d; exit %d", code, code))
+				if r.Code != code || r.Out != fmt.Sprintf("out %d\n", code) {
+					t.Errorf("exec %d gave %d and %q%q", code, r.Code, r.Out, r.Err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long any one command may take before it is taken for hung.
-const patience = 8 * time.Minute
+const patience = 4 * time.Minute
 
 // Result is how a command ended.
 type Result struct {
