@@ -103,7 +103,7 @@ func TestS62ABrokenDockerfileShowsTheLine(t *testing.T) {
 		{"an unknown stage", "FROM busybox\nCOPY --from=nowhere /a /b\n", []string{"nowhere"}},
 		{"nothing in it", "# only a comment\n", []string{"Dockerfile"}},
 	} {
-		before := s.Look()
+		before := s.Still()
 		r := s.Build(t, "broken", map[string]string{"Dockerfile": c.dockerfile})
 		if r.Code != 1 {
 			t.Errorf("%s: exit code %d, want 1", c.what, r.Code)
@@ -112,7 +112,7 @@ func TestS62ABrokenDockerfileShowsTheLine(t *testing.T) {
 		// What was built before the broken line stays as cache.
 		s.Unchanged(t, before, stack.Files)
 	}
-	before := s.Look()
+	before := s.Still()
 	stack.Says(t, s.Fail(t, 1, "build", "-t", "x", "/no/such/folder"), "/no/such/folder")
 	stack.Says(t, s.Fail(t, 1, "build", "-t", "x", stack.Folder(t, nil)), "Dockerfile")
 	s.Unchanged(t, before, stack.Files)

@@ -58,7 +58,7 @@ func TestS34ATakenPortNamesItsHolder(t *testing.T) {
 	s.OK(t, "run", "-d", "--name", "w1", "-p", port+":80", stack.Busybox, "httpd", "-f", "-h", "/etc")
 	stack.Page(t, port, "/passwd")
 
-	before := s.Look()
+	before := s.Still()
 	said := s.Fail(t, 125, "run", "-d", "--name", "w2", "-p", port+":80", stack.Busybox, "sleep", "300")
 	stack.Says(t, said, port, "w1")
 	// As with Docker the container that could not start is there to be started.
@@ -79,7 +79,7 @@ func TestK5APortHeldByAnotherProgram(t *testing.T) {
 	}
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	before := s.Look()
+	before := s.Still()
 	said := s.Fail(t, 125, "run", "--rm", "-p", port+":80", stack.Busybox, "true")
 	self, _ := os.Executable()
 	stack.Says(t, said, port, filepath.Base(self)[:10])
@@ -103,7 +103,7 @@ func TestPublishedPortsGoWithTheContainer(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
 	port := stack.Port(t)
-	before := s.Look()
+	before := s.Still()
 	for range 3 {
 		s.OK(t, "run", "-d", "--rm", "--name", "web", "-p", port+":80", "-p", port+":53/udp", stack.Busybox, "httpd", "-f", "-h", "/etc")
 		stack.Page(t, port, "/passwd")

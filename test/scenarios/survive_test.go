@@ -175,7 +175,7 @@ func TestNothingIsLeftAfterKillsAndRemovals(t *testing.T) {
 	s.Kill()
 	s.StartDaemon(t) // what a start cleans once is clean now
 	s.OK(t, "run", "--rm", stack.Busybox, "true")
-	before := s.Look()
+	before := s.Still()
 	port := stack.Port(t)
 	for range 10 {
 		done := make(chan struct{})

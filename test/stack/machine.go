@@ -285,3 +285,20 @@ func (s *Stack) records() (out []string) {
 	}
 	return out
 }
+
+// Still is the machine once nothing moves any more: what ended before a look
+// may go on being cleaned up for a moment.
+func (s *Stack) Still() Machine {
+	m, same := s.Look(), 0
+	for range 200 {
+		time.Sleep(50 * time.Millisecond)
+		next := s.Look()
+		if same++; m.Diff(next) != "" {
+			same = 0
+		}
+		if m = next; same == 3 {
+			break
+		}
+	}
+	return m
+}
