@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/layout"
 	keeper "lus/internal/keeper/client"
-	"lus/internal/linux/cgroup"
 	"lus/internal/linux/network"
 	"lus/internal/model/task"
 )
@@ -47,24 +50,42 @@ func retire(l layout.Layout, k *keeper.Client, n *names, nets *network.Manager, 
 	case <-k.Done():
 	case <-ctx.Done():
 	}
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	return errors.Join(append(failed, dropCgroups(ctx, "lus-"+l.Instance()))...)
 }
 
-// dropCgroups removes the instance's cgroups, which the helpers are leaving.
+// dropCgroups removes the instance's cgroups from every hierarchy, once the
+// helpers have left them. One that somebody is in stays.
 func dropCgroups(ctx context.Context, parent string) error {
-	sys, err := cgroup.Detect()
-	if err != nil {
-		return err
-	}
-	for {
-		err := errors.Join(sys.Cleanup(parent+"/dns"), sys.Cleanup(parent+"/keeper"), sys.Cleanup(parent+"/build"), sys.Cleanup(parent))
-		if err == nil {
+	const root = "/sys/fs/cgroup"
+	var failed error
+	for ctx.Err() == nil {
+		failed = nil
+		for _, top := range []string{filepath.Join(root, parent), filepath.Join(root, "*", parent)} {
+			tops, _ := filepath.Glob(top) // fails only for a bad pattern
+			for _, dir := range tops {
+				failed = errors.Join(failed, removeGroups(dir))
+			}
+		}
+		if failed == nil {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(5 * time.Millisecond):
+		time.Sleep(5 * time.Millisecond)
+	}
+	return failed
+}
+
+// removeGroups removes a cgroup and those below it.
+func removeGroups(dir string) error {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			_ = removeGroups(filepath.Join(dir, e.Name())) // else that of dir fails
 		}
 	}
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("removing the cgroup %s: %w", dir, err)
+	}
+	return nil
 }

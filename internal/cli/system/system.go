@@ -40,10 +40,30 @@ func stopCommand() command.Command {
 				if err != nil {
 					return err
 				}
-				return stopProcess(info.Pid, *patience)
+				running, err := countRunning(ctx, e)
+				if err != nil {
+					return err
+				}
+				if err := stopProcess(info.Pid, *patience); err != nil {
+					return err
+				}
+				switch {
+				case running == 1:
+					fmt.Fprintln(e.Err, "1 container runs on; the next daemon takes it over")
+				case running > 1:
+					fmt.Fprintf(e.Err, "%d containers run on; the next daemon takes them over\n", running)
+				}
+				return nil
 			}
 		},
 	}
+}
+
+// countRunning is how many containers the daemon's end will leave running.
+func countRunning(ctx context.Context, e *command.Env) (int, error) {
+	var list []struct{}
+	err := e.Client.Existing().Call(ctx, client.Request{Method: "GET", Path: "/containers/json"}, &list)
+	return len(list), err
 }
 
 // stopProcess asks a process to end and waits until it has.

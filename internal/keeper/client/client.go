@@ -77,6 +77,9 @@ func (c *Client) greet(ctx context.Context) error {
 func (c *Client) Close() error {
 	err := c.conn.Close()
 	<-c.done
+	if errors.Is(err, net.ErrClosed) {
+		return nil // it had ended before
+	}
 	return err
 }
 
