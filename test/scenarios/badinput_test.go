@@ -16,7 +16,7 @@ import (
 func TestTheLookSeesEverything(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
-	before := s.Look()
+	before := s.Still()
 	s.OK(t, "run", "-d", "--name", "seen", "-p", stack.Port(t)+":80", stack.Busybox, "sleep", "300")
 	diff := before.Diff(s.Look())
 	for _, kind := range []string{stack.Mounts, stack.Interfaces, stack.Rules, stack.Cgroups, stack.Processes, stack.Sockets, stack.Files, stack.Records} {
@@ -61,7 +61,7 @@ func TestBadInputSaysWhatToDoAndLeavesNothing(t *testing.T) {
 		{"a container that is not there", 1, []string{"No such container", "ghost"}, []string{"start", "ghost"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			before := s.Look()
+			before := s.Still()
 			r := s.Lus(c.args...)
 			if r.Code != c.code {
 				t.Errorf("exit code %d, want %d", r.Code, c.code)
@@ -93,7 +93,7 @@ func TestABrokenComposeFileIsPointedAt(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			dir := stack.Folder(t, map[string]string{"compose.yaml": c.file})
-			before := s.Look()
+			before := s.Still()
 			r := s.DoIn(dir, nil, filepath.Join(s.Bin, "lus"), "compose", "-p", "broken", "up", "-d")
 			if r.Code == 0 {
 				t.Errorf("it was accepted:\n%s", r.All())
@@ -124,7 +124,7 @@ func TestAFullDiskIsSaid(t *testing.T) {
 	s.StartDaemon(t)
 	s.ImportBusybox(t)
 	s.OK(t, "run", "-d", "--name", "runs", stack.Busybox, "sh", "-c", "while :; do echo line; usleep 10000; done")
-	before := s.Look()
+	before := s.Still()
 	full := filepath.Join(s.Root, "full")
 	fill(t, full)
 
@@ -196,7 +196,7 @@ func TestASecondDaemonOnTheSameRoot(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
 	s.OK(t, "run", "-d", "--name", "runs", stack.Busybox, "sleep", "300")
-	before := s.Look()
+	before := s.Still()
 	r := s.Do(nil, filepath.Join(s.Bin, "lusd"), "--root", s.Root, "--run", s.Run+"2")
 	if r.Code == 0 {
 		t.Error("a second daemon took the root")
@@ -220,6 +220,38 @@ func TestAStopIsCleanAndContainersGoOn(t *testing.T) {
 	s.StartDaemon(t)
 	if got := s.OK(t, "inspect", "--format", "{{.State.Pid}}", "runs"); got != pid {
 		t.Errorf("the container has pid %s, had %s", got, pid)
+	}
+}
+
+// TestAStopWithNothingRunningLeavesNothing: the helpers end, bridges, rules and
+// cgroups go; what is on disk is found again.
+func TestAStopWithNothingRunningLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	s.OK(t, "network", "create", "app")
+	s.OK(t, "run", "-d", "--name", "over", "--network", "app", "-p", stack.Port(t)+":80", stack.Busybox, "sleep", "300")
+	s.OK(t, "kill", "over")
+	r := s.Lus("system", "stop")
+	r.Want(t, 0)
+	if r.Err != "" {
+		t.Errorf("it says %q", r.Err)
+	}
+	s.Stop() // waits for its end
+	for kind, lines := range s.Look().Less(stack.Files, stack.Records) {
+		if len(lines) > 0 {
+			t.Errorf("%s left behind:\n%s", kind, strings.Join(lines, "\n"))
+		}
+	}
+	s.StartDaemon(t)
+	s.OK(t, "start", "over")
+	stack.Says(t, s.OK(t, "run", "--rm", "--network", "app", stack.Busybox, "nslookup", "over"), "Address")
+
+	r = s.Lus("system", "stop")
+	r.Want(t, 0)
+	stack.Says(t, r.Err, "1 container runs on")
+	s.Stop()
+	if left := s.Look(); len(left[stack.Interfaces]) == 0 || len(left[stack.Rules]) == 0 || len(left[stack.Processes]) < 3 {
+		t.Errorf("what runs lost something: %v", left.Less(stack.Files))
 	}
 }
 

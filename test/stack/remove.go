@@ -35,14 +35,12 @@ func (s *Stack) empty() {
 }
 
 // sweep ends what still runs and takes away what the kernel still holds, and
-// returns what it found beyond the helpers, which end without a daemon at
-// their own time.
+// returns what it found: a daemon that stops while no container runs leaves
+// nothing.
 func (s *Stack) sweep() (found []string) {
-	s.await(func(p process) bool { return !helper(p) })
+	s.await(func(process) bool { return true })
 	for _, p := range s.processes() {
-		if !helper(p) {
-			found = append(found, fmt.Sprintf("process %d %s", p.pid, p.command))
-		}
+		found = append(found, fmt.Sprintf("process %d %s", p.pid, p.command))
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 	s.await(func(process) bool { return true })
@@ -51,24 +49,22 @@ func (s *Stack) sweep() (found []string) {
 			found = append(found, "mount "+m)
 		}
 	}
-	// Bridges, the table and the empty parent cgroup belong to the instance and
-	// outlive its daemon on purpose; nobody will come back for them here.
 	for _, name := range s.interfaces() {
+		found = append(found, "interface "+name)
 		_ = exec.Command("ip", "link", "delete", name).Run()
 	}
 	for _, table := range s.tables() {
+		found = append(found, "table "+table)
 		_ = exec.Command("nft", append([]string{"delete", "table"}, strings.Fields(table)...)...).Run()
 	}
 	dirs := s.cgroups()
 	slices.Reverse(dirs) // children first
 	for _, dir := range dirs {
+		found = append(found, "cgroup "+dir)
 		_ = os.Remove(filepath.Join("/sys/fs/cgroup", dir))
 	}
 	return found
 }
-
-// helper reports whether p is one of those that go on without a daemon.
-func helper(p process) bool { return p.program == "lus-keeper" || p.program == "lus-dns" }
 
 // await gives the processes that match a moment to end.
 func (s *Stack) await(match func(process) bool) {
