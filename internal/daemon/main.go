@@ -12,6 +12,8 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/sirupsen/logrus"
+
 	"lus/internal/base/layout"
 	"lus/internal/base/version"
 )
@@ -60,6 +62,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if *show {
 		fmt.Fprintln(stdout, "lusd "+version.String())
 		return 0
+	}
+	if !*verbose {
+		// What libraries say outside of any request, past our log, is detail.
+		logrus.SetOutput(io.Discard)
 	}
 	o := options{layout: layout.Resolve(*root, *run), log: logger(stderr, *verbose)}
 	o.layout.Sock = *socket
