@@ -62,9 +62,14 @@ func New(o Options) (*Client, error) {
 // Host is the daemon's address as people write it.
 func (c *Client) Host() string { return c.shown }
 
-// Existing is a client of the same daemon that starts none.
+// Existing is a client of the same daemon that starts none. It takes over the
+// connections that wait for another request.
 func (c *Client) Existing() *Client {
-	return &Client{network: c.network, address: c.address, shown: c.shown}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := &Client{network: c.network, address: c.address, shown: c.shown, idle: c.idle}
+	c.idle = nil
+	return e
 }
 
 // Close closes the connections that wait for another request.
@@ -134,6 +139,9 @@ func (c *Client) Call(ctx context.Context, r Request, v any) error {
 	data, err := io.ReadAll(resp.Body) // to the end: the connection serves again
 	if err != nil {
 		return errs.New(errs.Unavailable, "the daemon's answer broke off: %w", err)
+	}
+	if len(data) == 0 {
+		return errs.New(errs.Unavailable, "the daemon went away before it answered")
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return errs.New(errs.Internal, "the daemon's answer to %s %s is not what was expected: %w", r.Method, r.Path, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"lus/internal/base/errs"
 	"lus/internal/cli/command"
 	"lus/internal/cli/terminal"
 	"lus/internal/client"
@@ -102,14 +103,21 @@ func execFailed(err error) error {
 }
 
 // execEnd asks for the exit code. The output's end may be told before the
-// process was reaped.
+// process was reaped. A daemon that went away meanwhile is not started: the next
+// one knows no exec of a former.
 func execEnd(ctx context.Context, e *command.Env, base string) error {
+	daemon := e.Client.Existing()
+	defer daemon.Close()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		var end struct {
 			Running  bool
 			ExitCode *int
 		}
-		if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: base + "/json"}, &end); err != nil {
+		err := daemon.Call(ctx, client.Request{Method: "GET", Path: base + "/json"}, &end)
+		if client.NoDaemon(err) {
+			return errs.New(errs.Unavailable, "the daemon went away before the exit code was known")
+		}
+		if err != nil {
 			return err
 		}
 		switch {
