@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -220,6 +221,34 @@ func TestAStopIsCleanAndContainersGoOn(t *testing.T) {
 	s.StartDaemon(t)
 	if got := s.OK(t, "inspect", "--format", "{{.State.Pid}}", "runs"); got != pid {
 		t.Errorf("the container has pid %s, had %s", got, pid)
+	}
+}
+
+// TestAStopEndsWhatIsOpen: followers, waits, execs and a build that hangs do not
+// hold the daemon up, and none of their commands starts another one.
+func TestAStopEndsWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	s.OK(t, "run", "-d", "--name", "runs", stack.Busybox, "sleep", "300")
+	folder := stack.Folder(t, map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nRUN trap '' TERM; sleep 300\n"})
+	bare := append([]string{"-i"}, s.Bare()...)
+	var open sync.WaitGroup
+	for _, args := range [][]string{{"logs", "-f", "runs"}, {"events"}, {"wait", "runs"}, {"attach", "runs"}, {"exec", "runs", "sleep", "300"}, {"build", folder}} {
+		open.Go(func() { s.Do(nil, "env", append(append(bare[:len(bare):len(bare)], s.Bin+"/lus"), args...)...) })
+	}
+	stack.Eventually(t, "the exec and the build's step", func() bool {
+		return strings.Count(strings.Join(s.Look()[stack.Processes], "\n"), "sleep 300") >= 3
+	})
+	if code := s.Stop(); code != 0 {
+		t.Errorf("the daemon ended with %d", code)
+	}
+	open.Wait()
+	if n := len(s.Daemons()); n != 0 {
+		t.Errorf("%d daemons were started anew", n)
+	}
+	s.StartDaemon(t)
+	if got := s.OK(t, "inspect", "--format", "{{.State.Status}}", "runs"); got != "running" {
+		t.Errorf("the container is %s", got)
 	}
 }
 
