@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
-	"lus/internal/keeper/client"
 	"lus/internal/keeper/wire"
 	"lus/internal/model/task"
 )
