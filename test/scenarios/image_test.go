@@ -24,6 +24,14 @@ func TestS51FigletByDockerfile(t *testing.T) {
 	const dockerfile = "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends figlet\nCMD [\"figlet\", \"hi\"]\n"
 	image, _ := built(t, s, dockerfile)
 	stack.Says(t, s.OK(t, "run", "--rm", image), "| |__ (_)", "|_| |_|_|")
+	sizes := s.OK(t, "history", "--no-trunc", "--format", "{{.CreatedBy}}: {{.Size}}", image)
+	for line := range strings.Lines(sizes) {
+		step, size, _ := strings.Cut(strings.TrimSpace(line), "buildkit: ")
+		if strings.HasPrefix(step, "RUN ") != (size != "" && size != "0B") {
+			t.Errorf("only RUN writes files here, but the history says %q", line)
+		}
+	}
+	stack.Says(t, sizes, "RUN /bin/sh -c apt-get")
 	_, again := built(t, s, dockerfile)
 	before, _, _ := strings.Cut(again.Err, " RUN apt-get")
 	step, _, _ := strings.Cut(before[strings.LastIndexByte(before, '#'):], " ")
