@@ -90,6 +90,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	d.runs("the engine", eng.Run)
 	// Records, leases and the kernel agree from here on: garbage may be told.
 	store.Ready()
+	d.runs("the sweeper of images", func(ctx context.Context) error { return sweep(ctx, images, eng, o.log) })
 
 	// The builder has a connection to the keeper of its own: each is watched by
 	// one, and build steps end with theirs.
@@ -109,16 +110,17 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	}
 	d.closes("the builder", builder.Close)
 	d.runs("the builder", builder.Run)
-	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})
+	ready := readyBuilder{builder, images}
+	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: ready, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
 
 	mux := http.NewServeMux()
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: eng, Log: o.log,
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: ready, System: eng, Log: o.log,
 	}))
-	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
+	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: ready, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}
 	}}))
 	mux.Handle(composeapi.Prefix, composeapi.New(projects))

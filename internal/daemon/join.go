@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -9,9 +10,11 @@ import (
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/network"
 	"lus/internal/linux/runtime"
+	model "lus/internal/model/build"
 	"lus/internal/model/task"
 	"lus/internal/service/build"
 	"lus/internal/service/engine"
+	"lus/internal/service/image"
 )
 
 // The types here join two parts that do not know each other.
@@ -120,4 +123,24 @@ func resolvText() []byte {
 		b.WriteString("options " + strings.Join(options, " ") + "\n")
 	}
 	return []byte(b.String())
+}
+
+// readyBuilder builds images that are ready to run: what a first run would
+// have to write to the store is written with the build, which syncs the disk
+// anyway.
+type readyBuilder struct {
+	*build.Service
+	images *image.Service
+}
+
+// Build builds an image and takes hold of its layers.
+func (b readyBuilder) Build(ctx context.Context, req *model.Request, progress io.Writer) (imageID string, err error) {
+	id, err := b.Service.Build(ctx, req, progress)
+	if err != nil {
+		return "", err
+	}
+	// An image without layers (FROM scratch, and labels) cannot be run, and
+	// whoever tries is told why.
+	_, _ = b.images.Layers(ctx, id)
+	return id, nil
 }

@@ -107,7 +107,7 @@ func execFailed(err error) error {
 // one knows no exec of a former.
 func execEnd(ctx context.Context, e *command.Env, base string) error {
 	daemon := e.Client.Existing()
-	defer daemon.Close()
+	defer func() { _ = daemon.Close() }()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		var end struct {
 			Running  bool
