@@ -118,7 +118,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: ready, System: eng, Log: o.log,
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: ready, System: facts{eng, nets}, Log: o.log,
 	}))
 	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: ready, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}

@@ -144,3 +144,24 @@ func (b readyBuilder) Build(ctx context.Context, req *model.Request, progress io
 	_, _ = b.images.Layers(ctx, id)
 	return id, nil
 }
+
+// facts are the engine's about itself, and what the networks found on the host
+// that stands in their way.
+type facts struct {
+	*engine.Engine
+	nets *network.Manager
+}
+
+// Info adds the warnings to the engine's facts.
+func (f facts) Info(ctx context.Context) (map[string]any, error) {
+	info, err := f.Engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	warnings := []string{}
+	for _, w := range f.nets.Warnings() {
+		warnings = append(warnings, "WARNING: "+w) // clients print them as they come
+	}
+	info["Warnings"] = warnings
+	return info, nil
+}
