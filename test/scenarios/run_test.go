@@ -114,10 +114,10 @@ func TestS44EnvironmentFromFlagAndFile(t *testing.T) {
 func TestLimitsAndIdentityReachTheProcess(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	out := s.OK(t, "run", "--rm", "--hostname", "box", "-w", "/work/here", "-u", "1000:1001", "--read-only",
+	out := s.OK(t, "run", "--rm", "--hostname", "box", "-w", "/srv/here", "-u", "1000:1001", "--read-only",
 		"--cap-drop", "ALL", "--cap-add", "NET_RAW", "--label", "a=b", stack.Busybox,
 		"sh", "-c", "hostname; pwd; id -u; id -g; touch /x 2>&1; grep -E 'CapBnd|Seccomp:' /proc/self/status")
-	stack.Says(t, out, "box", "/work/here", "1000", "1001", "Read-only file system", "CapBnd:\t0000000000002000", "Seccomp:\t2")
+	stack.Says(t, out, "box", "/srv/here", "1000", "1001", "Read-only file system", "CapBnd:\t0000000000002000", "Seccomp:\t2")
 
 	over := s.Lus("run", "--rm", "--memory", "16m", stack.Busybox, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1")
 	if over.Code != 137 {

@@ -158,7 +158,7 @@ func TestWhatTheProcessSees(t *testing.T) {
 		"echo $FROM $X $HOME":      "image x /root",
 		"hostname":                 "box",
 		"cat /etc/hostname":        "box",
-		"pwd":                      "/work/dir",
+		"pwd":                      "/srv/dir",
 		"id -u; id -g":             "65534\n65534",
 		"touch /x 2>&1":            "touch: /x: Read-only file system",
 		"touch /tmp/x && echo yes": "yes",
@@ -169,7 +169,7 @@ func TestWhatTheProcessSees(t *testing.T) {
 	} {
 		user := strings.HasPrefix(line, "id")
 		out, _ := h.output(line, func(r *container.CreateRequest) {
-			r.Env, r.Hostname, r.WorkingDir = []string{"X=x"}, "box", "/work/dir"
+			r.Env, r.Hostname, r.WorkingDir = []string{"X=x"}, "box", "/srv/dir"
 			r.HostConfig.Ulimits = []container.Ulimit{{Name: "nofile", Soft: 123, Hard: 456}}
 			r.HostConfig.SecurityOpt = []string{"no-new-privileges"}
 			r.HostConfig.Tmpfs = map[string]string{"/tmp": ""}
