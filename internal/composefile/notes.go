@@ -36,6 +36,12 @@ func notes(p *types.Project, docs documents) []string {
 	return out
 }
 
+// blkioDevices reports whether more than the weight is asked for, which is all
+// that is carried out.
+func blkioDevices(b *types.BlkioConfig) bool {
+	return b != nil && len(b.WeightDevice)+len(b.DeviceReadBps)+len(b.DeviceReadIOps)+len(b.DeviceWriteBps)+len(b.DeviceWriteIOps) > 0
+}
+
 // idle lists the keys of a service that Lus reads and does not carry out.
 func idle(s types.ServiceConfig) []string {
 	var keys []string
@@ -52,6 +58,9 @@ func idle(s types.ServiceConfig) []string {
 		"use_api_socket":  s.UseAPISocket,
 		"umask":           s.Umask != nil,
 		"volume_driver":   s.VolumeDriver != "",
+		"log_driver":      s.LogDriver != "",
+		"log_opt":         len(s.LogOpt) > 0,
+		"blkio_config":    blkioDevices(s.BlkioConfig),
 	} {
 		if set {
 			keys = append(keys, key)

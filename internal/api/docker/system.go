@@ -57,8 +57,6 @@ func (h *handler) version(w http.ResponseWriter, _ *http.Request) error {
 		"Platform":   map[string]string{"Name": "Lus"},
 		"Components": []map[string]any{{"Name": "Engine", "Version": version.String(), "Details": details}},
 		"Version":    version.String(),
-		"GitCommit":  "",
-		"BuildTime":  "",
 	}
 	for k, v := range details {
 		if k == "Os" || k == "Arch" || k == "ApiVersion" || k == "MinAPIVersion" || k == "GoVersion" || k == "KernelVersion" {
