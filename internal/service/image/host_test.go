@@ -3,9 +3,13 @@ package image_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,15 +27,44 @@ func opaque(t *testing.T, dir string) bool {
 	return err == nil && string(b[:n]) == "y"
 }
 
-// snapshot copies the store as it is on disk at this moment: what a kill would
-// leave.
+// snapshot copies the store as it is on disk at one moment: what a kill would
+// leave. A copy during which anything moved shows no such moment and is made
+// again.
 func (w *world) snapshot() string {
 	w.t.Helper()
-	to := filepath.Join(w.t.TempDir(), "copy")
-	if out, err := exec.Command("cp", "-a", w.root, to).CombinedOutput(); err != nil {
-		w.t.Fatalf("copy the store: %v: %s", err, out)
+	dir := w.t.TempDir()
+	deadline := time.Now().Add(time.Minute)
+	for i := 0; time.Now().Before(deadline); i++ {
+		to := filepath.Join(dir, strconv.Itoa(i))
+		before := w.stamps()
+		out, err := exec.Command("cp", "-a", w.root, to).CombinedOutput()
+		if w.stamps() != before {
+			continue
+		}
+		if err != nil {
+			w.t.Fatalf("copy the store: %v: %s", err, out)
+		}
+		return to
 	}
-	return to
+	w.t.Fatal("the store never rests long enough to be copied")
+	return ""
+}
+
+// stamps is every file of the store with its size and the time of its last
+// change.
+func (w *world) stamps() string {
+	var all strings.Builder
+	filepath.WalkDir(w.root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			fmt.Fprintln(&all, p, err)
+			return nil
+		}
+		if i, err := d.Info(); err == nil {
+			fmt.Fprintln(&all, p, i.Size(), i.ModTime().UnixNano())
+		}
+		return nil
+	})
+	return all.String()
 }
 
 // limits opens the service anew with another stall time.
