@@ -1,28 +1,49 @@
 package scenarios
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"lus/test/stack"
 )
 
-// kills is how often the daemon dies in TestSurvive.
-const kills = 100
+// kills is how often the daemon dies in TestSurvive: LUS_TEST_LONG may ask for
+// more.
+func kills(t *testing.T) int {
+	t.Helper()
+	long := os.Getenv("LUS_TEST_LONG")
+	if long == "" {
+		return 50
+	}
+	n, err := strconv.Atoi(long)
+	if err != nil || n < 1 {
+		t.Fatalf("LUS_TEST_LONG is %q: it says how often TestSurvive kills the daemon, 1000 for example", long)
+	}
+	return n
+}
 
-// TestSurvive kills the daemon with SIGKILL a hundred times while containers
-// are started, followed and entered. They run on, names resolve while it is
-// dead, no line written is lost, and every exit code is known afterwards.
+// TestSurvive kills the daemon with SIGKILL again and again while people run,
+// stop, start, enter, follow, build and pull. Every other kill comes at any
+// moment, the others just when one more command of each kind got through in
+// turn, so that none is starved. What ran runs on, names resolve while the
+// daemon is dead, no line and no exit code is lost, what was told holds, records
+// and kernel agree, and once all is removed nothing is left.
 func TestSurvive(t *testing.T) {
 	s := stack.Start(t)
+	s.OK(t, "run", "--rm", stack.Busybox, "true") // what is made once is there now
+	s.Build(t, "warm", map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nRUN true\n"}).Want(t, 0)
+	s.OK(t, "rmi", "warm")
+	s.Kill()
+	s.StartDaemon(t) // and what a start cleans once is clean
+	before := s.Still()
+
+	l := newLoad(t, s)
 	s.OK(t, "network", "create", "app")
 	s.OK(t, "run", "-d", "--name", "server", "--network", "app", stack.Busybox, "httpd", "-f", "-h", "/etc")
 	s.OK(t, "run", "-d", "--name", "client", "--network", "app", stack.Busybox, "sh", "-c",
@@ -35,35 +56,46 @@ func TestSurvive(t *testing.T) {
 	for _, name := range append(writers, "server", "client") {
 		pids[name] = s.OK(t, "inspect", "--format", "{{.State.Pid}}", name)
 	}
+	keeper := s.Helper("lus-keeper")
 
-	l := load{s: s, known: map[string]int{}}
+	n := kills(t)
 	stop := l.start()
-	for range kills {
-		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+	for i := range n {
+		if i%2 == 0 {
+			l.awaitOne(t, l.kinds[i/2%len(l.kinds)])
+			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+		} else {
+			time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+		}
 		s.Kill()
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 		s.StartDaemon(t)
 	}
 	stop()
 
+	if now := s.Helper("lus-keeper"); now != keeper {
+		t.Errorf("the keeper was process %d, now it is %d", keeper, now)
+	}
 	for name, pid := range pids {
 		if got := s.OK(t, "inspect", "--format", "{{.State.Status}} {{.State.Pid}}", name); got != "running "+pid {
 			t.Errorf("%s is %s, was running with pid %s", name, got, pid)
 		}
 	}
 	for _, w := range writers {
-		numbered(t, s, w)
+		numbered(t, s, w, n)
 	}
 	client := s.Lus("logs", "-t", "client")
 	client.Want(t, 0)
-	if lost := strings.Count(client.Out, "LOST"); lost > 0 || strings.Count(client.Out, "reached") < kills {
+	if lost := strings.Count(client.Out, "LOST"); lost > 0 || strings.Count(client.Out, "reached") < n {
 		t.Errorf("the client reached the server by name %d times and lost it %d times:\n%s", strings.Count(client.Out, "reached"), lost, client.Err)
 	}
-	l.check(t)
+	l.check(t, n/2/len(l.kinds))
+	recordsAgree(t, s)
+	removeAll(t, s, l, before)
 }
 
 // numbered checks that a writer's lines are 1, 2, 3 and so on without a gap.
-func numbered(t *testing.T, s *stack.Stack, name string) {
+func numbered(t *testing.T, s *stack.Stack, name string, least int) {
 	t.Helper()
 	lines := strings.Fields(s.OK(t, "logs", name))
 	for i, line := range lines {
@@ -72,101 +104,105 @@ func numbered(t *testing.T, s *stack.Stack, name string) {
 			return
 		}
 	}
-	if len(lines) < kills {
+	if len(lines) < least {
 		t.Errorf("%s wrote only %d lines", name, len(lines))
 	}
 }
 
-// load is what people do meanwhile. A command may fail, because the daemon just
-// died; what one was told must hold.
-type load struct {
-	s    *stack.Stack
-	next atomic.Int64
-
-	mu       sync.Mutex
-	known    map[string]int // id of a started container -> the code it must end with
-	execs    int
-	wrong    []string
-	followed int
-}
-
-// start begins the load and returns what ends it.
-func (l *load) start() (stop func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	for _, work := range []func(){l.detached, l.exec, l.follow} {
-		wg.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-					work()
-				}
-			}
-		})
-	}
-	return func() {
-		close(done)
-		wg.Wait()
-	}
-}
-
-func (l *load) detached() {
-	code := int(l.next.Add(1)) % 200
-	r := l.s.Lus("run", "-d", stack.Busybox, "sh", "-c", fmt.Sprintf("echo begin %d; usleep 40000; echo end %d; exit %d", code, code, code))
-	if id := strings.TrimSpace(r.Out); r.Code == 0 && len(id) == 64 {
-		l.mu.Lock()
-		l.known[id] = code
-		l.mu.Unlock()
-	}
-}
-
-func (l *load) exec() {
-	r := l.s.Lus("exec", "server", "sh", "-c", "echo in; exit 42")
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case r.Code == 42 && r.Out == "in\n":
-		l.execs++
-	case r.Code == 0 || r.Code == 42:
-		l.wrong = append(l.wrong, fmt.Sprintf("exec gave code %d and %q", r.Code, r.Out))
-	}
-}
-
-func (l *load) follow() {
-	out := strings.Fields(l.s.Lus("logs", "--tail", "50", "writer1").Out)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := 1; i < len(out); i++ {
-		a, _ := strconv.Atoi(out[i-1])
-		if b, _ := strconv.Atoi(out[i]); b != a+1 && i < len(out)-1 {
-			l.wrong = append(l.wrong, fmt.Sprintf("logs gave %d after %d", b, a))
-		}
-	}
-	l.followed++
-}
-
-func (l *load) check(t *testing.T) {
+// recordsAgree compares each record with the kernel: what is said to run has
+// its process in its cgroup, its end of a pair and its port; nothing else has.
+func recordsAgree(t *testing.T, s *stack.Stack) {
 	t.Helper()
-	for id, code := range l.known {
-		stack.Eventually(t, "the end of "+id[:12], func() bool {
-			return l.s.OK(t, "inspect", "--format", "{{.State.Status}}", id) == "exited"
-		})
-		if got := l.s.OK(t, "inspect", "--format", "{{.State.ExitCode}}", id); got != strconv.Itoa(code) {
-			t.Errorf("%s ended with %s, want %d", id[:12], got, code)
-		}
-		if want := fmt.Sprintf("begin %d\nend %d", code, code); l.s.OK(t, "logs", id) != want {
-			t.Errorf("%s: its log is %q, want %q", id[:12], l.s.OK(t, "logs", id), want)
+	var how string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if how = disagree(s); how == "" {
+			return
 		}
 	}
-	for _, w := range l.wrong {
-		t.Error(w)
+	t.Errorf("records and kernel do not agree:\n%s", how)
+}
+
+func disagree(s *stack.Stack) string {
+	var out []string
+	said := map[string]bool{}
+	published := map[string]bool{}
+	for line := range strings.Lines(inspectAll(s, "{{.Id}} {{.State.Running}} {{.State.Pid}} {{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}}{{end}}{{end}}")) {
+		f := strings.Fields(line)
+		if f[1] != "true" {
+			if f[2] != "0" {
+				out = append(out, "not running, with a pid: "+line)
+			}
+			continue
+		}
+		said[f[0]] = true
+		if len(f) > 3 {
+			published[f[3]] = true
+		}
+		if groups, err := os.ReadFile("/proc/" + f[2] + "/cgroup"); err != nil || !strings.Contains(string(groups), f[0]) {
+			out = append(out, "running, and its process is not in its cgroup: "+line)
+		}
 	}
-	if len(l.known) == 0 || l.execs == 0 || l.followed == 0 {
-		t.Errorf("no load: %d containers, %d execs, %d looks at logs", len(l.known), l.execs, l.followed)
+	look := s.Look()
+	real := map[string]bool{}
+	for _, dir := range look[stack.Cgroups] {
+		if id := dir[strings.LastIndex(dir, "/")+1:]; len(id) == 64 {
+			real[id] = true
+		}
 	}
-	t.Logf("%d kills, %d containers with their exit codes, %d execs, %d looks at logs", kills, len(l.known), l.execs, l.followed)
+	for id := range real {
+		if !said[id] {
+			out = append(out, "a cgroup of what does not run: "+id)
+		}
+	}
+	pairs := slices.DeleteFunc(look[stack.Interfaces], func(name string) bool {
+		_, err := os.Stat("/sys/class/net/" + name + "/bridge")
+		return err == nil
+	})
+	if len(pairs) != len(said) {
+		out = append(out, strconv.Itoa(len(pairs))+" pairs of interfaces for "+strconv.Itoa(len(said))+" running containers")
+	}
+	rules := strings.Join(look[stack.Rules], "\n")
+	for port := range published {
+		if !strings.Contains(rules, " "+port+" ") {
+			out = append(out, "no rule for port "+port)
+		}
+	}
+	if n := strings.Count(rules, " tcp . "); n != len(published) {
+		out = append(out, strconv.Itoa(n)+" published ports in the rules, "+strconv.Itoa(len(published))+" in the records:\n"+rules)
+	}
+	return strings.Join(out, "\n")
+}
+
+// inspectAll is the same format for every container that there is.
+func inspectAll(s *stack.Stack, format string, filter ...string) string {
+	ids := strings.Fields(s.Lus(append([]string{"ps", "-aq", "--no-trunc"}, filter...)...).Out)
+	if len(ids) == 0 {
+		return ""
+	}
+	return s.Lus(append([]string{"inspect", "--format", format}, ids...)...).Out
+}
+
+// removeAll takes away all that the load made and compares the machine with
+// what it was. What a build keeps for the next one may stay.
+func removeAll(t *testing.T, s *stack.Stack, l *load, before stack.Machine) {
+	t.Helper()
+	s.OK(t, append([]string{"rm", "-f"}, strings.Fields(s.OK(t, "ps", "-aq"))...)...)
+	s.OK(t, "network", "rm", "app")
+	for _, name := range strings.Fields(s.OK(t, "images", "--format", "{{.Repository}}:{{.Tag}}")) {
+		if name != stack.Busybox+":latest" {
+			s.OK(t, "rmi", "-f", name)
+		}
+	}
+	s.Kill()
+	s.StartDaemon(t) // a start finds out what nobody needs
+	s.Unchanged(t, before, stack.Files)
+	left := l.filesLeft()
+	for deadline := time.Now().Add(20 * time.Second); left != "" && time.Now().Before(deadline); left = l.filesLeft() {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if left != "" {
+		t.Errorf("files are left:\n%s", left)
+	}
 }
 
 func TestNothingIsLeftAfterKillsAndRemovals(t *testing.T) {

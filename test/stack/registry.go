@@ -1,6 +1,10 @@
 package stack
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -28,6 +32,36 @@ func Registry(t testing.TB) string {
 // PushBusybox puts an image of busybox with this command into a registry.
 func PushBusybox(t testing.TB, ref string, cmd ...string) {
 	t.Helper()
+	push(t, ref, cmd)
+}
+
+// PushFile puts an image of busybox with one more layer into a registry: a file
+// in its root folder. It returns the hexadecimal digest of that layer's blob.
+func PushFile(t testing.TB, ref, file string, content []byte) (blob string) {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	if err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Write(content)
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, ref, []string{"sh"}, layer)
+	digest, err := layer.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.Hex
+}
+
+func push(t testing.TB, ref string, cmd []string, more ...v1.Layer) {
+	t.Helper()
 	files, err := tars()
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +70,7 @@ func PushBusybox(t testing.TB, ref string, cmd ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
+	img, err := mutate.AppendLayers(empty.Image, append([]v1.Layer{layer}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

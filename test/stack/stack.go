@@ -235,3 +235,14 @@ func (s *Stack) signal(sig syscall.Signal) *exec.Cmd {
 	}
 	return cmd
 }
+
+// Helper is the process id of a program of this stack, as lus-keeper; 0 where
+// it does not run.
+func (s *Stack) Helper(program string) int {
+	for _, p := range s.processes() {
+		if p.program == program {
+			return p.pid
+		}
+	}
+	return 0
+}
