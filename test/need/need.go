@@ -41,6 +41,21 @@ func Program(t testing.TB, name, debianPackage string) string {
 	return path
 }
 
+// Tools is the folder of what scripts/need test took apart rather than
+// installed: the docker client, other firewalls.
+func Tools(t testing.TB) string {
+	t.Helper()
+	cache := os.Getenv("LUS_CACHE")
+	if cache == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			Unmet(t, "a folder for caches: %v", err)
+		}
+		cache = filepath.Join(base, "lus")
+	}
+	return filepath.Join(cache, "tools")
+}
+
 // BusyboxRootfs makes a root file system of a static busybox in a new folder:
 // every applet a link in /bin, and the usual empty folders.
 func BusyboxRootfs(t testing.TB) string {

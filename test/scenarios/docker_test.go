@@ -18,15 +18,7 @@ func dockerClient(t *testing.T) string {
 	if path, err := exec.LookPath("docker"); err == nil {
 		return path
 	}
-	cache := os.Getenv("LUS_CACHE")
-	if cache == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cache = filepath.Join(base, "lus")
-	}
-	path := filepath.Join(cache, "tools/docker")
+	path := filepath.Join(need.Tools(t), "docker")
 	if _, err := os.Stat(path); err != nil {
 		need.Unmet(t, "the docker client: scripts/need test takes it from Debian's docker.io")
 	}

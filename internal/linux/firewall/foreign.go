@@ -55,45 +55,100 @@ func (s surroundings) chain(family nftables.TableFamily, table, name string) *nf
 	return nil
 }
 
-// dropsForwarded: a chain that drops what nobody accepted before.
-func dropsForwarded(c *nftables.Chain) bool {
+// dropsForwarded: a chain that drops what nobody accepted before, by its policy
+// or by its last rule.
+func (s surroundings) dropsForwarded(c *nftables.Chain) bool {
 	family := c.Table.Family == nftables.TableFamilyIPv4 || c.Table.Family == nftables.TableFamilyINet
-	return family && c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && c.Type == nftables.ChainTypeFilter &&
-		c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
+	if !family || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || c.Type != nftables.ChainTypeFilter {
+		return false
+	}
+	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+		return true
+	}
+	rules := s.rules(c)
+	return len(rules) > 0 && refusesAll(rules[len(rules)-1])
+}
+
+// refusesAll: the rule matches every packet and lets none through.
+func refusesAll(r *nftables.Rule) bool {
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter, *expr.Log:
+		case *expr.Reject:
+			return true
+		case *expr.Target: // as iptables writes it
+			return e.Name == "REJECT"
+		case *expr.Verdict:
+			return e.Kind == expr.VerdictDrop
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // Admit adds what other firewalls need to let a bridge's traffic through:
 // plain rules in Docker's DOCKER-USER chain, the trusted zone of firewalld.
 // Where only a person should change things, the warning holds the command.
 func (t *Table) Admit(bridge string) (warning string, err error) {
+	warnings, zone, err := t.admitByRules(bridge)
+	if err != nil {
+		return "", err
+	}
+	// Programs take their time; the table is not locked meanwhile.
+	if zone {
+		warnings = append(warnings, admitInFirewalld(bridge))
+	}
+	warnings = append(warnings, admitInLegacy(bridge))
+	warnings = slices.DeleteFunc(warnings, func(w string) bool { return w == "" })
+	return strings.Join(warnings, "; "), nil
+}
+
+// admitByRules does what nftables itself can do; zone tells that firewalld
+// runs and does not know the bridge yet.
+func (t *Table) admitByRules(bridge string) (warnings []string, zone bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, err := t.look()
 	if err != nil {
-		return "", err
+		return nil, false, err
 	}
-	var warnings []string
 	docker := s.chain(nftables.TableFamilyIPv4, "filter", dockerUser)
 	if docker != nil {
 		if err := t.admitInDocker(s, docker, bridge); err != nil {
-			return "", err
+			return nil, false, err
 		}
 	}
 	for _, c := range s.chains {
 		inDockers := docker != nil && c.Table.Family == docker.Table.Family && c.Table.Name == docker.Table.Name
-		if dropsForwarded(c) && !inDockers && !s.admitted(c, bridge) {
+		if !inDockers && !firewallds(c) && s.dropsForwarded(c) && !s.admitted(c, bridge) {
 			warnings = append(warnings, blocked(s, c, bridge))
 		}
 	}
-	if s.chain(nftables.TableFamilyINet, "firewalld", "filter_FORWARD") != nil {
-		if w := admitInFirewalld(bridge); w != "" {
-			warnings = append(warnings, w)
+	return warnings, s.hasFirewalld() && !s.trusted(bridge), nil
+}
+
+func firewallds(c *nftables.Chain) bool {
+	return c.Table.Family == nftables.TableFamilyINet && c.Table.Name == "firewalld"
+}
+
+func (s surroundings) hasFirewalld() bool { return slices.ContainsFunc(s.chains, firewallds) }
+
+// trusted reports whether firewalld's rules lead the bridge's traffic to its
+// trusted zone: asking its program takes the better part of a second.
+func (s surroundings) trusted(bridge string) bool {
+	for _, c := range s.chains {
+		if !firewallds(c) || !strings.HasPrefix(c.Name, "filter_F") {
+			continue
+		}
+		for _, r := range s.rules(c) {
+			v, ok := verdictOn(r, expr.MetaKeyIIFNAME, bridge)
+			if ok && strings.HasPrefix(v.Chain, "filter_FWD") && strings.HasSuffix(v.Chain, "_trusted") {
+				return true
+			}
 		}
 	}
-	if w := admitInLegacy(bridge); w != "" {
-		warnings = append(warnings, w)
-	}
-	return strings.Join(warnings, "; "), nil
+	return false
 }
 
 // blocked words the warning for a chain that drops.
@@ -108,7 +163,7 @@ func blocked(s surroundings, c *nftables.Chain, bridge string) string {
 		what = "ufw drops forwarded traffic"
 		command = fmt.Sprintf("ufw route allow in on %[1]s && ufw route allow out on %[1]s", bridge)
 	} else if family == "ip" && c.Table.Name == "filter" && c.Name == "FORWARD" {
-		what = "the policy of iptables' FORWARD chain is DROP"
+		what = "iptables' FORWARD chain drops what it does not accept"
 		command = fmt.Sprintf("iptables -I FORWARD -i %[1]s -j ACCEPT && iptables -I FORWARD -o %[1]s -j ACCEPT", bridge)
 	}
 	return fmt.Sprintf("%s, so containers on %s cannot reach the outside; to allow it run: %s", what, bridge, command)
@@ -136,6 +191,12 @@ func (s surroundings) admitted(drops *nftables.Chain, bridge string) bool {
 
 // accepts: the rule matches the interface and accepts.
 func accepts(r *nftables.Rule, key expr.MetaKey, bridge string) bool {
+	v, ok := verdictOn(r, key, bridge)
+	return ok && v.Kind == expr.VerdictAccept
+}
+
+// verdictOn is what a rule decides of the packets of an interface.
+func verdictOn(r *nftables.Rule, key expr.MetaKey, bridge string) (*expr.Verdict, bool) {
 	matches := false
 	for i, e := range r.Exprs {
 		switch e := e.(type) {
@@ -146,10 +207,10 @@ func accepts(r *nftables.Rule, key expr.MetaKey, bridge string) bool {
 			cmp, ok := r.Exprs[i+1].(*expr.Cmp)
 			matches = matches || ok && cmp.Op == expr.CmpOpEq && string(bytes.TrimRight(cmp.Data, "\x00")) == bridge
 		case *expr.Verdict:
-			return matches && e.Kind == expr.VerdictAccept
+			return e, matches
 		}
 	}
-	return false
+	return nil, false
 }
 
 // plain is a rule as `iptables -i BRIDGE -j ACCEPT` writes it: anything else
@@ -165,13 +226,23 @@ func plain(key expr.MetaKey, bridge string) []expr.Any {
 
 var bothWays = [...]expr.MetaKey{expr.MetaKeyIIFNAME, expr.MetaKeyOIFNAME}
 
+// admitInDocker lets the bridge through after what an administrator has put
+// into the chain: a drop there is meant for our containers too. Before the
+// RETURN that older Dockers end the chain with, else at its end.
 func (t *Table) admitInDocker(s surroundings, docker *nftables.Chain, bridge string) error {
 	rules := s.rules(docker)
 	queued := false
 	for _, key := range bothWays {
-		if !slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return accepts(r, key, bridge) }) {
-			t.conn.InsertRule(&nftables.Rule{Table: docker.Table, Chain: docker, Exprs: plain(key, bridge)})
-			queued = true
+		if slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return accepts(r, key, bridge) }) {
+			continue
+		}
+		queued = true
+		ours := &nftables.Rule{Table: docker.Table, Chain: docker, Exprs: plain(key, bridge)}
+		if end := slices.IndexFunc(rules, returnsAll); end >= 0 {
+			ours.Position = rules[end].Handle
+			t.conn.InsertRule(ours)
+		} else {
+			t.conn.AddRule(ours)
 		}
 	}
 	if !queued {
@@ -183,33 +254,53 @@ func (t *Table) admitInDocker(s surroundings, docker *nftables.Chain, bridge str
 	return nil
 }
 
+// returnsAll: the rule ends the chain for every packet.
+func returnsAll(r *nftables.Rule) bool {
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter:
+		case *expr.Verdict:
+			return e.Kind == expr.VerdictReturn
+		default:
+			return false
+		}
+	}
+	return false
+}
+
 // Dismiss takes back what Admit added.
 func (t *Table) Dismiss(bridge string) error {
+	dismissInLegacy(bridge)
+	zone, err := t.dismissByRules(bridge)
+	if zone {
+		dismissInFirewalld(bridge)
+	}
+	return err
+}
+
+func (t *Table) dismissByRules(bridge string) (zone bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s, err := t.look()
 	if err != nil {
-		return err
+		return false, err
 	}
-	dismissInLegacy(bridge)
-	if s.chain(nftables.TableFamilyINet, "firewalld", "filter_FORWARD") != nil {
-		_, _ = run("firewall-cmd", "--zone=trusted", "--remove-interface="+bridge)
-	}
+	zone = s.hasFirewalld() && s.trusted(bridge)
 	docker := s.chain(nftables.TableFamilyIPv4, "filter", dockerUser)
 	if docker == nil {
-		return nil
+		return zone, nil
 	}
 	for _, r := range s.rules(docker) {
 		if accepts(r, bothWays[0], bridge) || accepts(r, bothWays[1], bridge) {
 			if err := t.conn.DelRule(&nftables.Rule{Table: docker.Table, Chain: docker, Handle: r.Handle}); err != nil {
-				return err
+				return zone, err
 			}
 		}
 	}
 	if err := t.flush(); err != nil && !isMissing(err) {
-		return fmt.Errorf("removing rules from %s: %w", dockerUser, err)
+		return zone, fmt.Errorf("removing rules from %s: %w", dockerUser, err)
 	}
-	return nil
+	return zone, nil
 }
 
 // legacyFilter reports whether the old iptables has a filter table here.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,13 +29,15 @@ func run(program string, args ...string) (string, error) {
 // admitInFirewalld puts the bridge into the trusted zone, for as long as
 // firewalld runs; the answer is a warning where that failed.
 func admitInFirewalld(bridge string) string {
-	if zone, err := run("firewall-cmd", "--get-zone-of-interface="+bridge); err == nil && strings.TrimSpace(zone) == "trusted" {
-		return ""
-	}
 	if _, err := run("firewall-cmd", "--zone=trusted", "--change-interface="+bridge); err != nil {
 		return fmt.Sprintf("firewalld stops the traffic of containers on %s; to allow it run: firewall-cmd --zone=trusted --change-interface=%s", bridge, bridge)
 	}
 	return ""
+}
+
+// dismissInFirewalld takes the bridge out of the zone. Nobody minds if it stays.
+func dismissInFirewalld(bridge string) {
+	_, _ = run("firewall-cmd", "--zone=trusted", "--remove-interface="+bridge)
 }
 
 const legacy = "iptables-legacy"
@@ -48,13 +51,26 @@ func hasRule(listing string, rule []string) bool {
 	return slices.Contains(strings.Split(listing, "\n"), "-A "+strings.Join(rule, " "))
 }
 
+// drops reports whether the chain FORWARD lets through only what it accepts.
+func drops(listing string) bool {
+	last := ""
+	for line := range strings.Lines(listing) {
+		if line = strings.TrimSpace(line); line == "-P FORWARD DROP" {
+			return true
+		} else if strings.HasPrefix(line, "-A FORWARD ") {
+			last = line
+		}
+	}
+	return last == "-A FORWARD -j DROP" || strings.HasPrefix(last, "-A FORWARD -j REJECT")
+}
+
 // admitInLegacy does for the old iptables what Admit does; the answer is a warning.
 func admitInLegacy(bridge string) string {
 	if !legacyFilter() {
 		return ""
 	}
 	listing, err := run(legacy, "-w", "5", "-S")
-	if err != nil || !slices.Contains(strings.Split(listing, "\n"), "-P FORWARD DROP") {
+	if err != nil || !drops(listing) {
 		return ""
 	}
 	chain := "FORWARD"
@@ -67,7 +83,7 @@ func admitInLegacy(bridge string) string {
 			continue
 		}
 		if chain == dockerUser {
-			if _, err := run(legacy, append([]string{"-w", "5", "-I"}, rule...)...); err == nil {
+			if _, err := run(legacy, append([]string{"-w", "5"}, beforeReturn(listing, rule)...)...); err == nil {
 				continue
 			}
 		}
@@ -76,7 +92,22 @@ func admitInLegacy(bridge string) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the policy of the old iptables' FORWARD chain is DROP, so containers on %s cannot reach the outside; to allow it run: %s", bridge, strings.Join(missing, " && "))
+	return fmt.Sprintf("the old iptables' FORWARD chain drops what it does not accept, so containers on %s cannot reach the outside; to allow it run: %s", bridge, strings.Join(missing, " && "))
+}
+
+// beforeReturn words the command that puts a rule where admitInDocker does.
+func beforeReturn(listing string, rule []string) []string {
+	chain, at := rule[0], 0
+	for line := range strings.Lines(listing) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "-A "+chain+" ") {
+			continue
+		}
+		if at++; line == "-A "+chain+" -j RETURN" {
+			return append([]string{"-I", chain, strconv.Itoa(at)}, rule[1:]...)
+		}
+	}
+	return append([]string{"-A"}, rule...)
 }
 
 func dismissInLegacy(bridge string) {

@@ -1,5 +1,38 @@
 package network
 
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/linux/network/internal/rtnl"
+)
+
+// calm is how long the rules of others must have rested before they are looked
+// at: a firewall that reloads changes them many times.
+const calm = 300 * time.Millisecond
+
+// watchRules has the surroundings looked at whenever somebody changes the
+// host's rules: a firewall that starts or reloads, an administrator who flushes
+// all. The elements of sets, which is what every start of ours changes, wake
+// nobody.
+func (w *worker) watchRules() {
+	defer w.done.Done()
+	look := time.AfterFunc(0, func() {})
+	defer look.Stop()
+	const newSetElement, delSetElement = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWSETELEM, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELSETELEM
+	err := rtnl.Events(w.stopCh, unix.NETLINK_NETFILTER, []int{unix.NFNLGRP_NFTABLES}, []uint16{newSetElement, delSetElement}, func(uint16, []byte) {
+		look.Stop()
+		look = time.AfterFunc(calm, func() {
+			w.looked.Store(0)
+			w.signal()
+		})
+	})
+	if err != nil {
+		w.m.log.Warn("watching the host's firewall", "err", err)
+	}
+}
+
 // checkForeign looks for rule sets beside ours that drop what a bridge
 // forwards, adds a rule where one belongs, and keeps a warning where a person
 // must do it.

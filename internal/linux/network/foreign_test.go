@@ -4,109 +4,175 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
+	"lus/internal/linux/network"
+	model "lus/internal/model/network"
 	"lus/test/need"
 )
 
-// A chain of somebody else drops what is forwarded: the warning holds the
-// command, and the command helps.
-func TestForeignDropPolicyIsReportedWithItsRemedy(t *testing.T) {
+// house is a host with a network of ours on it, beside another firewall.
+type house struct {
+	m            *network.Manager
+	n            *model.Network
+	remote       ns
+	web, another *box
+}
+
+// newHouse has a container whose port is published on 8080, a neighbour of
+// it, and a remote host.
+func newHouse(t *testing.T, remote ns) *house {
+	t.Helper()
+	h := &house{remote: remote, m: newManager(t)}
+	h.n = newNetwork(t, h.m)
+	h.web, h.another = newBox(t, h.m, "web", h.n), newBox(t, h.m, "another", h.n)
+	publish(t, h.m, h.web, "8080:80", "8080:80/udp")
+	return h
+}
+
+// works fails the test where a way that should be open is not, or the other
+// way round.
+func (h *house) works(t *testing.T) {
+	t.Helper()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, c := range []struct {
+		who  string
+		from ns
+		to   string
+		open bool
+	}{
+		{"a container to the outside", h.web.ns, "10.99.0.2:80", true},
+		{"a remote host to the published port", h.remote, "10.99.0.1:8080", true},
+		{"the host to the published port", host(), "127.0.0.1:8080", true},
+		{"a neighbour", h.another.ns, h.web.ip.String() + ":80", true},
+		{"a neighbour through the host", h.another.ns, "10.99.0.1:8080", true},
+		{"a remote host to what is not published", h.remote, h.another.ip.String() + ":80", false},
+	} {
+		for _, proto := range []string{"tcp", "udp"} {
+			wg.Go(func() {
+				if got, err := c.from.ask(proto, c.to); (err == nil) != c.open {
+					t.Errorf("%s by %s: %q, %v", c.who, proto, got, err)
+				}
+			})
+		}
+	}
+}
+
+// remedy is the command in the Manager's warnings.
+func (h *house) remedy(t *testing.T) string {
+	t.Helper()
+	_, command, ok := strings.Cut(strings.Join(h.m.Warnings(), "\n"), "to allow it run: ")
+	if !ok {
+		t.Fatalf("no remedy in the warnings: %q", h.m.Warnings())
+	}
+	return command
+}
+
+// Somebody else drops what is forwarded: the warning holds the command, and
+// that command, to the letter, is enough.
+func TestAForeignDropIsReportedWithItsRemedy(t *testing.T) {
 	needRoot(t)
 	need.Program(t, "iptables", "iptables")
-	for name, c := range map[string]struct{ before, after [][]string }{
-		"nftables": {
-			[][]string{{"nft", "add table inet strict; add chain inet strict fw { type filter hook forward priority 5; policy drop; }"}},
-			[][]string{{"nft", "delete table inet strict"}},
-		},
-		"iptables": {
-			[][]string{{"iptables", "-P", "FORWARD", "DROP"}},
-			[][]string{{"nft", "delete table ip filter"}},
-		},
+	for name, c := range map[string]struct{ before, after string }{
+		"nftables, by policy":   {"nft add table inet strict; nft add chain inet strict fw '{ type filter hook forward priority 5; policy drop; }'", "nft delete table inet strict"},
+		"nftables, at the end":  {"nft add table ip strict; nft add chain ip strict fw '{ type filter hook forward priority -5; }'; nft add rule ip strict fw counter reject", "nft delete table ip strict"},
+		"iptables, by policy":   {"iptables -P FORWARD DROP", "nft delete table ip filter"},
+		"iptables, at the end":  {"iptables -A FORWARD -j REJECT --reject-with icmp-host-prohibited", "nft delete table ip filter"},
+		"iptables, bridged too": {"iptables -P FORWARD DROP; sysctl -qw net.bridge.bridge-nf-call-iptables=1", "nft delete table ip filter; sysctl -qw net.bridge.bridge-nf-call-iptables=0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leavesNothing(t)
 			remote := lan(t)
 			remote.serve(t, "remote", 80)
-			for _, args := range c.after {
-				t.Cleanup(func() { _ = exec.Command(args[0], args[1:]...).Run() })
-			}
-			for _, args := range c.before {
-				run(t, args[0], args[1:]...)
-			}
-			m := newManager(t)
-			n := newNetwork(t, m)
-			box := newBox(t, m, "c", n)
-			warnings := strings.Join(m.Warnings(), "\n")
-			_, command, ok := strings.Cut(warnings, "to allow it run: ")
-			if !ok {
-				t.Fatalf("no remedy in the warnings: %q", warnings)
-			}
-			if _, err := box.ask("tcp", "10.99.0.2:80"); err == nil {
+			t.Cleanup(func() { _ = exec.Command("sh", "-c", c.after).Run() })
+			run(t, "sh", "-ec", c.before)
+			h := newHouse(t, remote)
+			if _, err := h.web.ask("tcp", "10.99.0.2:80"); err == nil {
 				t.Fatal("the foreign chain does not drop; the test proves nothing")
 			}
-			run(t, "sh", "-c", command)
-			if _, err := box.ask("tcp", "10.99.0.2:80"); err != nil {
-				t.Errorf("after %s: %v", command, err)
-			}
-			if err := m.Ensure(t.Context(), n); err != nil {
+			run(t, "sh", "-c", h.remedy(t))
+			h.works(t)
+			if err := h.m.Ensure(t.Context(), h.n); err != nil {
 				t.Fatal(err)
 			}
-			if w := m.Warnings(); len(w) > 0 {
+			if w := h.m.Warnings(); len(w) > 0 {
 				t.Errorf("still warned after the remedy: %v", w)
 			}
 		})
 	}
 }
 
-// Beside Docker a rule in DOCKER-USER lets our traffic through; it goes with
-// the network, and Docker's tools can still read the chain.
+// Somebody flushes all rules, as a restart of the nftables service does: ours
+// are made again at once, without a container having to start.
+func TestFlushedRulesComeBack(t *testing.T) {
+	needRoot(t)
+	leavesNothing(t)
+	remote := lan(t)
+	remote.serve(t, "remote", 80)
+	h := newHouse(t, remote)
+	run(t, "nft", "flush", "ruleset")
+	until(t, "published ports", func() bool { return reaches(remote, "10.99.0.1:8080") })
+	h.works(t)
+}
+
+// Beside Docker, rules in DOCKER-USER let our traffic through after those of
+// the administrator; they go with the network, and iptables can still read the
+// chain.
 func TestBesideDocker(t *testing.T) {
 	needRoot(t)
-	for _, iptables := range []string{"iptables", "iptables-legacy"} {
-		t.Run(iptables, func(t *testing.T) {
-			need.Program(t, iptables, "iptables")
+	for _, c := range []struct{ iptables, rules string }{
+		{"iptables-nft", "docker-28"}, {"iptables-nft", "docker-20.10"}, {"iptables-legacy", "docker-20.10"},
+	} {
+		t.Run(c.iptables+" "+c.rules, func(t *testing.T) {
+			need.Program(t, c.iptables, "iptables")
+			if out, err := exec.Command(c.iptables, "-S").CombinedOutput(); err != nil {
+				need.Unmet(t, "a kernel with what %s needs: %s", c.iptables, out)
+			}
 			remote := lan(t)
 			remote.serve(t, "remote", 80)
-			for _, args := range [][]string{{"-P", "FORWARD", "DROP"}, {"-N", "DOCKER-USER"}, {"-A", "DOCKER-USER", "-j", "RETURN"}, {"-I", "FORWARD", "-j", "DOCKER-USER"}} {
-				if out, err := exec.Command(iptables, args...).CombinedOutput(); err != nil {
-					need.Unmet(t, "%s: %s", iptables, out)
-				}
-			}
-			t.Cleanup(func() {
-				for _, args := range [][]string{{"-P", "FORWARD", "ACCEPT"}, {"-F"}, {"-X"}} {
-					_ = exec.Command(iptables, args...).Run()
-				}
-				_ = exec.Command("nft", "delete", "table", "ip", "filter").Run()
-			})
-			before := run(t, iptables, "-S")
-			m := newManager(t)
-			n := newNetwork(t, m)
-			box := newBox(t, m, "c", n)
-			publish(t, m, box, "8080:80")
-			if _, err := box.ask("tcp", "10.99.0.2:80"); err != nil {
-				t.Errorf("to the outside: %v\n%s", err, run(t, iptables, "-S"))
-			}
-			if _, err := remote.ask("tcp", "10.99.0.1:8080"); err != nil {
-				t.Errorf("from the outside: %v", err)
-			}
-			if _, err := remote.ask("tcp", box.ip.String()+":80"); err == nil {
-				t.Error("the rule in DOCKER-USER opened what is not published")
-			}
-			if w := m.Warnings(); len(w) > 0 {
+			t.Cleanup(func() { removeDocker(c.iptables) })
+			run(t, "ip", "link", "add", "docker0", "type", "bridge")
+			run(t, "ip", "addr", "add", "172.17.0.1/16", "dev", "docker0")
+			run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
+			run(t, c.iptables+"-restore", "testdata/"+c.rules+".rules")
+			before := run(t, c.iptables, "-S")
+			h := newHouse(t, remote)
+			h.works(t)
+			if w := h.m.Warnings(); len(w) > 0 {
 				t.Errorf("warned: %v", w)
 			}
-			if err := m.Detach(t.Context(), n.ID, box.id); err != nil {
+			run(t, c.iptables, "-I", "DOCKER-USER", "-s", "10.99.0.2", "-j", "DROP")
+			if _, err := remote.ask("tcp", "10.99.0.1:8080"); err == nil {
+				t.Error("what the administrator drops in DOCKER-USER comes through to us")
+			}
+			run(t, c.iptables, "-D", "DOCKER-USER", "-s", "10.99.0.2", "-j", "DROP")
+			for _, b := range []*box{h.web, h.another} {
+				if err := h.m.Detach(t.Context(), h.n.ID, b.id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := h.m.Remove(t.Context(), h.n); err != nil {
 				t.Fatal(err)
 			}
-			if err := m.Remove(t.Context(), n); err != nil {
-				t.Fatal(err)
-			}
-			if after := run(t, iptables, "-S"); after != before {
+			if after := run(t, c.iptables, "-S"); after != before {
 				t.Errorf("left behind\n%s\nwas\n%s", after, before)
 			}
 		})
 	}
+}
+
+// removeDocker takes away what a ruleset of testdata made.
+func removeDocker(iptables string) {
+	for _, table := range []string{"raw", "filter", "nat"} {
+		_ = exec.Command(iptables, "-t", table, "-F").Run()
+		_ = exec.Command(iptables, "-t", table, "-X").Run()
+		_ = exec.Command("nft", "delete", "table", "ip", table).Run()
+	}
+	_ = exec.Command("iptables-legacy", "-P", "FORWARD", "ACCEPT").Run()
+	_ = exec.Command("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0").Run()
+	_ = exec.Command("ip", "link", "del", "docker0").Run()
 }
 
 // Forwarding is switched on for containers only: the host does not become a

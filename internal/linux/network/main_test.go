@@ -34,6 +34,7 @@ const inHost = "LUS_NETWORK_TEST_HOST"
 func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 || os.Getenv(inHost) != "" {
 		if os.Getenv(inHost) != "" {
+			mustRun("mount", "--make-rprivate", "/")
 			mustRun("ip", "link", "set", "lo", "up")
 			var err error
 			if hostNS, err = os.Open("/proc/thread-self/ns/net"); err != nil {

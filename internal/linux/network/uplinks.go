@@ -22,7 +22,7 @@ func randomStart() uint32 { return rand.Uint32() | 1 }
 func (w *worker) watch() {
 	defer w.done.Done()
 	groups := []int{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_NETCONF}
-	err := rtnl.Events(w.stopCh, groups, func(kind uint16, body []byte) {
+	err := rtnl.Events(w.stopCh, unix.NETLINK_ROUTE, groups, nil, func(kind uint16, body []byte) {
 		switch kind {
 		case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
 			// The kernel also tells the settings of each cable that comes or goes.

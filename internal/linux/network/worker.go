@@ -20,7 +20,8 @@ const (
 	quiet    = 25 * time.Millisecond
 	patience = 400 * time.Millisecond
 	// recheck is how often, at most, activity makes us look whether the table
-	// still stands and who else drops forwarded traffic.
+	// still stands and who else drops forwarded traffic: the old iptables tells
+	// nobody of its changes.
 	recheck = 30 * time.Second
 )
 
@@ -52,9 +53,10 @@ func newWorker(m *Manager) *worker {
 	w := &worker{m: m, stopCh: make(chan struct{}), wake: make(chan struct{}, 1)}
 	w.idle = sync.NewCond(&w.mu)
 	w.looked.Store(time.Now().UnixNano())
-	w.done.Add(2)
+	w.done.Add(3)
 	go w.run()
 	go w.watch()
+	go w.watchRules()
 	return w
 }
 
@@ -214,8 +216,9 @@ func (m *Manager) deleteCables(names []string) {
 	}
 }
 
-// lookAround checks now and then, when there is activity, that the table still
-// stands and that no foreign rule set has come up.
+// lookAround checks, when somebody changed the rules or now and then when there
+// is activity, that the table still stands and that no foreign rule set has
+// come up.
 func (w *worker) lookAround() {
 	last := w.looked.Load()
 	if time.Now().UnixNano()-last < int64(recheck) {
