@@ -43,6 +43,9 @@ type Containers interface {
 	Attach(ctx context.Context, name string, o container.AttachOptions) (*container.Stream, error)
 	ResizeContainer(ctx context.Context, name string, rows, cols uint16) error
 	TopContainer(ctx context.Context, name string, psArgs []string) (*container.TopResult, error)
+	// ContainerStats reads once what the container used; only its name and id
+	// where it does not run.
+	ContainerStats(ctx context.Context, name string) (*container.Stats, error)
 
 	CreateExec(ctx context.Context, name string, cfg *container.ExecConfig) (id string, err error)
 	// StartExec runs the exec; with detach the Stream is nil.

@@ -26,6 +26,7 @@ func (h *handler) containers() {
 	h.handle("POST /containers/{name}/attach", h.attachContainer)
 	h.handle("GET /containers/{name}/logs", h.logs)
 	h.handle("GET /containers/{name}/top", h.topContainer)
+	h.handle("GET /containers/{name}/stats", h.stats)
 	h.handle("DELETE /containers/{name}", h.removeContainer)
 }
 

@@ -3,7 +3,6 @@ package cgroup
 import (
 	"errors"
 	"io/fs"
-	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -41,10 +40,6 @@ func keyed(path string) (map[string]uint64, error) {
 	}
 	return out, nil
 }
-
-// unlimited tells a memory limit of version 1 that is none: a number of pages
-// close to the largest.
-func unlimited(v uint64) bool { return v > math.MaxInt64/2 }
 
 // hostMemory is all memory of the host in bytes.
 func hostMemory() uint64 {

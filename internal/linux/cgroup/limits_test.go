@@ -158,8 +158,8 @@ func TestStatsOfVersion2(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(s.CPUTotal, s.CPUUser, s.CPUSystem, s.Periods, s.Throttled, s.ThrottledNS, s.MemoryUsage, s.MemoryLimit, s.MemoryMax,
-		s.MemoryStat, s.OOMKills, s.Pids, s.PidsLimit, s.BlkioRead, s.BlkioWritten)
-	if want := "30000 20000 10000 3 2 1000 4096 8192 5000 map[anon:1 file:2] 5 3 0 11 22"; got != want {
+		s.MemoryStat, s.OOMKills, s.Pids, s.PidsLimit, s.IOBytes)
+	if want := "30000 20000 10000 3 2 1000 4096 8192 5000 map[anon:1 file:2] 5 3 0 [{8 0 read 10} {8 0 write 20} {8 16 read 1} {8 16 write 2}]"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -18,10 +18,19 @@ type Stats struct {
 	PerCPU                              []uint64
 	Periods, Throttled, ThrottledNS     uint64
 	MemoryUsage, MemoryLimit, MemoryMax uint64
+	MemoryFailures                      uint64 // how often the limit was met; version 1 only
 	MemoryStat                          map[string]uint64
 	OOMKills                            uint64
 	Pids, PidsLimit                     uint64
-	BlkioRead, BlkioWritten             uint64
+	IOBytes, IOOperations               []IO // the latter in version 1 only, as in Docker
+}
+
+// IO is what one device did for the group: Op is read, write and, in version 1,
+// sync, async, discard or total.
+type IO struct {
+	Major, Minor uint64
+	Op           string
+	Value        uint64
 }
 
 // Stats reads the group's counters.
@@ -44,8 +53,9 @@ func (g *Group) Stats() (*Stats, error) {
 		s.Pids, _ = number(filepath.Join(pids, "pids.current"))
 		s.PidsLimit, _ = number(filepath.Join(pids, "pids.max"))
 	}
-	if s.MemoryLimit == 0 || unlimited(s.MemoryLimit) {
-		s.MemoryLimit = hostMemory()
+	// More than there is, is no limit.
+	if all := hostMemory(); s.MemoryLimit == 0 || all > 0 && s.MemoryLimit > all {
+		s.MemoryLimit = all
 	}
 	return s, nil
 }
@@ -74,6 +84,7 @@ func (g *Group) statsV1(s *Stats) error {
 		s.MemoryUsage, _ = number(filepath.Join(d, "memory.usage_in_bytes"))
 		s.MemoryLimit, _ = number(filepath.Join(d, "memory.limit_in_bytes"))
 		s.MemoryMax, _ = number(filepath.Join(d, "memory.max_usage_in_bytes"))
+		s.MemoryFailures, _ = number(filepath.Join(d, "memory.failcnt"))
 		var err error
 		if s.MemoryStat, err = keyed(filepath.Join(d, "memory.stat")); err != nil {
 			return err
@@ -85,31 +96,43 @@ func (g *Group) statsV1(s *Stats) error {
 		s.OOMKills = oom["oom_kill"]
 	}
 	if d := g.dir("blkio"); d != "" {
-		s.BlkioRead, s.BlkioWritten = blkioV1Bytes(d)
+		s.IOBytes = blkioV1Counters(d, "io_service_bytes")
+		s.IOOperations = blkioV1Counters(d, "io_serviced")
 	}
 	return nil
 }
 
-// blkioV1Bytes adds up lines of "8:0 Read 4096" over all devices.
-func blkioV1Bytes(dir string) (read, written uint64) {
-	data, err := os.ReadFile(filepath.Join(dir, "blkio.throttle.io_service_bytes_recursive"))
+// blkioV1Counters reads lines of "8:0 Read 4096"; the line of all devices is
+// for the reader to add up.
+func blkioV1Counters(dir, counter string) []IO {
+	data, err := os.ReadFile(filepath.Join(dir, "blkio.throttle."+counter+"_recursive"))
 	if err != nil {
-		data, _ = os.ReadFile(filepath.Join(dir, "blkio.throttle.io_service_bytes"))
+		data, _ = os.ReadFile(filepath.Join(dir, "blkio.throttle."+counter))
 	}
+	var out []IO
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)
 		if len(f) != 3 {
 			continue
 		}
-		n, _ := strconv.ParseUint(f[2], 10, 64)
-		switch f[1] {
-		case "Read":
-			read += n
-		case "Write":
-			written += n
+		n, err := strconv.ParseUint(f[2], 10, 64)
+		if err != nil {
+			continue
 		}
+		out = appendIO(out, f[0], strings.ToLower(f[1]), n)
 	}
-	return read, written
+	return out
+}
+
+// appendIO adds a counter of the device "8:0".
+func appendIO(list []IO, device, op string, value uint64) []IO {
+	major, minor, ok := strings.Cut(device, ":")
+	a, aerr := strconv.ParseUint(major, 10, 32)
+	b, berr := strconv.ParseUint(minor, 10, 32)
+	if !ok || aerr != nil || berr != nil {
+		return list
+	}
+	return append(list, IO{Major: a, Minor: b, Op: op, Value: value})
 }
 
 func (g *Group) statsV2(s *Stats) error {
@@ -132,24 +155,25 @@ func (g *Group) statsV2(s *Stats) error {
 		return err
 	}
 	s.OOMKills = events["oom_kill"]
-	s.BlkioRead, s.BlkioWritten = ioV2Bytes(filepath.Join(d, "io.stat"))
+	s.IOBytes = ioV2Counters(filepath.Join(d, "io.stat"))
 	return nil
 }
 
-// ioV2Bytes adds up lines of "8:0 rbytes=1 wbytes=2 ..." over all devices.
-func ioV2Bytes(path string) (read, written uint64) {
+// ioV2Counters reads lines of "8:0 rbytes=1 wbytes=2 ...".
+func ioV2Counters(path string) []IO {
 	data, _ := os.ReadFile(path)
-	for field := range strings.FieldsSeq(string(data)) {
-		key, value, _ := strings.Cut(field, "=")
-		n, _ := strconv.ParseUint(value, 10, 64)
-		switch key {
-		case "rbytes":
-			read += n
-		case "wbytes":
-			written += n
+	var out []IO
+	for line := range strings.Lines(string(data)) {
+		device, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for field := range strings.FieldsSeq(rest) {
+			key, value, _ := strings.Cut(field, "=")
+			op := map[string]string{"rbytes": "read", "wbytes": "write"}[key]
+			if n, err := strconv.ParseUint(value, 10, 64); err == nil && op != "" {
+				out = appendIO(out, device, op, n)
+			}
 		}
 	}
-	return read, written
+	return out
 }
 
 func numbers(path string) []uint64 {

@@ -120,14 +120,7 @@ func (n *Native) Stats(ctx context.Context, id string) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stats{
-		At:       time.Now(),
-		CPUTotal: s.CPUTotal, CPUUser: s.CPUUser, CPUSystem: s.CPUSystem, PerCPU: s.PerCPU,
-		Periods: s.Periods, Throttled: s.Throttled, ThrottledNS: s.ThrottledNS,
-		MemoryUsage: s.MemoryUsage, MemoryLimit: s.MemoryLimit, MemoryMax: s.MemoryMax, MemoryStat: s.MemoryStat,
-		OOMKills: s.OOMKills, Pids: s.Pids, PidsLimit: s.PidsLimit,
-		BlkioRead: s.BlkioRead, BlkioWritten: s.BlkioWritten,
-	}, nil
+	return &Stats{At: time.Now(), Stats: s}, nil
 }
 
 // Rootfs implements Runtime.

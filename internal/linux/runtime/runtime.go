@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"lus/internal/linux/cgroup"
 	"lus/internal/model/task"
 )
 
@@ -113,21 +114,6 @@ type Process struct {
 
 // Stats are the counters of one container's cgroup at one moment.
 type Stats struct {
-	At           time.Time
-	CPUTotal     uint64   // nanoseconds
-	CPUUser      uint64   // nanoseconds
-	CPUSystem    uint64   // nanoseconds
-	PerCPU       []uint64 // nanoseconds; v1 only
-	Periods      uint64
-	Throttled    uint64
-	ThrottledNS  uint64
-	MemoryUsage  uint64 // bytes
-	MemoryLimit  uint64 // bytes; the host's memory where unlimited
-	MemoryMax    uint64 // bytes, highest so far
-	MemoryStat   map[string]uint64
-	OOMKills     uint64
-	Pids         uint64
-	PidsLimit    uint64 // 0 is unlimited
-	BlkioRead    uint64 // bytes
-	BlkioWritten uint64 // bytes
+	At time.Time
+	*cgroup.Stats
 }

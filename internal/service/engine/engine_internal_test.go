@@ -121,3 +121,25 @@ func TestParsePS(t *testing.T) {
 		t.Error("no PID column, and no error")
 	}
 }
+
+func TestHostCPU(t *testing.T) {
+	usage, online, err := parseHostCPU("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 1 1 1 1 1 1 1 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\nintr 5\n")
+	if usage != 28*10_000_000 || online != 2 || err != nil {
+		t.Errorf("got %d %d %v", usage, online, err)
+	}
+	if _, _, err := parseHostCPU("cpu 1 2\n"); err == nil {
+		t.Error("a short line is taken")
+	}
+}
+
+func TestInterfaces(t *testing.T) {
+	got := parseInterfaces(`Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:     9       9    0    0    0     0          0         0        9       9    0    0    0     0       0          0
+  eth0:    10      20   30   40   50    60         70        80       11      21   31   41   51    61      71         81
+`)
+	want := container.NetworkStats{RxBytes: 10, RxPackets: 20, RxErrors: 30, RxDropped: 40, TxBytes: 11, TxPackets: 21, TxErrors: 31, TxDropped: 41}
+	if len(got) != 1 || got["eth0"] != want {
+		t.Errorf("got %+v", got)
+	}
+}
