@@ -29,6 +29,8 @@ type Containers interface {
 	KillContainer(ctx context.Context, name, signal string) error
 	PauseContainer(ctx context.Context, name string) error
 	UnpauseContainer(ctx context.Context, name string) error
+	// UpdateContainer changes limits and restart policy, at once where it runs.
+	UpdateContainer(ctx context.Context, name string, req *container.UpdateRequest) (warnings []string, err error)
 	RenameContainer(ctx context.Context, name, to string) error
 	RemoveContainer(ctx context.Context, name string, o container.RemoveOptions) error
 	// WaitContainer returns once it waits: the channel then gives one Exit.

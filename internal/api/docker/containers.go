@@ -20,6 +20,7 @@ func (h *handler) containers() {
 	h.handle("POST /containers/{name}/kill", h.killContainer)
 	h.handle("POST /containers/{name}/pause", h.pauseContainer)
 	h.handle("POST /containers/{name}/unpause", h.unpauseContainer)
+	h.handle("POST /containers/{name}/update", h.updateContainer)
 	h.handle("POST /containers/{name}/rename", h.renameContainer)
 	h.handle("POST /containers/{name}/wait", h.waitContainer)
 	h.handle("POST /containers/{name}/resize", h.resizeContainer)
@@ -134,6 +135,18 @@ func (h *handler) unpauseContainer(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	return done(w)
+}
+
+func (h *handler) updateContainer(w http.ResponseWriter, r *http.Request) error {
+	var req container.UpdateRequest
+	if err := decode(w, r, &req); err != nil {
+		return err
+	}
+	warnings, err := h.Containers.UpdateContainer(r.Context(), r.PathValue("name"), &req)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, map[string]any{"Warnings": list(warnings)})
 }
 
 func (h *handler) renameContainer(w http.ResponseWriter, r *http.Request) error {

@@ -14,7 +14,7 @@ func Commands() []command.Command {
 	return []command.Command{
 		attachCommand(), createCommand(), execCommand(), inspectCommand(), killCommand(), logsCommand(), lsCommand(),
 		pauseCommand(), portCommand(), pruneCommand(), renameCommand(), restartCommand(), rmCommand(), runCommand(), startCommand(),
-		statsCommand(), stopCommand(), topCommand(), unpauseCommand(), waitCommand(),
+		statsCommand(), stopCommand(), topCommand(), unpauseCommand(), updateCommand(), waitCommand(),
 	}
 }
 

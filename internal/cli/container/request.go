@@ -126,6 +126,14 @@ func bytesOf(flag, s string) (int64, error) {
 	return n, nil
 }
 
+// memorySwap reads a size, or -1 for no limit.
+func memorySwap(s string) (int64, error) {
+	if s == "-1" {
+		return -1, nil
+	}
+	return bytesOf("memory-swap", s)
+}
+
 func (o *options) fillLimits(req *container.CreateRequest) (err error) {
 	h := req.HostConfig
 	for flag, to := range map[string]struct {
@@ -136,9 +144,7 @@ func (o *options) fillLimits(req *container.CreateRequest) (err error) {
 			return err
 		}
 	}
-	if o.memorySwap == "-1" {
-		h.MemorySwap = -1
-	} else if h.MemorySwap, err = bytesOf("memory-swap", o.memorySwap); err != nil {
+	if h.MemorySwap, err = memorySwap(o.memorySwap); err != nil {
 		return err
 	}
 	if h.NanoCPUs, err = nanoCPUs(o.cpus); err != nil {

@@ -126,6 +126,13 @@ type CreateRequest struct {
 	NetworkingConfig *NetworkingConfig `json:"NetworkingConfig"`
 }
 
+// UpdateRequest is the body of POST /containers/ID/update. What is zero or nil
+// stays as it is.
+type UpdateRequest struct {
+	Resources
+	RestartPolicy RestartPolicy `json:"RestartPolicy"`
+}
+
 // NetworkingConfig is the networks asked for at creation, by name or id.
 type NetworkingConfig struct {
 	EndpointsConfig map[string]*Endpoint `json:"EndpointsConfig"`

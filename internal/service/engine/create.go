@@ -116,6 +116,7 @@ func defaults(cfg *container.Config, h *container.HostConfig) {
 	if h.LogConfig.Config == nil {
 		h.LogConfig.Config = map[string]string{}
 	}
+	h.MemorySwap = spec.DefaultSwap(&h.Resources)
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}

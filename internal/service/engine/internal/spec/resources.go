@@ -27,6 +27,26 @@ func Resources(r *container.Resources) *specs.LinuxResources {
 	return out
 }
 
+// Change converts the limits for a container that runs: what is unlimited now
+// may have been limited before, and is said.
+func Change(r *container.Resources) *specs.LinuxResources {
+	out := Resources(r)
+	if r.PidsLimit != nil && *r.PidsLimit <= 0 {
+		none := int64(-1)
+		out.Pids = &specs.LinuxPids{Limit: &none}
+	}
+	return out
+}
+
+// DefaultSwap is the memory and swap together of a container that was given
+// memory only: as much swap as memory, where the kernel counts it.
+func DefaultSwap(r *container.Resources) int64 {
+	if r.Memory > 0 && r.MemorySwap == 0 && swapLimits() {
+		return 2 * r.Memory
+	}
+	return r.MemorySwap
+}
+
 func cpu(r *container.Resources) *specs.LinuxCPU {
 	c := &specs.LinuxCPU{Cpus: r.CpusetCpus, Mems: r.CpusetMems}
 	if r.CPUShares > 0 {
@@ -67,11 +87,7 @@ func memory(r *container.Resources) *specs.LinuxMemory {
 		v := r.Memory
 		m.Limit = &v
 	}
-	swap := r.MemorySwap
-	if swap == 0 && r.Memory > 0 && swapLimits() {
-		swap = 2 * r.Memory // as much swap as memory, unless said otherwise
-	}
-	if swap != 0 {
+	if swap := DefaultSwap(r); swap != 0 {
 		m.Swap = &swap
 	}
 	if r.MemoryReservation > 0 {

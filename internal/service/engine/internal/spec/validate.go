@@ -45,6 +45,14 @@ func Check(c *container.Config, h *container.HostConfig) error {
 	return err
 }
 
+// CheckUpdate refuses limits and a restart policy that a container cannot have.
+func CheckUpdate(h *container.HostConfig) error {
+	if err := checkRestart(nil, h); err != nil {
+		return err
+	}
+	return CheckResources(&h.Resources)
+}
+
 func checkConfig(c *container.Config, _ *container.HostConfig) error {
 	if c.WorkingDir != "" && !path.IsAbs(c.WorkingDir) {
 		return invalid("the working directory '%s' is invalid, it needs to be an absolute path", c.WorkingDir)
