@@ -22,10 +22,17 @@ import (
 
 // convert turns the library's project into ours. What a single host cannot
 // honour is refused where silence would harm, else told in Warnings.
-func convert(p *types.Project) (*Loaded, error) {
+func convert(p *types.Project, docs func() documents) (*Loaded, error) {
+	warnings, err := judge(p, docs)
+	if err != nil {
+		return nil, err
+	}
 	out := &compose.Project{Name: p.Name, WorkingDir: p.WorkingDir, ConfigFiles: p.ComposeFiles}
-	docs := parse(p.ComposeFiles)
-	l := &Loaded{Project: out, source: p, Warnings: notes(p, docs)}
+	l := &Loaded{Project: out, source: p, Warnings: warnings}
+	linked, clash := links(p)
+	if clash != nil {
+		return nil, located(clash, docs)
+	}
 	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
 		out.Networks = append(out.Networks, projectNetwork(p, key))
 	}
@@ -34,7 +41,7 @@ func convert(p *types.Project) (*Loaded, error) {
 	}
 	taken := map[string]string{} // container_name -> service
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		s, err := projectService(p, p.Services[name])
+		s, err := projectService(p, p.Services[name], linked[name])
 		if err == nil && s.ContainerName != "" {
 			if other, ok := taken[s.ContainerName]; ok {
 				err = errs.New(errs.Invalid, "container_name: %q is the name of service %s's container too", s.ContainerName, other)
@@ -42,14 +49,28 @@ func convert(p *types.Project) (*Loaded, error) {
 			taken[s.ContainerName] = name
 		}
 		if err != nil {
-			// What complains begins with the key it complains of.
-			key, _, _ := strings.Cut(err.Error(), ":")
-			f := docs.at("services", name, key)
-			return nil, errs.New(errs.KindOf(err), "%s:%d: services.%s.%w\n  %d | %s", f.file, f.line, name, err, f.line, lineOf(f.file, f.line))
+			return nil, located(&complaint{service: name, err: err}, docs)
 		}
 		out.Services = append(out.Services, *s)
 	}
 	return l, nil
+}
+
+// complaint is what is wrong with a service; its text begins with the key.
+type complaint struct {
+	service string
+	err     error
+}
+
+func (c *complaint) Error() string { return "services." + c.service + "." + c.err.Error() }
+func (c *complaint) Unwrap() error { return c.err }
+
+// located puts file and line before a complaint.
+func located(c *complaint, docs func() documents) error {
+	key, _, _ := strings.Cut(c.err.Error(), ":")
+	f := docs().at("services", c.service, key)
+	f.text = c.Error()
+	return errs.New(errs.KindOf(c.err), "%s", f)
 }
 
 func projectNetwork(p *types.Project, key string) compose.Network {
@@ -84,13 +105,16 @@ func labels(own types.Labels, project, kind, key string) map[string]string {
 	return out
 }
 
-func projectService(p *types.Project, s types.ServiceConfig) (*compose.Service, error) {
-	if s.Provider != nil {
-		return nil, errs.New(errs.Unsupported, "provider: services run by a provider's plugin cannot be had here")
-	}
+// projectService is one service; linked are the names by which links: of others
+// call it.
+func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*compose.Service, error) {
 	out := &compose.Service{
 		Name: s.Name, ContainerName: s.ContainerName, Scale: s.GetScale(),
-		Image: s.Image, Platform: s.Platform, PullPolicy: s.PullPolicy,
+		Image: s.Image, Platform: s.Platform, Quiet: s.Attach != nil && !*s.Attach,
+	}
+	var err error
+	if out.PullPolicy, out.RefreshAfter, err = pullPolicy(s); err != nil {
+		return nil, err
 	}
 	if out.Image == "" {
 		out.Image = p.Name + "-" + s.Name
@@ -111,7 +135,7 @@ func projectService(p *types.Project, s types.ServiceConfig) (*compose.Service, 
 			Service: name, Condition: cmp.Or(d.Condition, compose.ServiceStarted), Restart: d.Restart, Required: d.Required,
 		})
 	}
-	create, err := createRequest(p, s, out.Image)
+	create, err := createRequest(p, s, out.Image, linked)
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +174,6 @@ func dependsLabel(deps []compose.Dependency) string {
 
 func buildRequest(s types.ServiceConfig, tag string) (*build.Request, error) {
 	b := s.Build
-	if len(b.Secrets) > 0 || len(b.SSH) > 0 || len(b.AdditionalContexts) > 0 {
-		return nil, errs.New(errs.Unsupported, "build: secrets, ssh and additional_contexts are not carried out yet; remove them, or build the image beforehand and name it with image:")
-	}
-	if b.Privileged || len(b.Entitlements) > 0 {
-		return nil, errs.New(errs.Unsupported, "build: privileged builds are not carried out; remove privileged and entitlements")
-	}
 	r := &build.Request{
 		Dockerfile: b.Dockerfile, DockerfileText: []byte(b.DockerfileInline),
 		Tags: append([]string{tag}, b.Tags...), Args: map[string]*string{}, Labels: b.Labels,

@@ -16,7 +16,7 @@ import (
 )
 
 // createRequest is the container a service asks for, in the words of the API.
-func createRequest(p *types.Project, s types.ServiceConfig, image string) (*container.CreateRequest, error) {
+func createRequest(p *types.Project, s types.ServiceConfig, image string, linked []string) (*container.CreateRequest, error) {
 	host, err := hostConfig(p, s)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func createRequest(p *types.Project, s types.ServiceConfig, image string) (*cont
 			Tty: s.Tty, OpenStdin: s.StdinOpen, Env: environment(s.Environment),
 			Cmd: container.Strings(s.Command), Entrypoint: container.Strings(s.Entrypoint),
 			WorkingDir: s.WorkingDir, StopSignal: s.StopSignal, Healthcheck: check,
-			ExposedPorts: exposed(s), Labels: map[string]string{}, MacAddress: s.MacAddress,
+			ExposedPorts: exposed(s), Labels: map[string]string{},
 		},
 		HostConfig: host,
 	}
@@ -44,7 +44,7 @@ func createRequest(p *types.Project, s types.ServiceConfig, image string) (*cont
 	r.Labels[compose.LabelService] = s.Name
 	r.Labels[compose.LabelOneoff] = "False"
 	r.Labels[compose.LabelVersion] = "2"
-	r.NetworkingConfig = networking(p, s, host)
+	r.NetworkingConfig = networking(p, s, host, linked)
 	return r, nil
 }
 
@@ -105,7 +105,7 @@ func healthcheck(h *types.HealthCheckConfig) (*container.Healthcheck, error) {
 
 // networking names the service's networks, the one with the highest priority
 // first: that one gives the default route.
-func networking(p *types.Project, s types.ServiceConfig, host *container.HostConfig) *container.NetworkingConfig {
+func networking(p *types.Project, s types.ServiceConfig, host *container.HostConfig, linked []string) *container.NetworkingConfig {
 	if s.NetworkMode != "" {
 		host.NetworkMode = s.NetworkMode
 		return nil
@@ -123,15 +123,19 @@ func networking(p *types.Project, s types.ServiceConfig, host *container.HostCon
 		if i == 0 {
 			host.NetworkMode = name
 		}
-		e := &container.Endpoint{Aliases: []string{s.Name}}
-		if n := s.Networks[key]; n != nil {
+		e := &container.Endpoint{}
+		n := s.Networks[key]
+		if n.ServiceNameAliasEnabled() {
+			e.Aliases = append(e.Aliases, s.Name)
+		}
+		e.Aliases = append(e.Aliases, linked...)
+		if n != nil {
 			e.Aliases = append(e.Aliases, n.Aliases...)
-			e.DriverOpts, e.MacAddress, e.GwPriority = n.DriverOpts, n.MacAddress, n.GatewayPriority
-			if n.Ipv4Address != "" || n.Ipv6Address != "" || len(n.LinkLocalIPs) > 0 {
-				e.IPAMConfig = &container.EndpointIPAM{IPv4Address: n.Ipv4Address, IPv6Address: n.Ipv6Address, LinkLocalIPs: n.LinkLocalIPs}
+			e.GwPriority = n.GatewayPriority
+			if n.Ipv4Address != "" {
+				e.IPAMConfig = &container.EndpointIPAM{IPv4Address: n.Ipv4Address}
 			}
 		}
-		e.Links = append(e.Links, s.Links...)
 		cfg.EndpointsConfig[name] = e
 	}
 	return cfg

@@ -23,24 +23,8 @@ func explain(err error, files []string) error {
 	if f.text != "" {
 		msg = f.text
 	}
-	var b strings.Builder
-	if f.file != "" {
-		b.WriteString(f.file)
-		if f.line > 0 {
-			fmt.Fprintf(&b, ":%d", f.line)
-		}
-		b.WriteString(": ")
-	}
-	b.WriteString(msg)
-	if f.line > 0 {
-		if line := lineOf(f.file, f.line); line != "" {
-			fmt.Fprintf(&b, "\n  %d | %s", f.line, line)
-		}
-	}
-	if f.hint != "" {
-		b.WriteString("\n  " + f.hint)
-	}
-	return errs.New(errs.Invalid, "%s", b.String())
+	f.text = msg
+	return errs.New(errs.Invalid, "%s", f)
 }
 
 // finding is where an error stands and what to say of it.
@@ -240,7 +224,8 @@ func (d documents) first() string {
 func (d documents) at(path ...string) finding {
 	best, depth := finding{file: d.first()}, 0
 	for _, doc := range d {
-		if line, deep := descend(doc.root, path); deep >= depth && deep > 0 {
+		// A later file wins where it has the whole path, the first one otherwise.
+		if line, deep := descend(doc.root, path); deep > depth || deep == len(path) {
 			best, depth = finding{file: doc.file, line: line}, deep
 		}
 	}

@@ -28,7 +28,7 @@ func hostConfig(p *types.Project, s types.ServiceConfig) (*container.HostConfig,
 		DNS: s.DNS, DNSOptions: s.DNSOpts, DNSSearch: s.DNSSearch,
 		ExtraHosts: s.ExtraHosts.AsList(":"), GroupAdd: s.GroupAdd, IpcMode: s.Ipc,
 		OomScoreAdj: int(s.OomScoreAdj), PidMode: s.Pid, Privileged: s.Privileged,
-		ReadonlyRootfs: s.ReadOnly, SecurityOpt: s.SecurityOpt, StorageOpt: s.StorageOpt,
+		ReadonlyRootfs: s.ReadOnly, SecurityOpt: s.SecurityOpt,
 		UTSMode: s.Uts, UsernsMode: s.UserNSMode, ShmSize: int64(s.ShmSize), Sysctls: s.Sysctls,
 		Runtime: s.Runtime, Isolation: s.Isolation, Init: s.Init, VolumesFrom: s.VolumesFrom,
 		Resources: resources(s),
@@ -99,7 +99,7 @@ func restartPolicy(s types.ServiceConfig) (container.RestartPolicy, error) {
 func resources(s types.ServiceConfig) container.Resources {
 	r := container.Resources{
 		CPUShares: s.CPUShares, Memory: int64(s.MemLimit), NanoCPUs: int64(float64(s.CPUS) * 1e9),
-		CgroupParent: s.CgroupParent, CPUPeriod: s.CPUPeriod, CPUQuota: s.CPUQuota,
+		CPUPeriod: s.CPUPeriod, CPUQuota: s.CPUQuota,
 		CPURealtimePeriod: s.CPURTPeriod, CPURealtimeRuntime: s.CPURTRuntime, CpusetCpus: s.CPUSet,
 		DeviceCgroupRules: s.DeviceCgroupRules, MemoryReservation: int64(s.MemReservation), MemorySwap: int64(s.MemSwapLimit),
 	}
@@ -155,6 +155,8 @@ func mounts(p *types.Project, s types.ServiceConfig) ([]container.Mount, error) 
 			if v.Bind != nil {
 				m.BindOptions.Propagation = v.Bind.Propagation
 				m.BindOptions.NonRecursive = v.Bind.Recursive == "disabled"
+				m.BindOptions.ReadOnlyNonRecursive = v.Bind.Recursive == "writable"
+				m.BindOptions.ReadOnlyForceRecursive = v.Bind.Recursive == "readonly"
 			}
 		case types.VolumeTypeTmpfs:
 			if v.Tmpfs != nil {
@@ -165,33 +167,24 @@ func mounts(p *types.Project, s types.ServiceConfig) ([]container.Mount, error) 
 		}
 		out = append(out, m)
 	}
-	files, err := fileMounts(p, s)
-	return append(out, files...), err
+	return append(out, fileMounts(p, s)...), nil
 }
 
 // fileMounts shows secrets and configs that are files of the host.
-func fileMounts(p *types.Project, s types.ServiceConfig) ([]container.Mount, error) {
+func fileMounts(p *types.Project, s types.ServiceConfig) []container.Mount {
 	var out []container.Mount
-	add := func(what, name, file, target, dir string) error {
-		if file == "" {
-			return errs.New(errs.Unsupported, "%ss: %s: only those with file: can be mounted yet", what, name)
-		}
+	add := func(name, file, target, dir string) {
 		target = cmp.Or(target, dir+name)
 		if !strings.HasPrefix(target, "/") {
 			target = dir + target
 		}
 		out = append(out, container.Mount{Type: "bind", Source: file, Target: target, ReadOnly: true})
-		return nil
 	}
 	for _, c := range s.Secrets {
-		if err := add("secret", c.Source, p.Secrets[c.Source].File, c.Target, "/run/secrets/"); err != nil {
-			return nil, err
-		}
+		add(c.Source, p.Secrets[c.Source].File, c.Target, "/run/secrets/")
 	}
 	for _, c := range s.Configs {
-		if err := add("config", c.Source, p.Configs[c.Source].File, c.Target, "/"); err != nil {
-			return nil, err
-		}
+		add(c.Source, p.Configs[c.Source].File, c.Target, "/")
 	}
-	return out, nil
+	return out
 }

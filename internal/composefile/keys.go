@@ -43,13 +43,12 @@ func siblingsOf(path string) []string {
 func keysOf(t reflect.Type) []string {
 	var keys []string
 	for f := range t.Fields() {
-		tag, rest, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if f.Anonymous && strings.Contains(rest, "inline") {
+		key, inline := keyOf(f)
+		switch {
+		case inline:
 			keys = append(keys, keysOf(f.Type)...)
-			continue
-		}
-		if tag != "" && tag != "-" && !strings.HasPrefix(tag, "#") {
-			keys = append(keys, tag)
+		case key != "":
+			keys = append(keys, key)
 		}
 	}
 	return keys

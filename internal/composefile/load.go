@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -41,6 +43,7 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	// The library warns through a global logger; what is worth saying is said
 	// by notes() with file and line.
 	logrus.SetOutput(io.Discard)
+	more := &others{}
 	options, err := cli.NewProjectOptions(o.Files,
 		cli.WithWorkingDirectory(o.Dir),
 		cli.WithOsEnv,
@@ -56,12 +59,13 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	if err != nil {
 		return nil, notFound(err)
 	}
+	options.WithListeners(more.listen)
 	p, err := options.LoadProject(ctx)
 	if err != nil && len(options.ConfigPaths) == 0 {
 		return nil, notFound(err)
 	}
 	if err != nil {
-		return nil, explain(err, files(options.ConfigPaths))
+		return nil, explain(err, more.all(options))
 	}
 	if len(o.Services) > 0 {
 		if p, err = p.WithServicesEnabled(o.Services...); err == nil {
@@ -71,7 +75,53 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 			return nil, errs.With(errs.NotFound, err)
 		}
 	}
-	return convert(p)
+	// What no service uses is not made: neither its network nor its volume.
+	p = p.WithoutUnnecessaryResources()
+	return convert(p, sync.OnceValue(func() documents { return parse(more.all(options)) }))
+}
+
+// others are the files that a project's own files include or extend, as they
+// are written there.
+type others struct{ written []string }
+
+func (o *others) listen(event string, data map[string]any) {
+	switch event {
+	case "extends":
+		if file, ok := data["file"].(string); ok {
+			o.written = append(o.written, file)
+		}
+	case "include":
+		if paths, ok := data["path"].(types.StringList); ok {
+			o.written = append(o.written, paths...)
+		}
+	}
+}
+
+// all are the project's own files and the others that can be found: a path is
+// relative to the project's folder, or to that of the file it stands in.
+func (o *others) all(options *cli.ProjectOptions) []string {
+	out := files(options.ConfigPaths)
+	dir, err := options.GetWorkingDir()
+	if err != nil {
+		return out
+	}
+	for _, name := range o.written {
+		folders := []string{dir}
+		for _, known := range out {
+			folders = append(folders, filepath.Dir(known))
+		}
+		for _, folder := range folders {
+			path := name
+			if !filepath.IsAbs(name) {
+				path = filepath.Join(folder, name)
+			}
+			if _, err := os.Stat(path); err == nil && !slices.Contains(out, path) {
+				out = append(out, path)
+				break
+			}
+		}
+	}
+	return out
 }
 
 func files(paths []string) []string {

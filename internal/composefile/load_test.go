@@ -136,7 +136,7 @@ func TestTheHashFollowsWhatAContainerIsMadeFrom(t *testing.T) {
 func TestWhatHasNoEffectIsNamed(t *testing.T) {
 	l := load(t, "version: '3'\nservices:\n  web:\n    image: nginx\n    develop: {watch: []}\n    blkio_config: {device_read_bps: [{path: /dev/vda, rate: 1mb}]}\n")
 	all := strings.Join(l.Warnings, "\n")
-	for _, want := range []string{"compose.yaml:1: version: is obsolete", "compose.yaml:5: develop: ", "compose.yaml:6: blkio_config: "} {
+	for _, want := range []string{"compose.yaml:1: version: is obsolete", "compose.yaml:5: develop: ", "compose.yaml:6: blkio_config.device_read_bps: "} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not said in:\n%s", want, all)
 		}
@@ -148,5 +148,49 @@ func TestNoFileNamesTheOnesLookedFor(t *testing.T) {
 	_, err := composefile.Load(context.Background(), composefile.LoadOptions{})
 	if err == nil || !strings.Contains(err.Error(), "compose.yaml") || !errs.Is(err, errs.NotFound) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestALinksNameMeansOneService(t *testing.T) {
+	l := load(t, "services:\n  web: {image: a, links: ['db:data']}\n  db: {image: b}\n")
+	for _, s := range l.Project.Services {
+		if e := s.Create.NetworkingConfig.EndpointsConfig["shop_default"]; s.Name == "db" && strings.Join(e.Aliases, " ") != "db data" {
+			t.Errorf("db is called %q", e.Aliases)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	text := "services:\n  a: {image: a, links: ['b:data']}\n  b: {image: b}\n  c:\n    image: c\n    links: ['a:data']\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}})
+	if err == nil || !strings.Contains(err.Error(), "compose.yaml:6: services.c.links: a:data: the name data means service b already") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatAnIncludedFileSaysIsFoundThere(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"compose.yaml":   "include: [sub/other.yaml]\nservices:\n  web: {image: a, extends: {file: base.yaml, service: web}}\n",
+		"sub/other.yaml": "services:\n  db:\n    image: b\n    cpu_count: 1\n",
+		"base.yaml":      "services:\n  web:\n    image: b\n    umask: 18\n",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{filepath.Join(dir, "compose.yaml")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(l.Warnings, "\n")
+	for _, want := range []string{"sub/other.yaml:4: cpu_count: ", "base.yaml:4: umask: "} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not said in:\n%s", want, all)
+		}
 	}
 }

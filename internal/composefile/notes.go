@@ -1,71 +1,126 @@
 package composefile
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
-	"maps"
+	"os"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"lus/internal/base/errs"
 )
 
-// notes names, with file and line, the keys that are read but change nothing
-// here.
-func notes(p *types.Project, docs documents) []string {
+// note is something to say of a key.
+type note struct {
+	finding
+	key string
+	why string
+}
+
+// judge looks up the fate of every key the project sets: it returns what has no
+// effect, and an error for what must not be left out in silence.
+func judge(p *types.Project, docs func() documents) ([]string, error) {
+	t := fates()
+	var notes, harmful []note
+	walk(reflect.ValueOf(*p), place{}, func(at place, v reflect.Value) bool {
+		f, known := t[at.pattern]
+		short := strings.Join(at.path[min(2, len(at.path)-1):], ".") // the file's line says whose it is
+		switch {
+		case !known || f.when != nil && !f.when(v):
+			return false
+		case at.pattern == "configs.*.content" && p.Configs[at.path[1]].Environment != "":
+			return false // the library has filled it in
+		case f.what == idle:
+			notes = append(notes, note{docs().at(at.path...), short, f.why})
+		case f.what == refused:
+			harmful = append(harmful, note{docs().at(at.path...), strings.Join(at.path, "."), f.why})
+		}
+		return f.what == carried
+	})
+	for name, s := range p.Services {
+		if policy := ignoredRetries(s); policy != "" {
+			at := docs().at("services", name, "deploy", "restart_policy", "max_attempts")
+			notes = append(notes, note{at, "deploy.restart_policy.max_attempts", "has no effect with condition: " + policy + "; write on-failure"})
+		}
+	}
+	notes = append(notes, versions(p.ComposeFiles, docs)...)
+	if len(harmful) > 0 {
+		slices.SortFunc(harmful, note.order)
+		return nil, harmful[0].refusal()
+	}
+	slices.SortFunc(notes, note.order)
 	var out []string
-	say := func(why string, path ...string) {
-		f := docs.at(path...)
-		out = append(out, fmt.Sprintf("%s:%d: %s: %s", f.file, f.line, path[len(path)-1], why))
+	for _, n := range notes {
+		out = append(out, n.where()+n.key+": "+n.why)
 	}
-	for _, d := range docs {
+	return slices.Compact(out), nil
+}
+
+func (n note) order(m note) int {
+	return cmp.Or(cmp.Compare(n.file, m.file), cmp.Compare(n.line, m.line), cmp.Compare(n.key, m.key))
+}
+
+func (n note) refusal() error {
+	n.text = n.key + ": " + n.why
+	return errs.New(errs.Unsupported, "%s", n.finding)
+}
+
+// ignoredRetries is the condition under which a container is restarted without
+// a limit although one is given; nothing where there is none.
+func ignoredRetries(s types.ServiceConfig) string {
+	if s.Restart != "" || s.Deploy == nil || s.Deploy.RestartPolicy == nil || s.Deploy.RestartPolicy.MaxAttempts == nil {
+		return ""
+	}
+	if c := cmp.Or(s.Deploy.RestartPolicy.Condition, "any"); c != "on-failure" {
+		return c
+	}
+	return ""
+}
+
+// versions finds version: keys, which the library drops while it reads. Few
+// files have one, so the text is searched before it is parsed.
+func versions(files []string, docs func() documents) []note {
+	seen := slices.ContainsFunc(files, func(file string) bool {
+		data, err := os.ReadFile(file)
+		return err == nil && bytes.Contains(data, []byte("version"))
+	})
+	if !seen {
+		return nil
+	}
+	var out []note
+	for _, d := range docs() {
 		if _, line := child(d.root, "version"); line > 0 {
-			out = append(out, fmt.Sprintf("%s:%d: version: is obsolete and has no effect; remove it", d.file, line))
+			out = append(out, note{finding{file: d.file, line: line}, "version", fates()["version"].why})
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		s := p.Services[name]
-		for _, key := range idle(s) {
-			say("is not carried out yet and has no effect", "services", name, key)
-		}
-	}
-	if len(p.Models) > 0 {
-		say("AI models are not run here", "models")
-	}
-	if len(p.Jobs) > 0 {
-		say("is not carried out yet and has no effect", "jobs")
 	}
 	return out
 }
 
-// blkioDevices reports whether more than the weight is asked for, which is all
-// that is carried out.
-func blkioDevices(b *types.BlkioConfig) bool {
-	return b != nil && len(b.WeightDevice)+len(b.DeviceReadBps)+len(b.DeviceReadIOps)+len(b.DeviceWriteBps)+len(b.DeviceWriteIOps) > 0
+// where begins a message: file and line, as far as they are known.
+func (f finding) where() string {
+	switch {
+	case f.file == "":
+		return ""
+	case f.line == 0:
+		return f.file + ": "
+	}
+	return fmt.Sprintf("%s:%d: ", f.file, f.line)
 }
 
-// idle lists the keys of a service that Lus reads and does not carry out.
-func idle(s types.ServiceConfig) []string {
-	var keys []string
-	for key, set := range map[string]bool{
-		"develop":         s.Develop != nil,
-		"external_links":  len(s.ExternalLinks) > 0,
-		"pre_start":       len(s.PreStart) > 0,
-		"post_start":      len(s.PostStart) > 0,
-		"pre_stop":        len(s.PreStop) > 0,
-		"gpus":            len(s.Gpus) > 0,
-		"credential_spec": s.CredentialSpec != nil,
-		"cpu_count":       s.CPUCount != 0,
-		"cpu_percent":     s.CPUPercent != 0,
-		"use_api_socket":  s.UseAPISocket,
-		"umask":           s.Umask != nil,
-		"volume_driver":   s.VolumeDriver != "",
-		"log_driver":      s.LogDriver != "",
-		"log_opt":         len(s.LogOpt) > 0,
-		"blkio_config":    blkioDevices(s.BlkioConfig),
-	} {
-		if set {
-			keys = append(keys, key)
+// String is the whole message: where, what, the line itself and what to do.
+func (f finding) String() string {
+	s := f.where() + f.text
+	if f.line > 0 {
+		if line := lineOf(f.file, f.line); line != "" {
+			s += fmt.Sprintf("\n  %d | %s", f.line, line)
 		}
 	}
-	slices.Sort(keys)
-	return keys
+	if f.hint != "" {
+		s += "\n  " + f.hint
+	}
+	return s
 }

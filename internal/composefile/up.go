@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,7 +101,7 @@ func (a *app) credentials(p *compose.Project) error {
 // foreground follows the output until the containers end or Ctrl-C, which stops
 // them; a second Ctrl-C stops waiting for that.
 func (a *app) foreground(ctx context.Context, req *compose.UpRequest) error {
-	err := a.logs(ctx, req.Project.Name, req.Services, logOptions{follow: true, tail: "all"})
+	err := a.logs(ctx, req.Project.Name, shown(req), logOptions{follow: true, tail: "all"})
 	if ctx.Err() == nil {
 		return err
 	}
@@ -108,6 +109,18 @@ func (a *app) foreground(ctx context.Context, req *compose.UpRequest) error {
 	again, cancel := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	return a.each(again, req.Project.Name, req.Services, "stop", "Stopped")
+}
+
+// shown are the services whose output a foreground up shows: all of them, less
+// those with attach: false.
+func shown(req *compose.UpRequest) []string {
+	var names []string
+	for _, s := range req.Project.Services {
+		if !s.Quiet && (len(req.Services) == 0 || slices.Contains(req.Services, s.Name)) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 func downCommand() command {

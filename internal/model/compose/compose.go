@@ -51,8 +51,13 @@ type Service struct {
 	Image         string         `json:"image"` // what to run; PROJECT-SERVICE where only built
 	Platform      string         `json:"platform,omitempty"`
 	Build         *build.Request `json:"build,omitempty"`
-	PullPolicy    string         `json:"pullPolicy,omitempty"`
-	DependsOn     []Dependency   `json:"dependsOn,omitempty"`
+	PullPolicy    string         `json:"pullPolicy,omitempty"` // always, missing, never, build or refresh
+	// RefreshAfter is how old an image may be before pull policy refresh looks
+	// for a newer one.
+	RefreshAfter time.Duration `json:"refreshAfter,omitempty"`
+	// Quiet leaves its output out of what a foreground up shows (attach: false).
+	Quiet     bool         `json:"quiet,omitempty"`
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
 	// Create is the container to be, less its name and number. Its networks are
 	// already by their real names.
 	Create container.CreateRequest `json:"create"`

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"context"
+	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
@@ -49,7 +50,7 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 
 // imageStep is what has to be done for a service's image; nil where it is there.
 func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *compose.Service) (*step, error) {
-	_, err := s.Images.InspectImage(ctx, svc.Image)
+	img, err := s.Images.InspectImage(ctx, svc.Image)
 	missing := errs.Is(err, errs.NotFound)
 	if err != nil && !missing {
 		return nil, err
@@ -69,7 +70,7 @@ func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *co
 		return nil, nil
 	case missing && svc.PullPolicy == "never":
 		return nil, errs.New(errs.NotFound, "image %s of service %s is not here, and pull_policy is never: pull or import it first", svc.Image, svc.Name)
-	case missing || svc.PullPolicy == "always":
+	case missing || svc.PullPolicy == "always" || svc.PullPolicy == "refresh" && time.Since(img.LastTagTime) >= svc.RefreshAfter:
 		return pull, nil
 	}
 	return nil, nil

@@ -30,6 +30,7 @@ type step struct {
 	imageID   string
 	old       *container.Container // what is stopped, removed, kept or replaced
 	condition string               // wait
+	optional  bool                 // wait: go on where the condition cannot hold
 	network   *network.Network
 	volume    *volume.CreateRequest
 	build     *build.Request
@@ -256,9 +257,12 @@ func (u *upPlan) conditions(d compose.Dependency) []*step {
 	}
 	var out []*step
 	for _, st := range started {
-		key := d.Condition + " " + st.name
+		key := fmt.Sprint(d.Condition, " ", st.name, " ", d.Required)
 		if u.waits[key] == nil {
-			u.waits[key] = u.add(&step{action: waitFor, kind: "Container", name: st.name, condition: d.Condition, service: st.service, number: st.number, old: st.old, after: []*step{st}})
+			u.waits[key] = u.add(&step{
+				action: waitFor, kind: "Container", name: st.name, condition: d.Condition, optional: !d.Required,
+				service: st.service, number: st.number, old: st.old, after: []*step{st},
+			})
 		}
 		out = append(out, u.waits[key])
 	}
@@ -268,15 +272,20 @@ func (u *upPlan) conditions(d compose.Dependency) []*step {
 // waitForAll is --wait: until everything runs, and is healthy where it can say so.
 func (u *upPlan) waitForAll(services []compose.Service) {
 	for _, s := range services {
-		u.conditions(compose.Dependency{Service: s.Name, Condition: runningOrHealthy})
+		u.conditions(compose.Dependency{Service: s.Name, Condition: runningOrHealthy, Required: true})
 	}
 }
 
-// joins lists the services whose namespaces a service asks to share.
+// joins lists the services whose namespaces or volumes a service asks to share.
 func joins(s *compose.Service) []string {
 	var out []string
 	for _, mode := range []string{s.Create.HostConfig.NetworkMode, s.Create.HostConfig.IpcMode, s.Create.HostConfig.PidMode} {
 		if name, ok := strings.CutPrefix(mode, "service:"); ok {
+			out = append(out, name)
+		}
+	}
+	for _, from := range s.Create.HostConfig.VolumesFrom {
+		if name, _, _ := strings.Cut(from, ":"); name != "container" {
 			out = append(out, name)
 		}
 	}

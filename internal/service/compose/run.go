@@ -3,6 +3,7 @@ package compose
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -119,6 +120,10 @@ func (r *runner) step(ctx context.Context, st *step) error {
 	}
 	began := time.Now()
 	status, err := r.act(ctx, st)
+	if err != nil && st.optional && ctx.Err() == nil {
+		r.tell(compose.Event{Warning: fmt.Sprintf("%v; its dependents start all the same (required: false)", err)})
+		status, err = "Skipped", nil
+	}
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			r.tell(compose.Event{Kind: st.kind, Name: st.name, Status: "Error", Done: true, Took: time.Since(began)})

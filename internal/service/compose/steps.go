@@ -130,15 +130,36 @@ func (r *runner) request(st *step) (*container.CreateRequest, error) {
 		if !ok {
 			continue
 		}
-		r.mu.Lock()
-		id := r.ids[name+"/1"]
-		r.mu.Unlock()
+		id := r.firstOf(name)
 		if id == "" {
 			return nil, errs.New(errs.Invalid, "it shares a namespace with service %s, which has no container", name)
 		}
 		*mode = "container:" + id
 	}
+	host.VolumesFrom = slices.Clone(host.VolumesFrom)
+	for i, from := range host.VolumesFrom {
+		if other, ok := strings.CutPrefix(from, "container:"); ok {
+			host.VolumesFrom[i] = other
+			continue
+		}
+		name, mode, hasMode := strings.Cut(from, ":")
+		id := r.firstOf(name)
+		if id == "" {
+			return nil, errs.New(errs.Invalid, "it takes volumes from service %s, which has no container", name)
+		}
+		if hasMode {
+			id += ":" + mode
+		}
+		host.VolumesFrom[i] = id
+	}
 	return &req, nil
+}
+
+// firstOf is the id of a service's first container; empty where it has none.
+func (r *runner) firstOf(service string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[service+"/1"]
 }
 
 // inherit gives mounts the volumes that nobody named and that the old container

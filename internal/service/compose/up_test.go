@@ -159,9 +159,10 @@ func (w *world) ListVolumes(context.Context, filter.Filters) ([]*volume.Volume, 
 func (w *world) RemoveVolume(context.Context, string, bool) error { return nil }
 
 func (w *world) InspectImage(context.Context, string) (*image.Image, error) {
-	return &image.Image{ID: "sha256:1"}, nil
+	return &image.Image{ID: "sha256:1", LastTagTime: time.Now().Add(-2 * time.Hour)}, nil
 }
-func (w *world) PullImage(context.Context, string, string, *image.Auth, func(image.Progress)) error {
+func (w *world) PullImage(_ context.Context, name, _ string, _ *image.Auth, _ func(image.Progress)) error {
+	w.note("pull " + name)
 	return nil
 }
 func (w *world) Build(context.Context, *build.Request, io.Writer) (string, error) { return "", nil }
@@ -233,6 +234,36 @@ func TestAnUnhealthyDependencyEndsTheUpAndNamesTheContainer(t *testing.T) {
 	}
 	if slices.Contains(w.asked, "start p-web-1") {
 		t.Error("the dependent was started")
+	}
+}
+
+func TestAnOptionalDependencyThatFailsIsOnlyTold(t *testing.T) {
+	w := newWorld()
+	w.onStart = func(w *world, name string) {
+		w.set(name, func(s *container.State) { s.Status, s.ExitCode = container.Exited, 3 })
+	}
+	optional := on("job", compose.ServiceCompleted)
+	optional.Required = false
+	var told strings.Builder
+	req := &compose.UpRequest{Project: project(svc("job"), svc("web", optional))}
+	if err := service(t, w).Up(context.Background(), req, func(e compose.Event) { told.WriteString(e.Warning) }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(w.asked, "start p-web-1") || !strings.Contains(told.String(), "p-job-1 didn't complete successfully: exit 3") {
+		t.Errorf("asked %q, told %q", w.asked, told.String())
+	}
+}
+
+func TestAnImageIsRefreshedWhenItIsOldEnough(t *testing.T) {
+	for after, pulled := range map[time.Duration]bool{time.Hour: true, 24 * time.Hour: false} {
+		w, s := newWorld(), svc("web") // its image was tagged two hours ago
+		s.PullPolicy, s.RefreshAfter = "refresh", after
+		if err := service(t, w).Up(context.Background(), &compose.UpRequest{Project: project(s)}, func(compose.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(w.asked, "pull img") != pulled {
+			t.Errorf("after %s: %q", after, w.asked)
+		}
 	}
 }
 

@@ -1,0 +1,100 @@
+package scenarios
+
+import (
+	"strings"
+	"testing"
+
+	"lus/test/stack"
+)
+
+// What a file asks for is seen from inside the container, not from inspect.
+func TestComposeKeysReachTheContainer(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{
+		"key.txt": "secret\n", "conf.txt": "configured\n", "web.env": "FROM_FILE=yes\nA=overridden\n",
+		"base.yaml": `
+services:
+  base:
+    image: busybox
+    environment: {FROM_BASE: "yes"}
+`,
+		"compose.yaml": `
+x-limits: &limits
+  pids_limit: 77
+  mem_limit: 64m
+services:
+  web:
+    extends: {file: base.yaml, service: base}
+    <<: *limits
+    command: sleep 300
+    init: true
+    hostname: h1
+    user: "7:8"
+    group_add: ["9"]
+    working_dir: /srv
+    env_file: [{path: web.env}, {path: missing.env, required: false}]
+    environment: {A: b}
+    sysctls: {net.core.somaxconn: 99}
+    ulimits: {nofile: {soft: 98, hard: 99}}
+    oom_score_adj: 500
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    read_only: true
+    tmpfs: "/scratch:size=1m"
+    shm_size: 2m
+    extra_hosts: ["other.example:10.1.2.3"]
+    devices: ["/dev/zero:/dev/nothing:r"]
+    secrets: [key]
+    configs: [{source: conf, target: /etc/conf}]
+    links: ["peer:friend"]
+    networks: {default: {aliases: [also]}}
+    labels: {role: web}
+  peer:
+    image: busybox
+    command: sleep 300
+    volumes_from: ["store:ro"]
+    depends_on: {store: {condition: service_healthy}}
+  store:
+    image: busybox
+    command: sh -c "echo kept >/data/file; sleep 300"
+    volumes: [{type: volume, source: data, target: /data, volume: {nocopy: true}}]
+    healthcheck: {test: test -s /data/file, interval: 200ms, retries: 50}
+  watcher:
+    image: busybox
+    command: sleep 300
+    depends_on:
+      ends: {condition: service_completed_successfully, required: false}
+  ends:
+    image: busybox
+    command: "false"
+secrets: {key: {file: key.txt}}
+configs: {conf: {file: conf.txt}}
+volumes: {data: {labels: {role: store}}, unused: {}}
+networks: {default: {labels: {role: net}}}
+`})
+	up := p.do("up", "-d")
+	up.Want(t, 0)
+	stack.Says(t, up.Err, "required: false")
+	web := p.name + "-web-1"
+	got := p.OK(t, "exec", web, "sh", "-c", `
+		echo host=$(hostname) dir=$(pwd) id=$(id -u):$(id -g) groups=$(id -G) A=$A $FROM_FILE $FROM_BASE
+		echo somaxconn=$(cat /proc/sys/net/core/somaxconn) nofile=$(ulimit -Sn)/$(ulimit -Hn) oom=$(cat /proc/self/oom_score_adj)
+		grep -E '^(CapBnd|NoNewPrivs)' /proc/self/status
+		echo $(cat /run/secrets/key) $(cat /etc/conf)
+		touch /here 2>&1
+		grep -E ' /(scratch|dev/shm) ' /proc/mounts
+		grep other.example /etc/hosts
+		echo read=$(head -c 3 /dev/nothing | wc -c)`)
+	stack.Says(t, got,
+		"host=h1 dir=/srv id=7:8 groups=8 9 A=b yes yes", "somaxconn=99 nofile=98/99 oom=500",
+		"CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "secret configured", "/here: Read-only file system",
+		"size=1024k", "size=2048k", "10.1.2.3", "read=3")
+	stack.Says(t, p.OK(t, "exec", web, "nslookup", "friend"), "Name:\tfriend")
+	stack.Says(t, p.OK(t, "exec", p.name+"-peer-1", "sh", "-c", "nslookup also; cat /data/file; touch /data/x 2>&1 || true"), "Name:\talso", "kept", "Read-only")
+	stack.Says(t, p.OK(t, "inspect", "-f", "{{.HostConfig.PidsLimit}} {{.HostConfig.Memory}} {{.Config.Labels.role}} {{.HostConfig.Init}}", web), "77 67108864 web true")
+	stack.Says(t, p.OK(t, "volume", "inspect", p.name+"_data"), `"role": "store"`)
+	stack.Says(t, p.OK(t, "network", "inspect", p.name+"_default"), `"role": "net"`)
+	if strings.Contains(p.OK(t, "volume", "ls"), p.name+"_unused") {
+		t.Error("a volume that no service uses was made")
+	}
+}
