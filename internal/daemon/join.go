@@ -152,7 +152,7 @@ type facts struct {
 	nets *network.Manager
 }
 
-// Info adds the warnings to the engine's facts.
+// Info adds the warnings to the engine's facts, and where to filter traffic.
 func (f facts) Info(ctx context.Context) (map[string]any, error) {
 	info, err := f.Engine.Info(ctx)
 	if err != nil {
@@ -163,5 +163,6 @@ func (f facts) Info(ctx context.Context) (map[string]any, error) {
 		warnings = append(warnings, "WARNING: "+w) // clients print them as they come
 	}
 	info["Warnings"] = warnings
+	info["FirewallBackend"] = map[string]any{"Driver": "nftables", "Info": [][2]string{{"User chain", f.nets.UserChain()}}}
 	return info, nil
 }

@@ -23,6 +23,10 @@ type facts struct {
 	MemTotal                                                                      int64
 	SecurityOptions, Warnings                                                     []string
 	Plugins                                                                       struct{ Volume, Network, Log []string }
+	FirewallBackend                                                               struct {
+		Driver string
+		Info   [][2]string
+	}
 }
 
 func infoCommand() command.Command {
@@ -69,6 +73,10 @@ func printInfo(e *command.Env, i facts) {
 		if line[1] != "" {
 			fmt.Fprintf(e.Out, " %s: %s\n", line[0], line[1])
 		}
+	}
+	fmt.Fprintf(e.Out, " Firewall Backend: %s\n", i.FirewallBackend.Driver)
+	for _, line := range i.FirewallBackend.Info {
+		fmt.Fprintf(e.Out, "  %s: %s\n", line[0], line[1])
 	}
 	for _, w := range i.Warnings {
 		fmt.Fprintln(e.Err, w)

@@ -160,8 +160,18 @@ func jump(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
 }
 
-// rules queues every chain with its rules, in place of what they held.
+// UserChain is where an administrator filters what goes to containers and comes
+// from them. Its rules are never touched.
+const UserChain = "user"
+
+// ownChains are the others, in the order in which nothing refers to one that
+// is gone.
+var ownChains = []string{"forward", "nat_pre", "nat_out", "nat_post", "raw_pre", "publish"}
+
+// rules queues every chain with its rules, in place of what they held; those of
+// UserChain stay.
 func (t *Table) rules() {
+	t.conn.AddChain(t.userChain())
 	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
 	masquerade := []expr.Any{&expr.Masq{}}
 
@@ -184,6 +194,8 @@ func (t *Table) rules() {
 		rule(t.oif(setBridges), t.fromNets(), translated(), masquerade),
 		rule(t.iif(setNAT), t.oifNot(setBridges), masquerade))
 	t.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, 0,
+		rule(t.oif(setBridges), jump(UserChain)),
+		rule(t.iif(setBridges), t.oifNot(setBridges), jump(UserChain)),
 		rule(t.oif(setBridges), ct(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept),
 		rule(t.oif(setBridges), ct(expr.CtKeySTATE, expr.CtStateBitINVALID), drop),
 		rule(t.samePair(), accept),
@@ -194,6 +206,8 @@ func (t *Table) rules() {
 		// We switched forwarding on for containers, not to make a router of the host.
 		rule(t.iif(setUplinks), t.oif(setUplinks), drop))
 }
+
+func (t *Table) userChain() *nftables.Chain { return &nftables.Chain{Table: t.table, Name: UserChain} }
 
 func (t *Table) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority int32, rules ...[]expr.Any) {
 	c := &nftables.Chain{Table: t.table, Name: name}

@@ -53,6 +53,13 @@ func Open(name string) (*Table, error) {
 		err = t.skeleton(true)
 	}
 	if err != nil {
+		// And rules of others refer to them.
+		t.conn.DelTable(t.table)
+		if err = t.flush(); err == nil {
+			err = t.skeleton(true)
+		}
+	}
+	if err != nil {
 		_ = t.conn.CloseLasting()
 		return nil, fmt.Errorf("making the nftables table %s: %w", name, err)
 	}
@@ -80,16 +87,63 @@ func (t *Table) Close() error {
 	return t.conn.CloseLasting()
 }
 
-// Delete removes the table with everything in it.
+// Delete removes the table with everything in it; where an administrator has
+// put rules into UserChain, everything but those.
 func (t *Table) Delete() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conn.DelTable(t.table)
+	if t.hasUserRules() {
+		if err := t.clear(); err != nil {
+			return err
+		}
+	} else {
+		t.conn.DelTable(t.table)
+	}
 	if err := t.flush(); err != nil && !isMissing(err) {
 		return fmt.Errorf("removing the nftables table %s: %w", t.name, err)
 	}
 	for name := range t.elements {
 		clear(t.elements[name])
+	}
+	return nil
+}
+
+// Where names the chain an administrator may add rules to, as nft does.
+func (t *Table) Where() string { return "ip " + t.name + " " + UserChain }
+
+func (t *Table) hasUserRules() bool {
+	if there, err := t.exists(); err != nil || !there {
+		return false
+	}
+	rules, err := t.conn.GetRules(t.table, t.userChain())
+	return len(rules) > 0 || err != nil && !isMissing(err) // one that we cannot read is one
+}
+
+// clear queues the removal of everything that is ours in the table.
+func (t *Table) clear() error {
+	chains, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	if err != nil {
+		return errors.Join(err, t.dial())
+	}
+	there := map[string]bool{}
+	for _, c := range chains {
+		there[c.Name] = there[c.Name] || c.Table.Name == t.name
+	}
+	ours := slices.DeleteFunc(slices.Clone(ownChains), func(name string) bool { return !there[name] })
+	sets, err := t.conn.GetSets(t.table)
+	if err != nil && !isMissing(err) {
+		return errors.Join(err, t.dial())
+	}
+	for _, name := range ours {
+		t.conn.FlushChain(&nftables.Chain{Table: t.table, Name: name})
+	}
+	for _, name := range ours {
+		t.conn.DelChain(&nftables.Chain{Table: t.table, Name: name})
+	}
+	for _, s := range sets {
+		if slices.Contains(setNames, s.Name) {
+			t.conn.DelSet(s)
+		}
 	}
 	return nil
 }
@@ -133,11 +187,16 @@ func (t *Table) exists() (bool, error) {
 // skeleton writes table, sets, chains and rules in one transaction. Elements
 // stay where the table stays; fresh makes all of it anew with the elements known.
 func (t *Table) skeleton(fresh bool) error {
-	t.conn.AddTable(t.table)
 	if fresh {
-		t.conn.DelTable(t.table)
-		t.conn.AddTable(t.table)
+		if there, err := t.exists(); err != nil {
+			return err
+		} else if there {
+			if err := t.clear(); err != nil {
+				return err
+			}
+		}
 	}
+	t.conn.AddTable(t.table)
 	for _, name := range setNames {
 		if err := t.conn.AddSet(t.sets[name], nil); err != nil {
 			return err

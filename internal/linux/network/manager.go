@@ -210,6 +210,10 @@ func (m *Manager) Warnings() []string {
 	return out
 }
 
+// UserChain names the chain in which an administrator filters the traffic of
+// containers, as nft does: "ip lus_ab12cd user".
+func (m *Manager) UserChain() string { return m.fw.Where() }
+
 // bridgeOf returns the network's bridge, which Ensure has made.
 func (m *Manager) bridgeOf(networkID string) (*bridge, error) {
 	m.mu.Lock()
