@@ -51,9 +51,10 @@ type Service struct {
 	running sync.WaitGroup // builds
 	wake    chan struct{}  // after a build: look at the cache's size
 
-	mu     sync.Mutex
-	open   *opened // nil until the first build
-	closed bool
+	mu      sync.Mutex
+	open    *opened // nil until the first build
+	cleaned bool    // what a killed daemon left is gone
+	closed  bool
 }
 
 // opened is BuildKit with its executor.
@@ -78,9 +79,11 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Run keeps the cache within its bounds until ctx ends, then waits for the
-// builds, whose callers have cancelled them by then, and closes BuildKit.
+// Run takes away what builds of a killed daemon left, keeps the cache within
+// its bounds until ctx ends, then waits for the builds, whose callers have
+// cancelled them by then, and closes BuildKit.
 func (s *Service) Run(ctx context.Context) error {
+	s.clean(ctx)
 	var quiet <-chan time.Time
 	for {
 		select {
@@ -137,16 +140,8 @@ func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
 
 func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	began := time.Now()
-	if err := s.unmountLeft(ctx); err != nil {
-		s.d.Log.Warn("unmounting what a killed build left", "err", err)
-	}
-	x, err := executor.New(ctx, executor.Options{
-		Dir:     filepath.Join(s.d.Root, "steps"),
-		Runtime: s.d.Runtime,
-		Network: s.d.Network,
-		Cgroup:  s.d.Cgroup,
-		Log:     s.d.Log,
-	})
+	s.cleanOnce(ctx)
+	x, err := executor.New(s.steps())
 	if err != nil {
 		return nil, err
 	}

@@ -216,26 +216,14 @@ func (e *Engine) sweepCgroups(list []task.Status) {
 		used[s.Container] = true
 	}
 	sys, err := cgroup.Detect()
-	if err != nil {
-		e.Log.Warn("looking for cgroups nobody needs", "err", err)
-		return
-	}
-	parent := filepath.Dir(e.cgroup("x"))
-	for _, pattern := range []string{"/sys/fs/cgroup/" + parent + "/*", "/sys/fs/cgroup/*/" + parent + "/*"} {
-		dirs, _ := filepath.Glob(pattern) // fails only for a bad pattern
-		for _, d := range dirs {
-			id := filepath.Base(d)
-			if !ours(id) || used[id] {
-				continue
-			}
-			g, err := sys.Group(e.cgroup(id))
-			if err == nil {
-				err = g.Delete()
-			}
-			if err != nil {
-				e.Log.Warn("removing a cgroup nobody needs", "id", ids.Short(id), "err", err)
-			}
+	if err == nil {
+		var parent *cgroup.Group
+		if parent, err = sys.Group(filepath.Dir(e.cgroup("x"))); err == nil {
+			err = parent.Sweep(func(name string) bool { return !ours(name) || used[name] })
 		}
+	}
+	if err != nil {
+		e.Log.Warn("removing cgroups nobody needs", "err", err)
 	}
 }
 
