@@ -74,7 +74,7 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 		}
 		st.Pid = s.Pid
 		close(u.run.started)
-	case known && s.Generation == u.gen && s.Phase == task.Ended && s.Exit != nil && s.Exit.Step == "" && !st.FinishedAt.Equal(s.Exit.At):
+	case known && s.Generation == u.gen && s.Phase == task.Ended && s.Exit != nil && s.Exit.Step == "" && !s.Started.IsZero() && !st.FinishedAt.Equal(s.Exit.At):
 		// It ended while nobody watched: Watch tells of it again.
 		st.Status, st.Pid = container.Running, 0
 		if !wasRunning {
