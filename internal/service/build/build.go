@@ -41,6 +41,12 @@ type Deps struct {
 	Network Network // nil: RUN steps have a loopback interface only
 	Cgroup  string  // parent of the steps' cgroups, relative to every hierarchy's root
 	Log     *slog.Logger
+	// Built is told of each image that came to be, while its build still runs;
+	// nil tells nobody.
+	Built func(ctx context.Context, imageID string)
+	// Gateway is this host's address as build steps reach it, which host-gateway
+	// stands for; nil or empty: there is none.
+	Gateway func() string
 	// MaxCache bounds the build cache in bytes; 0 means 20 GB.
 	MaxCache int64
 }
@@ -145,7 +151,10 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Open(ctx, engine.Options{Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x, Log: s.d.Log})
+	e, err := engine.Open(ctx, engine.Options{
+		Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x, Log: s.d.Log,
+		Built: s.d.Built, Gateway: s.d.Gateway,
+	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
