@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// patience is how long any one command may take before it is taken for hung.
-const patience = 4 * time.Minute
+// patience is how long any one command may take before it is taken for hung. The
+// demo installs packages inside containers, which a slow mirror or a busy
+// machine makes long.
+const patience = 12 * time.Minute
 
 // Result is how a command ended.
 type Result struct {
