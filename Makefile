@@ -21,7 +21,7 @@ RACE := ./internal/base/... ./internal/model/... ./internal/api/... ./internal/c
 
 INIT := internal/linux/init/built/init
 
-.PHONY: build demo demo-stop test test-race bench lint base-images clean help
+.PHONY: build demo demo-stop test test-race test-vm bench lint base-images clean help
 
 build: $(INIT) ## compile everything into bin/
 	@scripts/need build
@@ -48,6 +48,9 @@ test: build ## check and test everything; kernel tests and scenarios need root
 
 test-race: build ## only the tests under the race detector
 	@CGO_ENABLED=1 go test -race $(RACE)
+
+test-vm: build ## a smoke suite on a stock Debian 12 in QEMU (minutes)
+	@scripts/vm $(VM)
 
 lint: build ## gofmt, vet, golangci-lint
 	@scripts/lint

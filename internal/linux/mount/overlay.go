@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,19 @@ const (
 
 // errNoLayers says that the kernel does not know lowerdir+.
 var errNoLayers = errors.New("the kernel knows no lowerdir+")
+
+// readsEachOption tells whether the kernel looks at an overlay's options as
+// they are handed over. Before 6.5 it only collects them for the end, so that
+// it takes any name without a word, lowerdir+ too, and then fails for a reason
+// that it tells nobody.
+var readsEachOption = sync.OnceValue(func() bool {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fs)
+	return unix.FsconfigSetString(fs, "no-such-option", "x") != nil
+})
 
 // Mount returns the overlay as a detached mount. The caller closes it; while it
 // is open, unmounting elsewhere does not sync the file system below.
@@ -80,6 +94,9 @@ func (o Overlay) fixed() []Option {
 }
 
 func (o Overlay) layers() (*os.File, error) {
+	if !readsEachOption() {
+		return nil, errNoLayers
+	}
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("fsopen overlay: %w", err)
