@@ -126,7 +126,7 @@ func TestSocketActivation(t *testing.T) {
 
 func TestRunAndExitCodes(t *testing.T) {
 	equal(t, "the output", lus(t, "run", "--rm", "busybox", "echo", "hello"), "hello")
-	for command, want := range map[string]int{"exit 7": 7, "kill -TERM $$": 143} {
+	for command, want := range map[string]int{"exit 7": 7, "sh -c 'kill -TERM $$'": 143} {
 		if _, code := try(t, "lus", "run", "--rm", "busybox", "sh", "-c", command); code != want {
 			t.Errorf("%s: exit code %d, want %d", command, code, want)
 		}
@@ -157,11 +157,10 @@ func TestLimits(t *testing.T) {
 	for file, want := range map[string]string{"memory.max": "67108864", "cpu.max": "50000 100000", "pids.max": "20", "cpuset.cpus": "0"} {
 		equal(t, file, lus(t, "exec", "limited", "cat", "/sys/fs/cgroup/"+file), want)
 	}
-	lus(t, "run", "--name", "forks", "--pids-limit", "8", "busybox", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; exit 0")
-	if out := lus(t, "logs", "forks"); !strings.Contains(out, "can't fork") {
-		t.Errorf("twelve processes under a limit of eight: %q", out)
+	forks := "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done"
+	if out, code := try(t, "lus", "run", "--rm", "--pids-limit", "8", "busybox", "sh", "-c", forks); code == 0 || !strings.Contains(out, "can't fork") {
+		t.Errorf("twelve processes under a limit of eight: %d %q", code, out)
 	}
-	lus(t, "rm", "-f", "forks")
 	_, code := try(t, "lus", "run", "--name", "hungry", "--memory", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=48")
 	equal(t, "what became of it", lus(t, "inspect", "-f", "{{.State.OOMKilled}}", "hungry"), "true")
 	if code == 0 {
@@ -240,7 +239,7 @@ func TestConfinement(t *testing.T) {
 		"the kernel's switches":     "echo 1 >/proc/sys/kernel/panic",
 		"the kernel's log":          "dmesg",
 		"the host's name":           "hostname other",
-		"the kernel's memory":       "head -c 1 /proc/kcore",
+		"the kernel's memory":       "test -n \"$(head -c 1 /proc/kcore)\"",
 		"the cgroup's own limits":   "echo max >/sys/fs/cgroup/memory.max",
 		"another process namespace": "nsenter -t 1 -m -u true",
 	} {
