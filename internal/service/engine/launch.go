@@ -63,6 +63,7 @@ func (e *Engine) launch(ctx context.Context, u *unit) error {
 
 	undo := &undo{}
 	l := &launch{e: e, u: u, rec: &rec, gen: gen, undo: undo}
+	defer l.close()
 	err := l.bringUp(ctx)
 	if err != nil {
 		// The process first, so that its namespaces let go of everything else.
@@ -87,6 +88,13 @@ type launch struct {
 	places []place
 	ports  container.PortMap
 	pid    int
+	parts  []*os.File // of volumes, open until the runtime has mounted them
+}
+
+func (l *launch) close() {
+	for _, f := range l.parts {
+		_ = f.Close()
+	}
 }
 
 func (l *launch) bringUp(ctx context.Context) error {
@@ -183,7 +191,7 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	l.u.mu.Lock()
 	ms := l.u.mounts
 	l.u.mu.Unlock()
-	if in.Mounts, err = e.sources(ctx, ms); err != nil {
+	if in.Mounts, err = l.sources(ms); err != nil {
 		return nil, err
 	}
 	s, err := spec.Compile(in)
@@ -342,14 +350,17 @@ func (e *Engine) launchFailed(u *unit, r *run, err error) {
 }
 
 // sources finds where each mount comes from.
-func (e *Engine) sources(ctx context.Context, ms []mounts.Mount) ([]mounts.Mount, error) {
+func (l *launch) sources(ms []mounts.Mount) ([]mounts.Mount, error) {
 	out := make([]mounts.Mount, 0, len(ms))
 	for _, m := range ms {
 		switch m.Type {
 		case mounts.Volume:
-			dir, err := e.volumeDir(ctx, m)
+			dir, part, err := l.e.volumeDir(m)
 			if err != nil {
 				return nil, err
+			}
+			if part != nil {
+				l.parts = append(l.parts, part)
 			}
 			m.Source = dir
 		case mounts.Bind:

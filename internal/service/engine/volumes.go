@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
@@ -86,7 +89,7 @@ func (e *Engine) makeVolume(ctx context.Context, v volume.Volume) (*volumeEntry,
 	e.volumes[v.Name] = entry
 	e.mu.Unlock()
 
-	err := os.MkdirAll(e.Layout.Volumes(), 0o711)
+	err := os.MkdirAll(e.Layout.Volumes(), 0o710)
 	if err == nil {
 		err = os.MkdirAll(v.Mountpoint, 0o755)
 	}
@@ -120,45 +123,54 @@ func (e *Engine) volume(name string) (*volumeEntry, error) {
 	return nil, errs.New(errs.NotFound, "get %s: no such volume", name)
 }
 
-// volumeDir is the folder to mount for m.
-func (e *Engine) volumeDir(_ context.Context, m mounts.Mount) (string, error) {
+// volumeDir is the folder to mount for m. A part of a volume comes opened too,
+// to be mounted by its descriptor: its name is the word of whoever else has the
+// volume, and may lead elsewhere the next moment. The caller closes it.
+func (e *Engine) volumeDir(m mounts.Mount) (string, *os.File, error) {
 	v, err := e.volume(m.Name)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	dir := v.Mountpoint
 	if device := v.Options["device"]; device != "" {
 		dir = device
 	}
-	if m.Subpath != "" {
-		if dir, err = subpath(dir, m.Subpath); err != nil {
-			return "", err
-		}
-	}
 	if _, err := os.Stat(dir); err != nil {
-		return "", errs.New(errs.Unavailable, "the folder of volume %s cannot be used: %w", m.Name, err)
+		return "", nil, errs.New(errs.Unavailable, "the folder of volume %s cannot be used: %w", m.Name, err)
 	}
-	return dir, nil
+	if m.Subpath == "" {
+		return dir, nil, nil
+	}
+	part, err := subpath(dir, m.Subpath)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", part.Fd()), part, nil
 }
 
-// subpath finds a folder inside a volume. Links in the volume are its
+// subpath opens what lies at sub in a volume. Links in the volume are its
 // containers' and must not lead out.
-func subpath(dir, sub string) (string, error) {
-	base, err := filepath.EvalSymlinks(dir)
+func subpath(dir, sub string) (*os.File, error) {
+	base, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	full, err := filepath.EvalSymlinks(filepath.Join(base, sub))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", errs.New(errs.Invalid, "cannot access path %s: no such file or directory in the volume", sub)
+	defer base.Close()
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+	for {
+		fd, err := unix.Openat2(int(base.Fd()), sub, &how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), sub), nil
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR): // something was renamed meanwhile
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+			return nil, errs.New(errs.Invalid, "cannot access path %s: no such file or directory in the volume", sub)
+		case errors.Is(err, unix.EXDEV), errors.Is(err, unix.ELOOP):
+			return nil, errs.New(errs.Invalid, "invalid subpath %q: it leads out of the volume", sub)
+		default:
+			return nil, &os.PathError{Op: "open", Path: sub, Err: err}
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	if full != base && !strings.HasPrefix(full, base+"/") {
-		return "", errs.New(errs.Invalid, "invalid subpath %q: it leads out of the volume", sub)
-	}
-	return full, nil
 }
 
 // InspectVolume returns one volume.
