@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"lus/internal/base/errs"
+	filter "lus/internal/linux/seccomp"
 	"lus/internal/model/container"
 )
 
@@ -59,13 +60,37 @@ func SecurityOpt(opts []string) (Options, error) {
 			return o, errs.New(errs.Invalid, "Decoding seccomp profile failed: it is neither unconfined, builtin nor JSON")
 		case key == "apparmor" && value == "unconfined", key == "label" && value == "disable":
 			// So it is: this engine sets neither.
-		case key == "apparmor" || key == "label":
-			return o, errs.New(errs.Unsupported, "--security-opt %s: this host's kernel has no %s switched on, so the profile could not protect anything", opt, map[string]string{"apparmor": "AppArmor", "label": "SELinux"}[key])
+		case key == "apparmor":
+			return o, errs.New(errs.Unsupported, "--security-opt %s: Lus applies no AppArmor profiles, so this one would not protect anything; leave the option out, or say apparmor=unconfined", opt)
+		case key == "label":
+			return o, errs.New(errs.Unsupported, "--security-opt %s: Lus sets no SELinux labels, so this one would not protect anything; leave the option out, or say label=disable", opt)
 		default:
 			return o, errs.New(errs.Invalid, "invalid --security-opt: %q", opt)
 		}
 	}
 	return o, nil
+}
+
+// checkSeccomp refuses a profile that could not be loaded at the start.
+func checkSeccomp(text string, caps []string) error {
+	if text == "" || text == "unconfined" {
+		return nil
+	}
+	p, err := profile(text, caps)
+	if err == nil && p == nil {
+		err = errs.New(errs.Invalid, "it names no action and no system call; say seccomp=unconfined if that is meant")
+	}
+	if err == nil {
+		_, _, err = filter.Compile(p)
+	}
+	if err != nil {
+		kind := errs.KindOf(err)
+		if kind != errs.Unsupported {
+			kind = errs.Invalid
+		}
+		return errs.New(kind, "Decoding seccomp profile failed: %w", err)
+	}
+	return nil
 }
 
 func security(s *specs.Spec, h *container.HostConfig) error {

@@ -35,13 +35,18 @@ func Check(c *container.Config, h *container.HostConfig) error {
 	if err := CheckResources(&h.Resources); err != nil {
 		return err
 	}
-	if _, err := Caps(h); err != nil {
+	caps, err := Caps(h)
+	if err != nil {
 		return err
 	}
-	if _, err := SecurityOpt(h.SecurityOpt); err != nil {
+	opt, err := SecurityOpt(h.SecurityOpt)
+	if err != nil {
 		return err
 	}
-	_, err := Rlimits(h.Ulimits)
+	if err := checkSeccomp(opt.Seccomp, caps); err != nil {
+		return err
+	}
+	_, err = Rlimits(h.Ulimits)
 	return err
 }
 
