@@ -81,7 +81,9 @@ func (b *builder) mount(m specs.Mount) error {
 		return b.bind(m.Source, target, o)
 	case m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue":
 		t := initproc.MakeDir
-		if m.Type == "proc" {
+		if m.Type != "mqueue" {
+			// Through a link it would land where a volume, and with it another
+			// container, can move it out of reach of what is hidden later.
 			t |= initproc.PlainDir
 		}
 		b.program.Mount(m.Type, target, t, uint32(o.attributes), programOptions(withSource(m, o.data)))

@@ -28,13 +28,15 @@ static u32 mode_of(int fd)
 
 static int is_dir(int fd) { return (mode_of(fd) & 0170000) == 0040000; }
 
-static int in_procfs(int fd)
+static long fs_type(int fd)
 {
 	struct statfs_head fs;
 	memset(&fs, 0, sizeof fs);
 	must(sys2(__NR_fstatfs, fd, &fs));
-	return fs.type == PROC_SUPER_MAGIC;
+	return fs.type;
 }
+
+static int in_procfs(int fd) { return fs_type(fd) == PROC_SUPER_MAGIC; }
 
 // make_in_root creates what is missing of path: folders, and at its end a
 // folder or an empty file. Each parent is opened anew inside the root, so a
@@ -274,6 +276,9 @@ static void op_console(void)
 	while (d)
 		path[at++] = digits[--d];
 	from = (int)must(open_in_root(path, O_PATH, RESOLVE_NO_SYMLINKS));
+	// A volume can cover /dev/pts and show anything by that name.
+	if (fs_type(from) != DEVPTS_SUPER_MAGIC)
+		fail(-ENODEV);
 	tree = (int)must(clone_tree(from, 0));
 	to = target("/dev/console", MAKE_FILE);
 	move_to(tree, to);
