@@ -19,11 +19,21 @@ import (
 // claim makes the folders and takes the root: one daemon owns it. Closing the
 // file gives it up, and so does the death of the process.
 func claim(l layout.Layout) (*os.File, error) {
-	// Container processes of other users pass through the root to their
-	// volumes; only its owner lists it.
-	for dir, mode := range map[string]os.FileMode{l.Root: 0o711, l.Run: 0o711, l.Containers(): 0o710, l.Volumes(): 0o711} {
-		if err := os.MkdirAll(dir, mode); err != nil {
-			return nil, fmt.Errorf("making the folder %s: %w", dir, err)
+	// Nobody but root goes below: a setuid program of an image would be one of
+	// the host for whoever can reach it. Containers see what is theirs by mounts.
+	// Root and run may be folders of the user's choice, so only our own below
+	// them are closed where an earlier version left them open.
+	for _, d := range []struct {
+		path string
+		mode os.FileMode
+		ours bool
+	}{{l.Root, 0o710, false}, {l.Run, 0o711, false}, {l.Containers(), 0o710, true}, {l.Volumes(), 0o710, true}} {
+		err := os.MkdirAll(d.path, d.mode)
+		if err == nil && d.ours {
+			err = os.Chmod(d.path, d.mode)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("making the folder %s: %w", d.path, err)
 		}
 	}
 	f, err := os.OpenFile(l.LockFile(), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
