@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,6 +110,25 @@ func security(s *specs.Spec, h *container.HostConfig) error {
 	return nil
 }
 
+// whole refuses a profile with a null where a call or an argument belongs: the
+// library would follow it.
+func whole(text string) error {
+	var p struct {
+		Syscalls []*struct {
+			Args []*struct{}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return err
+	}
+	for _, call := range p.Syscalls {
+		if call == nil || slices.Contains(call.Args, nil) {
+			return errs.New(errs.Invalid, "a null stands among its system calls")
+		}
+	}
+	return nil
+}
+
 // profiles keeps what was loaded: a profile depends on the capabilities, few
 // combinations of which occur, and a runtime that sees the same profile again
 // need not compile it again.
@@ -132,7 +152,9 @@ func profile(text string, caps []string) (*specs.LinuxSeccomp, error) {
 	if text == "" {
 		p, err = seccomp.GetDefaultProfile(probe)
 	} else {
-		p, err = seccomp.LoadProfile(text, probe)
+		if err = whole(text); err == nil {
+			p, err = seccomp.LoadProfile(text, probe)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ func TestSeccompProfiles(t *testing.T) {
 		`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}`,
 		`{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/x"}`,
 		`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_ODD"]}`,
+		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[null]}`,
+		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"read","action":"SCMP_ACT_ERRNO","args":[null]}]}`,
 		`{"defaultAction":"SCMP_ACT_ALLOW"`,
 	} {
 		err := check(bad)
@@ -103,7 +105,7 @@ func TestCVE2022_36109AProcessIsInItsOwnGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"passwd": "root:x:0:0::/root:\nweb:x:33:44::/srv:\n", "group": "root:x:0:\ndata:x:44:\nextra:x:55:web\n",
+		"passwd": "root:x:0:0::/root:\nweb:x:33:44::/srv:\nround:x:4294967296:44::/:\nnone:x:4294967295:44::/:\nless:x:-1:44::/:\n", "group": "root:x:0:\ndata:x:44:\nextra:x:55:web\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -120,6 +122,12 @@ func TestCVE2022_36109AProcessIsInItsOwnGroup(t *testing.T) {
 		u, err := spec.FindUser(files, who, nil)
 		if err != nil || !slices.Equal(u.Groups, want) || u.Groups[0] != u.GID {
 			t.Errorf("%q: groups %v of gid %d, %v; want %v", who, u.Groups, u.GID, err, want)
+		}
+	}
+	// Numbers that would come round to root's, or mean nobody in particular.
+	for _, who := range []string{"round", "none", "less", "4294967296", "-1", "web:4294967296"} {
+		if u, err := spec.FindUser(files, who, nil); errs.KindOf(err) != errs.Invalid || err == nil {
+			t.Errorf("%q: %+v %v", who, u, err)
 		}
 	}
 	if u, err := spec.FindUser(files, "web", []string{"44", "data", "66"}); err != nil || !slices.Equal(u.Groups, []uint32{44, 55, 66}) {

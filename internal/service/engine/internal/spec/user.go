@@ -3,7 +3,9 @@ package spec
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
+	"slices"
 
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -44,6 +46,11 @@ func FindUser(files *union.FS, who string, groups []string) (User, error) {
 	more, err := user.GetAdditionalGroups(groups, bytes.NewReader(group))
 	if err != nil {
 		return User{}, errs.New(errs.Invalid, "Unable to find group: %w", err)
+	}
+	for _, id := range slices.Concat([]int{u.Uid, u.Gid}, u.Sgids, more) {
+		if id < 0 || id >= math.MaxUint32 {
+			return User{}, errs.New(errs.Invalid, "unable to find user %s: the image's passwd or group file gives it the number %d, which no user can have", who, id)
+		}
 	}
 	out := User{UID: uint32(u.Uid), GID: uint32(u.Gid), Home: u.Home}
 	// A process's own group stands among the others: Docker's answer to
