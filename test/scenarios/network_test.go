@@ -126,6 +126,19 @@ func TestNamesResolveOnAUserNetworkOnly(t *testing.T) {
 	stack.Says(t, s.OK(t, "run", "--rm", stack.Busybox, "wget", "-qO-", "http://"+address+"/passwd"), "root:")
 }
 
+// A container that is a name server itself has port 53 for itself, also on a
+// network whose names it is told at 127.0.0.11.
+func TestPort53IsTheContainersOwn(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	net1, server := network(t, s), named(t, s, "names")
+	s.OK(t, "run", "-d", "--name", server, "--network", net1, stack.Busybox, "sh", "-c", "httpd -h /etc; exec httpd -f -p 53 -h /etc")
+	stack.Eventually(t, "a server on port 53", func() bool {
+		return s.Lus("run", "--rm", "--network", net1, stack.Busybox, "wget", "-qO-", "http://"+server+":53/passwd").Code == 0
+	})
+	stack.Says(t, s.OK(t, "exec", server, "wget", "-qO-", "http://"+server+"/passwd"), "root:")
+}
+
 func TestNoneAndHostNetworks(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

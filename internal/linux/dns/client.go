@@ -24,10 +24,17 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/linux/dns/wire"
+	"lus/internal/linux/firewall"
 )
 
-// Address is where containers ask.
-const Address = "127.0.0.11"
+// Address is where containers ask, on port 53. The sockets are on another port,
+// beyond those that the kernel gives out, and a rule in the container's
+// namespace leads from the one to the other: so a program there may bind
+// 0.0.0.0:53, as name servers do.
+const (
+	Address = "127.0.0.11"
+	port    = 61053
+)
 
 // Client is a connection to lus-dns. It is safe for concurrent use.
 type Client struct {
@@ -208,15 +215,22 @@ func (c *Client) Serve(ctx context.Context, containerID string, netns *os.File, 
 		if _, tuned := c.call(ctx, q); !errs.Is(tuned, errs.NotFound) {
 			return tuned
 		}
-		return errs.New(errs.Conflict, "container %s has something else at %s:53", containerID, Address)
+		return errs.New(errs.Conflict, "container %s has something else at port %d, where the name service listens: use another port", containerID, port)
 	}
 	if err != nil {
 		return fmt.Errorf("opening the name service of container %s: %w", containerID, err)
 	}
 	defer udp.Close()
 	defer tcp.Close()
+	// The way to the sockets is made while they are handed over.
+	made := make(chan error, 1)
+	go func() {
+		made <- c.within(netns, func() error {
+			return firewall.Redirect("lus_names", netip.AddrPortFrom(netip.MustParseAddr(Address), 53), port)
+		})
+	}()
 	_, err = c.call(ctx, q, udp, tcp)
-	return err
+	return errors.Join(err, <-made)
 }
 
 // Drop stops answering for the container.
@@ -245,25 +259,34 @@ func (c *Client) Stop(ctx context.Context) error {
 
 // sockets opens the two sockets in the container's namespace.
 func (c *Client) sockets(netns *os.File) (udp, tcp *os.File, err error) {
-	runtime.LockOSThread()
-	if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return nil, nil, err
-	}
-	udp, err = bound(unix.SOCK_DGRAM)
-	if err == nil {
+	err = c.within(netns, func() (err error) {
+		if udp, err = bound(unix.SOCK_DGRAM); err != nil {
+			return err
+		}
 		if tcp, err = bound(unix.SOCK_STREAM); err != nil {
 			_ = udp.Close()
 		}
+		return err
+	})
+	return udp, tcp, err
+}
+
+// within runs fn on this thread in the container's namespace.
+func (c *Client) within(netns *os.File, fn func() error) error {
+	runtime.LockOSThread()
+	if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return err
 	}
+	err := fn()
 	if back := unix.Setns(int(c.home.Fd()), unix.CLONE_NEWNET); back != nil {
 		panic(fmt.Sprintf("cannot return to the host's network namespace: %v", back))
 	}
 	runtime.UnlockOSThread()
-	return udp, tcp, err
+	return err
 }
 
-// bound makes a socket at 127.0.0.11:53, also while the loopback is still down.
+// bound makes a socket at 127.0.0.11, also while the loopback is still down.
 func bound(kind int) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -274,7 +297,7 @@ func bound(kind int) (*os.File, error) {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	}
 	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Port: 53, Addr: netip.MustParseAddr(Address).As4()})
+		err = unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: netip.MustParseAddr(Address).As4()})
 	}
 	if err == nil && kind == unix.SOCK_STREAM {
 		err = unix.Listen(fd, 16)

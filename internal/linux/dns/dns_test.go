@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // start runs lus-dns as a process of its own and connects to it.
-func start(t *testing.T) (c *dns.Client, socket, binary string) {
+func start(t testing.TB) (c *dns.Client, socket, binary string) {
 	t.Helper()
 	need.Root(t)
 	dir := t.TempDir()
@@ -70,7 +70,7 @@ func start(t *testing.T) (c *dns.Client, socket, binary string) {
 }
 
 // newNS is a container's network namespace; its loopback is up.
-func newNS(t *testing.T) *os.File {
+func newNS(t testing.TB) *os.File {
 	t.Helper()
 	ch := make(chan *os.File)
 	go func() {
