@@ -1,0 +1,145 @@
+package runtime_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"lus/internal/linux/runtime"
+	"lus/internal/linux/seccomp"
+	"lus/test/need"
+)
+
+// runc runs the same container by the runc of this host: the yardstick. It
+// gives back what it wrote and its exit code; a container that cannot be made
+// has a code of runc's own.
+func (b *bench) runc(c *runtime.Container) (string, int) {
+	b.t.Helper()
+	runc := need.Program(b.t, "runc", "runc")
+	bundle := b.t.TempDir()
+	root := filepath.Join(bundle, "rootfs")
+	must := func(err error) {
+		if err != nil {
+			b.t.Helper()
+			b.t.Fatal(err)
+		}
+	}
+	must(os.Mkdir(root, 0o755))
+	must(unix.Mount("overlay", root, "overlay", 0, "lowerdir="+c.Rootfs.Lower[0]+",upperdir="+c.Rootfs.Upper+",workdir="+c.Rootfs.Work))
+	defer func() { _ = unix.Unmount(root, unix.MNT_DETACH) }()
+
+	s := *c.Spec
+	s.Root = &specs.Root{Path: root, Readonly: c.Spec.Root.Readonly}
+	linux := *s.Linux
+	linux.CgroupsPath = "/" + c.Cgroup
+	if s.Annotations[runtime.AnnotationSeccomp] == "default" {
+		var err error
+		linux.Seccomp, err = seccomp.Default(&s)
+		must(err)
+	}
+	s.Linux, s.Annotations = &linux, nil
+	config, err := json.Marshal(&s)
+	must(err)
+	must(os.WriteFile(filepath.Join(bundle, "config.json"), config, 0o600))
+	state := filepath.Join(bundle, "state")
+	var out bytes.Buffer
+	cmd := exec.Command(runc, "--root", state, "run", "--bundle", bundle, c.ID)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	_ = exec.Command(runc, "--root", state, "delete", "--force", c.ID).Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		b.t.Fatal(err)
+	}
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// The same spec under runc and under Native: what a process sees and may do is
+// the same. Where it is not, the difference is named here, with its reason.
+func TestTheSameUnderRunc(t *testing.T) {
+	b := newBench(t)
+	user := func(c *runtime.Container) {
+		c.Spec.Process.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{1001, 7}}
+		c.Spec.Process.Capabilities.Effective, c.Spec.Process.Capabilities.Permitted = nil, nil
+	}
+	source := t.TempDir()
+	file(t, filepath.Join(source, "mark"), "x")
+	for _, x := range []struct {
+		name, line string
+		change     func(*runtime.Container)
+		differs    string // what we say where runc says something else; the comment has the reason
+	}{
+		{"its status", "grep -E '^(Name|State|Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...):' /proc/self/status", nil, ""},
+		{"a user's", "grep -E '^(Uid|Gid|Groups|Cap...):' /proc/self/status; umask", user, ""},
+		{"no_new_privs", "grep NoNewPrivs /proc/self/status", func(c *runtime.Container) { c.Spec.Process.NoNewPrivileges = true }, ""},
+		{"its mounts", "awk '{print $2, $3}' /proc/mounts | grep -v -e '^/proc/' -e cgroup | sort", nil, ""},
+		{"how they may be used", "for m in /proc /dev /dev/pts /sys /dev/mqueue /dev/shm; do grep \" $m \" /proc/mounts | awk '{print $2, $4}' | tr ',' '\\n' | grep -e ^/ -e nosuid -e noexec -e nodev -e ^ro -e mode -e size | tr '\\n' ' '; echo; done", nil, ""},
+		{"what is hidden", "for p in /proc/keys /proc/timer_list /proc/acpi /sys/firmware /proc/scsi /proc/interrupts; do ls -A $p 2>&1 | head -1; stat -c %F $p 2>&1; cat $p 2>/dev/null | wc -c; done", nil, ""},
+		{"what is read-only", "for p in bus fs irq sys sysrq-trigger; do touch /proc/$p 2>&1; grep -c \" /proc/$p proc ro\" /proc/mounts; done", nil, ""},
+		{"its devices", "cd /dev && for f in *; do stat -c '%n %F %t:%T %a' $f; done | grep -v -e ^core -e ^ptmx; readlink fd stdin stdout stderr", nil, ""},
+		{"what devices let it", "for d in 1:11 1:1 8:0; do mknod /tmp/$d c ${d%:*} ${d#*:} && ( : < /tmp/$d ) 2>&1; done; head -c 3 /dev/zero | wc -c", nil, ""},
+		// Before version 1.2 runc gave every container /dev/net/tun, which the spec does not.
+		{"the device of tunnels", "mknod /tmp/tun c 10 200 && ( : < /tmp/tun ) 2>&1", nil, "sh: can't open /tmp/tun: Operation not permitted\n"},
+		{"its namespaces", "for n in mnt pid net ipc uts cgroup; do test -n \"$(readlink /proc/self/ns/$n)\" && echo $n; done; cut -d: -f3 /proc/self/cgroup | sort -u; echo $$; ip -o link | wc -l; ip link show lo | grep -c UP", nil, ""},
+		{"its descriptors", "ls /proc/self/fd | tr '\\n' ' '", nil, ""},
+		{"its signals", "grep -E '^Sig(Blk|Ign|Cgt)' /proc/1/status", nil, ""},
+		{"limits", "ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj", func(c *runtime.Container) {
+			score := 77
+			c.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 64, Hard: 128}}
+			c.Spec.Process.OOMScoreAdj = &score
+		}, ""},
+		{"limits of the cgroup", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max", func(c *runtime.Container) {
+			memory, pids := int64(64<<20), int64(33)
+			c.Spec.Linux.Resources.Memory, c.Spec.Linux.Resources.Pids = &specs.LinuxMemory{Limit: &memory}, &specs.LinuxPids{Limit: &pids}
+		}, ""},
+		{"names", "hostname; cat /proc/sys/kernel/domainname", func(c *runtime.Container) { c.Spec.Hostname = "box" }, ""},
+		{"a sysctl", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", func(c *runtime.Container) {
+			c.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_unprivileged_port_start": "7"}
+		}, ""},
+		{"binds", "cat /a/mark; touch /a/y 2>&1; cat /f; stat -c %F /f", func(c *runtime.Container) {
+			mountOf("bind", source, "/a", "rbind", "ro")(c)
+			mountOf("bind", source+"/mark", "/f", "bind")(c)
+		}, ""},
+		{"a read-only root", "touch /x 2>&1; touch /dev/shm/x && echo ok", func(c *runtime.Container) { c.Spec.Root.Readonly = true }, ""},
+		{"a working folder that is made", "pwd; stat -c '%a %u' /srv/a /srv/a/b", func(c *runtime.Container) { c.Spec.Process.Cwd = "/srv/a/b" }, ""},
+		{"an exit code", "exit 42", nil, ""},
+		{"a signal", "kill -TERM $$; sh -c 'kill -KILL $$' 2>/dev/null; echo $?", nil, ""},
+		{"its environment", "env | sort", func(c *runtime.Container) {
+			c.Spec.Process.Env = append(c.Spec.Process.Env, "A=b", "EMPTY=", "HOME=/h")
+		}, ""},
+		// runc looks HOME up where the spec has none; with us the engine has done so.
+		{"its home", "echo \"home $HOME\"", nil, "home \n"},
+		{"seccomp", "unshare -U true 2>&1; mount -t tmpfs x /tmp 2>&1; chroot / true; echo $?", nil, ""},
+	} {
+		change := x.change
+		if change == nil {
+			change = func(*runtime.Container) {}
+		}
+		ours, theirs := b.container("sh", "-c", x.line), b.container("sh", "-c", x.line)
+		change(ours)
+		change(theirs)
+		out, code := b.run(ours)
+		want, wantCode := b.runc(theirs)
+		if x.differs != "" {
+			if out != x.differs {
+				t.Errorf("%s: we say %q, want %q", x.name, out, x.differs)
+			}
+			continue
+		}
+		if out != want || code != wantCode {
+			t.Errorf("%s:\nwe say (%d)\n%s\nrunc says (%d)\n%s", x.name, code, indent(out), wantCode, indent(want))
+		}
+	}
+}
+
+func indent(s string) string {
+	return "\t" + strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n\t")
+}
