@@ -4,7 +4,9 @@
 # share one build cache; only the race detector needs cgo and its own.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X lus/internal/base/version.number=$(VERSION)
+# The builder says which BuildKit it is: clients ask.
+BUILDKIT := $(shell sed -n 's,^\tgithub.com/moby/buildkit ,,p' go.mod)
+LDFLAGS := -s -w -X lus/internal/base/version.number=$(VERSION) -X github.com/moby/buildkit/version.Version=$(BUILDKIT)
 
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false

@@ -36,6 +36,40 @@ type Loaded struct {
 	Project  *compose.Project
 	Warnings []string
 	source   *types.Project
+	trusted  bool // the schema had accepted it before and was left out
+}
+
+// reader reads one project.
+type reader struct {
+	LoadOptions
+	options   *cli.ProjectOptions
+	more      others
+	trusted   bool            // the schema has accepted the same before
+	variables map[string]bool // filled in so far
+}
+
+// prepare finds the files and the environment.
+func (r *reader) prepare() (*cli.ProjectOptions, error) {
+	r.variables, r.more = map[string]bool{}, others{}
+	options, err := cli.NewProjectOptions(r.Files,
+		cli.WithWorkingDirectory(r.Dir),
+		cli.WithOsEnv,
+		cli.WithEnvFiles(r.EnvFiles...),
+		cli.WithDotEnv,
+		cli.WithConfigFileEnv,
+		cli.WithDefaultConfigPath,
+		cli.WithEnvFiles(r.EnvFiles...),
+		cli.WithDotEnv,
+		cli.WithDefaultProfiles(r.Profiles...),
+		cli.WithName(r.Name),
+		cli.WithLoadOptions(r.notice),
+	)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	options.WithListeners(r.more.listen)
+	r.options = options
+	return options, nil
 }
 
 // Load reads and resolves a project. Its errors name file, line and key.
@@ -43,29 +77,15 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	// The library warns through a global logger; what is worth saying is said
 	// by notes() with file and line.
 	logrus.SetOutput(io.Discard)
-	more := &others{}
-	options, err := cli.NewProjectOptions(o.Files,
-		cli.WithWorkingDirectory(o.Dir),
-		cli.WithOsEnv,
-		cli.WithEnvFiles(o.EnvFiles...),
-		cli.WithDotEnv,
-		cli.WithConfigFileEnv,
-		cli.WithDefaultConfigPath,
-		cli.WithEnvFiles(o.EnvFiles...),
-		cli.WithDotEnv,
-		cli.WithDefaultProfiles(o.Profiles...),
-		cli.WithName(o.Name),
-	)
-	if err != nil {
+	r := &reader{LoadOptions: o}
+	p, err := r.read(ctx)
+	switch {
+	case err != nil && r.options == nil:
+		return nil, err
+	case err != nil && len(r.options.ConfigPaths) == 0:
 		return nil, notFound(err)
-	}
-	options.WithListeners(more.listen)
-	p, err := options.LoadProject(ctx)
-	if err != nil && len(options.ConfigPaths) == 0 {
-		return nil, notFound(err)
-	}
-	if err != nil {
-		return nil, explain(err, more.all(options))
+	case err != nil:
+		return nil, explain(err, r.more.all(r.options))
 	}
 	if len(o.Services) > 0 {
 		if p, err = p.WithServicesEnabled(o.Services...); err == nil {
@@ -77,20 +97,28 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	}
 	// What no service uses is not made: neither its network nor its volume.
 	p = p.WithoutUnnecessaryResources()
-	return convert(p, sync.OnceValue(func() documents { return parse(more.all(options)) }))
+	l, err := convert(p, sync.OnceValue(func() documents { return parse(r.more.all(r.options)) }))
+	if err == nil {
+		l.trusted = r.trusted
+	}
+	return l, err
 }
 
 // others are the files that a project's own files include or extend, as they
 // are written there.
-type others struct{ written []string }
+type others struct {
+	written []string
+	outside bool // there are some
+}
 
 func (o *others) listen(event string, data map[string]any) {
 	switch event {
 	case "extends":
 		if file, ok := data["file"].(string); ok {
-			o.written = append(o.written, file)
+			o.written, o.outside = append(o.written, file), true
 		}
 	case "include":
+		o.outside = true
 		if paths, ok := data["path"].(types.StringList); ok {
 			o.written = append(o.written, paths...)
 		}

@@ -104,23 +104,22 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		return nil, err
 	}
 	d.closes("the builder's runtime", func() error { return stepRuntime.Close() })
-	builder, err := newBuilder(l.Build(), store, stepRuntime, nets, eng, l.Instance(), o)
+	builder, err := newBuilder(builderParts{store, images, stepRuntime, nets, eng}, o)
 	if err != nil {
 		return nil, err
 	}
 	d.closes("the builder", builder.Close)
 	d.runs("the builder", builder.Run)
-	ready := readyBuilder{builder, images}
-	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: ready, Log: o.log})
+	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
 
 	mux := http.NewServeMux()
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: ready, System: facts{eng, nets}, Log: o.log,
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: facts{eng, nets}, Log: o.log,
 	}))
-	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: ready, Layout: l, Log: o.log, Processes: func() map[string]int {
+	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}
 	}}))
 	mux.Handle(composeapi.Prefix, composeapi.New(projects))
@@ -128,10 +127,20 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	return d, nil
 }
 
-func newBuilder(root string, store *content.Store, rt build.Runtime, nets *network.Manager, eng *engine.Engine, instance string, o options) (*build.Service, error) {
+// builderParts are what the builder stands on.
+type builderParts struct {
+	store   *content.Store
+	images  *image.Service
+	runtime build.Runtime
+	nets    *network.Manager
+	engine  *engine.Engine
+}
+
+func newBuilder(p builderParts, o options) (*build.Service, error) {
+	net := &buildNetwork{nets: p.nets, engine: p.engine}
 	return build.New(build.Deps{
-		Root: root, Store: store, Runtime: rt, Network: &buildNetwork{nets: nets, engine: eng},
-		Cgroup: filepath.Join("lus-"+instance, "build"), Log: o.log,
+		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway,
+		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Log: o.log,
 	})
 }
 

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/network"
 	"lus/internal/linux/runtime"
-	model "lus/internal/model/build"
 	"lus/internal/model/task"
 	"lus/internal/service/build"
 	"lus/internal/service/engine"
@@ -125,24 +123,24 @@ func resolvText() []byte {
 	return []byte(b.String())
 }
 
-// readyBuilder builds images that are ready to run: what a first run would
-// have to write to the store is written with the build, which syncs the disk
-// anyway.
-type readyBuilder struct {
-	*build.Service
-	images *image.Service
+// gateway is the default bridge's address on this host.
+func (b *buildNetwork) gateway() string {
+	bridge, err := b.engine.InspectNetwork(context.Background(), "bridge")
+	if err != nil || len(bridge.IPAM.Config) == 0 {
+		return ""
+	}
+	return bridge.IPAM.Config[0].Gateway
 }
 
-// Build builds an image and takes hold of its layers.
-func (b readyBuilder) Build(ctx context.Context, req *model.Request, progress io.Writer) (imageID string, err error) {
-	id, err := b.Service.Build(ctx, req, progress)
-	if err != nil {
-		return "", err
+// readied makes images that were built ready to run: what a first run would
+// have to write to the store is written with the build, which syncs the disk
+// anyway.
+func readied(images *image.Service) func(context.Context, string) {
+	return func(ctx context.Context, id string) {
+		// An image without layers (FROM scratch, and labels) cannot be run, and
+		// whoever tries is told why.
+		_, _ = images.Layers(ctx, id)
 	}
-	// An image without layers (FROM scratch, and labels) cannot be run, and
-	// whoever tries is told why.
-	_, _ = b.images.Layers(ctx, id)
-	return id, nil
 }
 
 // facts are the engine's about itself, and what the networks found on the host

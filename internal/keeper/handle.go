@@ -147,7 +147,7 @@ func (s *server) ack(to reply, p *proc, generation uint64) {
 // delete kills what runs and forgets it; it answers when it is gone.
 func (s *server) delete(to reply, p *proc) {
 	if p != nil && p.Phase != task.Ended {
-		p.deleters = append(p.deleters, to)
+		p.deleters, p.doomed = append(p.deleters, to), true
 		p.kill()
 		return
 	}

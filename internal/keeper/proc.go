@@ -34,6 +34,8 @@ type proc struct {
 	// Who waits for what. An answer to Create or Go comes at 'R' or at the
 	// exec, an answer to Delete at the end.
 	creators, starters, deleters []reply
+	// doomed: somebody asked for its deletion, and may be gone by its end.
+	doomed bool
 }
 
 // output is one pipe, or the terminal, that the process writes to.

@@ -88,7 +88,7 @@ func (s *server) announce(p *proc) {
 			s.tell(c, p)
 		}
 	}
-	if len(deleters) > 0 {
+	if p.doomed {
 		s.forget(p)
 	}
 	for _, to := range deleters {

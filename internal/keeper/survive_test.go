@@ -18,6 +18,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/keeper/client"
+	"lus/internal/keeper/wire"
 	"lus/internal/model/task"
 	"lus/test/need"
 )
@@ -294,6 +295,36 @@ func TestTheKeeperDoesNotEndWhileSomethingRuns(t *testing.T) {
 	<-b.Done()
 	waitGone(t, b.Greeting().Pid)
 	b.ensure()
+}
+
+// A daemon that dies while it clears away must not leave an exit that the next
+// one would take for that of a program.
+func TestADeletionOutlivesWhoAskedForIt(t *testing.T) {
+	b := start(t)
+	c := b.logged("doomed")
+	waiting, err := b.Create(t.Context(), c, script(t, "exit 0", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The keeper stands still, so that it finds the request and its asker's end at once.
+	pid := b.Greeting().Pid
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	fd := b.raw()
+	data, _, err := wire.Encode(wire.Request{ID: 1, Op: wire.Delete, Key: &c.Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Sendmsg(fd, data, nil, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(fd)
+	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, waiting.Pid)
+	eventually(t, func() bool { list, err := b.List(t.Context()); return err == nil && len(list) == 0 })
 }
 
 func TestAKilledClientLeavesWholeProcesses(t *testing.T) {

@@ -74,6 +74,7 @@ type procState struct {
 	Creators   []reply         `json:"creators"`
 	Starters   []reply         `json:"starters"`
 	Deleters   []reply         `json:"deleters"`
+	Doomed     bool            `json:"doomed"`
 }
 
 type outputState struct {
@@ -264,7 +265,7 @@ func (p *proc) snapshot() procState {
 		Status: p.Status, Tied: p.tied, CgroupKill: p.cgroupKill, OOM: p.oom, OOMBefore: p.oomBefore,
 		Pidfd: p.pidfd, StatusFD: p.status, Stdin: p.stdin, Terminal: p.terminal,
 		Ready: p.ready, Told: p.told, Failure: p.failure,
-		Creators: p.creators, Starters: p.starters, Deleters: p.deleters,
+		Creators: p.creators, Starters: p.starters, Deleters: p.deleters, Doomed: p.doomed,
 	}
 	for i, o := range p.outs {
 		ps.Outs[i] = outputState{FD: o.fd, Stream: o.stream, Raised: o.raised}
@@ -282,6 +283,7 @@ func (ps *procState) restore() *proc {
 		pidfd: ps.Pidfd, status: ps.StatusFD, stdin: ps.Stdin, terminal: ps.Terminal,
 		ready: ps.Ready, told: ps.Told, failure: ps.Failure,
 		creators: ps.Creators, starters: ps.Starters, deleters: ps.Deleters,
+		doomed: ps.Doomed || len(ps.Deleters) > 0, // a former build had only those
 	}
 	for i, o := range ps.Outs {
 		p.outs[i] = output{fd: o.FD, stream: o.Stream, raised: o.Raised}

@@ -56,6 +56,16 @@ func Tools(t testing.TB) string {
 	return filepath.Join(cache, "tools")
 }
 
+// Buildx is the unmodified plugin by which the docker client builds.
+func Buildx(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(Tools(t), "docker-buildx-v0.38.2") // scripts/need names it too
+	if _, err := os.Stat(path); err != nil {
+		Unmet(t, "docker's buildx: scripts/need test builds it")
+	}
+	return path
+}
+
 // BusyboxRootfs makes a root file system of a static busybox in a new folder:
 // every applet a link in /bin, and the usual empty folders.
 func BusyboxRootfs(t testing.TB) string {

@@ -228,6 +228,25 @@ func TestNothingIsLeftAfterKillsAndRemovals(t *testing.T) {
 	s.Unchanged(t, before)
 }
 
+func TestNothingIsLeftOfABuildThatDiedWithTheDaemon(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	s.Build(t, "warm", map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nRUN true\n"}).Want(t, 0)
+	s.Kill()
+	s.StartDaemon(t)
+	before := s.Still()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Build(t, "half", map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nRUN sleep 1001\n"})
+	}()
+	stack.Eventually(t, "the step to run", func() bool { return slices.Contains(s.Look()[stack.Processes], "sleep 1001") })
+	s.Kill()
+	<-done
+	s.StartDaemon(t)
+	s.Unchanged(t, before, stack.Files) // what is kept for the next build is the builder's own
+}
+
 func TestAnExitWhileTheDaemonIsDeadIsKnown(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The kinds of things that a Machine lists.
@@ -232,7 +234,7 @@ func (s *Stack) sockets() (out []string) {
 		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid))
 		for _, fd := range fds {
 			if link, err := os.Readlink(fd); err == nil && strings.HasPrefix(link, "socket:[") {
-				holder[strings.Trim(link, "socket:[]")] = p.program
+				holder[strings.Trim(link, "socket:[]")] = p.program + protocol(fd)
 			}
 		}
 	}
@@ -257,6 +259,16 @@ func (s *Stack) sockets() (out []string) {
 		out = append(out, "a silent socket of "+program)
 	}
 	return out
+}
+
+// protocol is that of a socket, as " (TCP)".
+func protocol(fd string) string {
+	name := make([]byte, 64)
+	n, err := unix.Getxattr(fd, "system.sockprotoname", name)
+	if err != nil {
+		return ""
+	}
+	return " (" + strings.TrimRight(string(name[:n]), "\x00") + ")"
 }
 
 // files are the names under the root, less what databases and logs make and

@@ -6,8 +6,10 @@ package docker
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 
+	"lus/internal/model/build"
 	"lus/internal/model/container"
 	"lus/internal/model/event"
 	"lus/internal/model/filter"
@@ -85,6 +87,17 @@ type Images interface {
 	ListImages(ctx context.Context, all bool, f filter.Filters) ([]*image.Image, error)
 	TagImage(ctx context.Context, ref, target string) error
 	RemoveImage(ctx context.Context, ref string, force, prune bool) ([]image.Removed, error)
+}
+
+// Builder is what the API asks of the image builder.
+type Builder interface {
+	// Build builds an image and writes its progress as text.
+	Build(ctx context.Context, req *build.Request, progress io.Writer) (imageID string, err error)
+	// ServeControl and ServeSession answer a client that brings BuildKit's
+	// protocol along (docker build with buildx), until it or ctx ends. Meta is
+	// the head of its request.
+	ServeControl(ctx context.Context, conn net.Conn) error
+	ServeSession(ctx context.Context, conn net.Conn, meta map[string][]string) error
 }
 
 // System is what the API asks about the whole.

@@ -1,14 +1,62 @@
 package docker
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
 	"lus/internal/model/image"
 )
+
+func (h *handler) builds() {
+	h.handle("POST /build", h.build)
+	h.handle("POST /grpc", h.upgraded(func(ctx context.Context, conn net.Conn, _ http.Header) error {
+		return h.Builder.ServeControl(ctx, conn)
+	}))
+	h.handle("POST /session", h.upgraded(func(ctx context.Context, conn net.Conn, head http.Header) error {
+		return h.Builder.ServeSession(ctx, conn, head)
+	}))
+}
+
+// upgraded is an endpoint whose connection the client and the builder use for
+// HTTP/2 once both have said so.
+func (h *handler) upgraded(serve func(ctx context.Context, conn net.Conn, head http.Header) error) action {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		switch proto := r.Header.Get("Upgrade"); proto {
+		case "h2c":
+		case "":
+			return errs.New(errs.Invalid, "no upgrade proto in request")
+		default:
+			return errs.New(errs.Invalid, "protocol %s not supported", proto)
+		}
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return errs.New(errs.Internal, "taking the connection over: %w", err)
+		}
+		defer conn.Close()
+		if b, ok := w.(*watcher); ok {
+			b.begun = true
+		}
+		if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"); err != nil {
+			return err
+		}
+		return serve(r.Context(), readAhead{conn, rest(conn, buffered.Reader)}, r.Header)
+	}
+}
+
+// readAhead is a connection of which some was read already.
+type readAhead struct {
+	net.Conn
+	from io.Reader
+}
+
+// Read implements net.Conn.
+func (r readAhead) Read(p []byte) (int, error) { return r.from.Read(p) }
 
 // build answers the classic build endpoint: a tar of the context comes in, the
 // steps go out as a stream of text, the image's id last.

@@ -12,7 +12,6 @@ import (
 
 	"lus/internal/api/status"
 	"lus/internal/base/errs"
-	"lus/internal/model/build"
 	"lus/internal/model/filter"
 )
 
@@ -24,11 +23,6 @@ const (
 
 // maxBody bounds a JSON request.
 const maxBody = 8 << 20
-
-// Builder builds an image and writes its progress as text.
-type Builder interface {
-	Build(ctx context.Context, req *build.Request, progress io.Writer) (imageID string, err error)
-}
 
 // Deps is what the handler answers from.
 type Deps struct {
@@ -61,7 +55,7 @@ func New(d Deps) http.Handler {
 	h.images()
 	h.networks()
 	h.volumes()
-	h.handle("POST /build", h.build)
+	h.builds()
 	for _, path := range []string{"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"} {
 		h.handle(path, noSwarm)
 		h.handle(path+"/", noSwarm)

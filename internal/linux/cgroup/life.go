@@ -203,6 +203,29 @@ func (g *Group) Delete() error {
 	return errAll
 }
 
+// Sweep removes the groups directly below this one that are not needed, with
+// all below them: a crash can fall between a process's end and its group's.
+func (g *Group) Sweep(needed func(name string) bool) error {
+	names := map[string]bool{}
+	for _, d := range g.dirs() {
+		entries, err := os.ReadDir(d)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			if e.IsDir() && !needed(e.Name()) {
+				names[e.Name()] = true
+			}
+		}
+	}
+	var errAll error
+	for name := range names {
+		child := &Group{sys: g.sys, path: filepath.Join(g.path, name)}
+		errAll = errors.Join(errAll, child.Delete())
+	}
+	return errAll
+}
+
 func removeTree(dir string, deadline time.Time) error {
 	for pause := 200 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		err := unix.Rmdir(dir)

@@ -41,6 +41,12 @@ type Deps struct {
 	Network Network // nil: RUN steps have a loopback interface only
 	Cgroup  string  // parent of the steps' cgroups, relative to every hierarchy's root
 	Log     *slog.Logger
+	// Built is told of each image that came to be, while its build still runs;
+	// nil tells nobody.
+	Built func(ctx context.Context, imageID string)
+	// Gateway is this host's address as build steps reach it, which host-gateway
+	// stands for; nil or empty: there is none.
+	Gateway func() string
 	// MaxCache bounds the build cache in bytes; 0 means 20 GB.
 	MaxCache int64
 }
@@ -51,9 +57,10 @@ type Service struct {
 	running sync.WaitGroup // builds
 	wake    chan struct{}  // after a build: look at the cache's size
 
-	mu     sync.Mutex
-	open   *opened // nil until the first build
-	closed bool
+	mu      sync.Mutex
+	open    *opened // nil until the first build
+	cleaned bool    // what a killed daemon left is gone
+	closed  bool
 }
 
 // opened is BuildKit with its executor.
@@ -78,9 +85,11 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Run keeps the cache within its bounds until ctx ends, then waits for the
-// builds, whose callers have cancelled them by then, and closes BuildKit.
+// Run takes away what builds of a killed daemon left, keeps the cache within
+// its bounds until ctx ends, then waits for the builds, whose callers have
+// cancelled them by then, and closes BuildKit.
 func (s *Service) Run(ctx context.Context) error {
+	s.clean(ctx)
 	var quiet <-chan time.Time
 	for {
 		select {
@@ -137,20 +146,15 @@ func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
 
 func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	began := time.Now()
-	if err := s.unmountLeft(ctx); err != nil {
-		s.d.Log.Warn("unmounting what a killed build left", "err", err)
-	}
-	x, err := executor.New(ctx, executor.Options{
-		Dir:     filepath.Join(s.d.Root, "steps"),
-		Runtime: s.d.Runtime,
-		Network: s.d.Network,
-		Cgroup:  s.d.Cgroup,
-		Log:     s.d.Log,
-	})
+	s.cleanOnce(ctx)
+	x, err := executor.New(s.steps())
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Open(ctx, engine.Options{Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x, Log: s.d.Log})
+	e, err := engine.Open(ctx, engine.Options{
+		Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x, Log: s.d.Log,
+		Built: s.d.Built, Gateway: s.d.Gateway,
+	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,33 @@ import (
 // temporaryPrefix begins the names of the folders of running builds.
 const temporaryPrefix = "context-"
 
+// clean takes away what builds of a killed daemon left, before any begins.
+func (s *Service) clean(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cleanOnce(ctx)
+}
+
+// cleanOnce does so unless it was done; the lock is held.
+func (s *Service) cleanOnce(ctx context.Context) {
+	if s.cleaned {
+		return
+	}
+	s.cleaned = true
+	executor.Clean(ctx, s.steps())
+	err := s.unmountOwn()
+	if err = errors.Join(err, s.unmountLeft(ctx)); err != nil {
+		s.d.Log.Warn("unmounting what a killed build left", "err", err)
+	}
+}
+
+// steps is what runs the RUN steps.
+func (s *Service) steps() executor.Options {
+	return executor.Options{
+		Dir: filepath.Join(s.d.Root, "steps"), Runtime: s.d.Runtime, Network: s.d.Network, Cgroup: s.d.Cgroup, Log: s.d.Log,
+	}
+}
+
 // removeContexts removes the contexts that a killed daemon had unpacked.
 func (s *Service) removeContexts() {
 	left, _ := filepath.Glob(filepath.Join(s.d.Root, temporaryPrefix+"*"))
@@ -22,6 +50,15 @@ func (s *Service) removeContexts() {
 			s.d.Log.Warn("removing what a killed build left", "dir", dir, "err", err)
 		}
 	}
+}
+
+// unmountOwn detaches what was mounted in the builder's own folder.
+func (s *Service) unmountOwn() error {
+	dir, err := filepath.EvalSymlinks(s.d.Root) // as mounts are listed
+	if err != nil {
+		return err
+	}
+	return executor.Unmount(mountinfo.PrefixFilter(dir))
 }
 
 // unmountLeft takes away what BuildKit and containerd had mounted to copy files

@@ -249,5 +249,5 @@ func (e *Engine) withdraw(u *unit) {
 	close(u.gone)
 	u.mu.Unlock()
 	e.records.touch(u)
-	e.clear(u, true)
+	e.deferred.do(func() { e.clear(u, true) })
 }

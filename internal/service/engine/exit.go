@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -163,17 +164,8 @@ func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time
 func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 	defer close(r.cleaned)
 	ctx := context.Background()
-	for {
-		err := e.records.flush(ctx)
-		if err == nil {
-			break
-		}
-		// Not written (a full disk): the keeper goes on knowing it.
-		select {
-		case <-e.life.Done():
-			return
-		case <-time.After(retryAfter):
-		}
+	if !e.recorded(ctx, u) {
+		return // the keeper goes on knowing it
 	}
 	rec := u.snapshot()
 	// This makes the keeper forget the exit too, and not before: by what the
@@ -187,6 +179,46 @@ func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 	}
 	if removed {
 		e.clear(u, true)
+	}
+}
+
+// recorded returns once the records know what is in memory: true, or false where
+// the engine stops before. A full disk is waited for; but a container that is
+// being removed gives back what it has written first, for that may be what fills it.
+func (e *Engine) recorded(ctx context.Context, u *unit) bool {
+	for made := false; ; {
+		err := e.records.flush(ctx)
+		switch {
+		case err == nil:
+			return true
+		case e.life.Err() != nil:
+			return false
+		case !made && errs.Is(err, errs.Unavailable) && u.forgotten():
+			made = true
+			e.makeRoom(ctx, u)
+			continue
+		}
+		select {
+		case <-e.life.Done():
+			return false
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+// makeRoom gives back the space of a container that is being removed, while its
+// record cannot be removed yet. Were the daemon to die just now, the container
+// would be there again, and be empty.
+func (e *Engine) makeRoom(ctx context.Context, u *unit) {
+	rec := u.snapshot()
+	// An overlay that is mounted holds on to what is removed below it.
+	if err := e.Runtime.Delete(ctx, u.id); err != nil && !errs.Is(err, errs.NotFound) {
+		e.warn("releasing the container", &rec, err)
+	}
+	p := e.paths(u.id)
+	logs, _ := filepath.Glob(p.log + "*") // fails only for a bad pattern
+	for _, path := range append(logs, p.upper) {
+		e.warn("making room", &rec, os.RemoveAll(path))
 	}
 }
 
@@ -225,9 +257,8 @@ func (e *Engine) forget(u *unit) {
 func (e *Engine) clear(u *unit, volumes bool) {
 	ctx := context.Background()
 	rec := u.snapshot()
-	if err := e.records.flush(ctx); err != nil {
-		e.warn("forgetting the container", &rec, err)
-		return
+	if !e.recorded(ctx, u) {
+		return // the next daemon finds it
 	}
 	u.waitReaders()
 	if volumes {

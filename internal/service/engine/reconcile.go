@@ -74,7 +74,7 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 		}
 		st.Pid = s.Pid
 		close(u.run.started)
-	case known && s.Generation == u.gen && s.Phase == task.Ended && s.Exit != nil && s.Exit.Step == "" && !st.FinishedAt.Equal(s.Exit.At):
+	case known && s.Generation == u.gen && s.Phase == task.Ended && s.Exit != nil && s.Exit.Step == "" && !s.Started.IsZero() && !st.FinishedAt.Equal(s.Exit.At):
 		// It ended while nobody watched: Watch tells of it again.
 		st.Status, st.Pid = container.Running, 0
 		if !wasRunning {
@@ -216,26 +216,14 @@ func (e *Engine) sweepCgroups(list []task.Status) {
 		used[s.Container] = true
 	}
 	sys, err := cgroup.Detect()
-	if err != nil {
-		e.Log.Warn("looking for cgroups nobody needs", "err", err)
-		return
-	}
-	parent := filepath.Dir(e.cgroup("x"))
-	for _, pattern := range []string{"/sys/fs/cgroup/" + parent + "/*", "/sys/fs/cgroup/*/" + parent + "/*"} {
-		dirs, _ := filepath.Glob(pattern) // fails only for a bad pattern
-		for _, d := range dirs {
-			id := filepath.Base(d)
-			if !ours(id) || used[id] {
-				continue
-			}
-			g, err := sys.Group(e.cgroup(id))
-			if err == nil {
-				err = g.Delete()
-			}
-			if err != nil {
-				e.Log.Warn("removing a cgroup nobody needs", "id", ids.Short(id), "err", err)
-			}
+	if err == nil {
+		var parent *cgroup.Group
+		if parent, err = sys.Group(filepath.Dir(e.cgroup("x"))); err == nil {
+			err = parent.Sweep(func(name string) bool { return !ours(name) || used[name] })
 		}
+	}
+	if err != nil {
+		e.Log.Warn("removing cgroups nobody needs", "err", err)
 	}
 }
 

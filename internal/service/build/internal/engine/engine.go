@@ -11,9 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/buildkit/cache/remotecache"
+	inlinecache "github.com/moby/buildkit/cache/remotecache/inline"
+	localcache "github.com/moby/buildkit/cache/remotecache/local"
+	registrycache "github.com/moby/buildkit/cache/remotecache/registry"
 	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/frontend"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
@@ -22,8 +28,6 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
-	"github.com/moby/buildkit/solver/llbsolver"
-	"github.com/moby/buildkit/solver/llbsolver/history"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/worker"
 	"go.etcd.io/bbolt"
@@ -46,11 +50,17 @@ type Options struct {
 	Parallel int64
 	// Frontends are offered beside the Dockerfile's.
 	Frontends func(worker.Infos) map[string]frontend.Frontend
+	// Built is told of each image that came to be; nil tells nobody.
+	Built func(ctx context.Context, id string)
+	// Gateway is the host's address as build steps reach it, for host-gateway;
+	// nil or empty: there is none.
+	Gateway func() string
 }
 
 // Engine solves builds.
 type Engine struct {
-	solver   *llbsolver.Solver
+	control  *control.Controller
+	wire     *wire
 	sessions *session.Manager
 	worker   *buildWorker
 	log      *slog.Logger
@@ -80,61 +90,90 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.worker, err = newWorker(ctx, o, semaphore.NewWeighted(o.Parallel)); err != nil {
 		return nil, fmt.Errorf("the builder's cache: %w", err)
 	}
-	e.onClose(e.worker.Close)
 	workers := &worker.Controller{}
 	if err := workers.Add(e.worker); err != nil {
+		return nil, errors.Join(err, e.worker.Close())
+	}
+	if err := e.openControl(o, workers); err != nil {
 		return nil, err
 	}
-	return e, e.openSolver(o, workers)
+	e.wire = serveWire(e.control, e.log)
+	e.onClose(e.wire.close)
+	return e, nil
 }
 
 func (e *Engine) onClose(f func() error) { e.closers = append(e.closers, f) }
 
-func (e *Engine) openSolver(o Options, workers *worker.Controller) error {
+// What is kept of the builds that came over the wire, for `docker buildx
+// history`. Builds of Lus's own commands are not recorded here.
+const (
+	keptBuilds  = 50
+	keptBuildsS = 48 * 60 * 60
+)
+
+// openControl makes the solver and BuildKit's own interface to it. What was
+// opened for it is its to close, once it is there.
+func (e *Engine) openControl(o Options, workers *worker.Controller) (err error) {
+	var opened []func() error
+	opened = append(opened, workers.Close)
+	defer func() {
+		for i := len(opened) - 1; err != nil && i >= 0; i-- {
+			err = errors.Join(err, opened[i]())
+		}
+	}()
 	keys, err := bboltcachestorage.NewStore(filepath.Join(o.Root, "cache.db"))
 	if err != nil {
 		return err
 	}
-	e.onClose(keys.Close)
-	past, err := e.openHistory(o)
+	opened = append(opened, keys.Close)
+	past, err := boltutil.SafeOpen(filepath.Join(o.Root, "history.db"), 0o600, &bbolt.Options{NoSync: true, NoFreelistSync: true})
 	if err != nil {
 		return err
 	}
+	opened = append(opened, past.Close)
 	frontends, err := openFrontends(o, workers)
 	if err != nil {
 		return err
 	}
-	e.solver, err = llbsolver.New(llbsolver.Opt{
-		WorkerController: workers,
-		Frontends:        frontends,
-		CacheManager:     solver.NewCacheManager(context.Background(), "local", keys, worker.NewCacheResultStorage(workers)),
-		SessionManager:   e.sessions,
-		Entitlements:     []string{"network.host"},
-		HistoryQueue:     past,
+	most := int64(keptBuilds)
+	e.control, err = control.NewController(control.Opt{
+		SessionManager:            e.sessions,
+		WorkerController:          workers,
+		Frontends:                 frontends,
+		CacheManager:              solver.NewCacheManager(context.Background(), "local", keys, worker.NewCacheResultStorage(workers)),
+		ResolveCacheExporterFuncs: e.cacheExporters(o),
+		ResolveCacheImporterFuncs: e.cacheImporters(o),
+		Entitlements:              []string{"network.host"},
+		HistoryDB:                 past,
+		HistoryConfig:             &config.HistoryConfig{MaxEntries: &most, MaxAge: config.Duration{Duration: keptBuildsS * time.Second}},
+		CacheStore:                keys,
+		LeaseManager:              e.worker.LeaseManager(),
+		ContentStore:              e.worker.ContentStore(),
+		GarbageCollect:            e.worker.GarbageCollect,
 	})
 	if err != nil {
 		return err
 	}
-	e.onClose(e.solver.Close)
+	e.onClose(e.control.Close)
 	return nil
 }
 
-// openHistory opens what the solver insists on. Nothing is recorded: builds
-// are solved as internal ones, and the records of builds are Lus's own.
-func (e *Engine) openHistory(o Options) (*history.Queue, error) {
-	db, err := boltutil.SafeOpen(filepath.Join(o.Root, "history.db"), 0o600, &bbolt.Options{NoSync: true, NoFreelistSync: true})
-	if err != nil {
-		return nil, err
+// cacheExporters and cacheImporters are the places beside the store where a
+// build's cache may go and come from.
+func (e *Engine) cacheExporters(o Options) map[string]remotecache.ResolveCacheExporterFunc {
+	return map[string]remotecache.ResolveCacheExporterFunc{
+		"inline":   inlinecache.ResolveCacheExporterFunc(),
+		"local":    localcache.ResolveCacheExporterFunc(e.sessions),
+		"registry": registrycache.ResolveCacheExporterFunc(e.sessions, o.Hosts),
 	}
-	e.onClose(db.Close)
-	none := int64(0)
-	return history.NewQueue(history.QueueOpt{
-		DB:             db,
-		LeaseManager:   e.worker.LeaseManager(),
-		ContentStore:   e.worker.ContentStore(),
-		CleanConfig:    &config.HistoryConfig{MaxEntries: &none},
-		GarbageCollect: e.worker.GarbageCollect,
-	})
+}
+
+func (e *Engine) cacheImporters(o Options) map[string]remotecache.ResolveCacheImporterFunc {
+	blobs := e.worker.ContentStore()
+	return map[string]remotecache.ResolveCacheImporterFunc{
+		"local":    localcache.ResolveCacheImporterFunc(e.sessions),
+		"registry": registrycache.ResolveCacheImporterFunc(e.sessions, blobs, o.Hosts),
+	}
 }
 
 func openFrontends(o Options, workers *worker.Controller) (map[string]frontend.Frontend, error) {

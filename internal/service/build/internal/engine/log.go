@@ -28,7 +28,7 @@ func (logHook) Levels() []logrus.Level { return logrus.AllLevels }
 // Fire implements logrus.Hook.
 func (h logHook) Fire(e *logrus.Entry) error {
 	level := slog.LevelDebug
-	if e.Level <= logrus.WarnLevel {
+	if e.Level <= logrus.WarnLevel && !everyday(e.Message) {
 		level = slog.LevelWarn
 	}
 	args := make([]any, 0, 2*len(e.Data))
@@ -37,4 +37,10 @@ func (h logHook) Fire(e *logrus.Entry) error {
 	}
 	h.log.Log(context.Background(), level, "buildkit: "+e.Message, args...)
 	return nil
+}
+
+// everyday tells what BuildKit warns of in every build that a client ends as
+// it should.
+func everyday(message string) bool {
+	return message == "healthcheck failed" || message == "no trace recorder found, skipping"
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"strings"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	"github.com/moby/buildkit/frontend"
 	"github.com/moby/buildkit/identity"
-	"github.com/moby/buildkit/solver/llbsolver"
 	"github.com/moby/buildkit/util/entitlements"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/image"
@@ -49,19 +49,17 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
 	// The solver keeps a job's status for those that ask late, so following
 	// ends by itself when Solve has returned and all was told.
 	defer func() { <-told }()
-	out, err := e.worker.exporter.Resolve(ctx, 0, map[string]string{export.AttrNames: strings.Join(j.Names, ",")})
-	if err != nil {
-		return "", err
+	req := &controlapi.SolveRequest{
+		Ref: id, Session: s.ID(), Frontend: j.Frontend, FrontendAttrs: j.Attrs, Internal: true,
+		Exporters: []*controlapi.Exporter{{Type: client.ExporterImage, Attrs: map[string]string{export.AttrNames: strings.Join(j.Names, ",")}}},
 	}
-	var allowed []entitlements.Entitlement
+	if req.Frontend == "" {
+		req.Frontend = "dockerfile.v0"
+	}
 	if j.HostNetwork {
-		allowed = append(allowed, entitlements.EntitlementNetworkHost)
+		req.Entitlements = append(req.Entitlements, entitlements.EntitlementNetworkHost.String())
 	}
-	if j.Frontend == "" {
-		j.Frontend = "dockerfile.v0"
-	}
-	res, err := e.solver.Solve(ctx, id, s.ID(), frontend.SolveRequest{Frontend: j.Frontend, FrontendOpt: j.Attrs}, 0,
-		llbsolver.ExporterRequest{Exporters: []exporter.ExporterInstance{out}}, allowed, nil, true, nil, "", false)
+	res, err := e.control.Solve(ctx, req)
 	if err != nil {
 		return "", err
 	}
@@ -74,14 +72,31 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
 
 // follow hands on the status of a job until it has ended.
 func (e *Engine) follow(ctx context.Context, id string, tell func(*client.SolveStatus)) {
-	ch := make(chan *client.SolveStatus, 8)
-	go func() {
-		// Closes ch. Not under ctx: the last words of a cancelled build count.
-		_ = e.solver.Status(context.WithoutCancel(ctx), id, ch)
-	}()
-	for st := range ch {
-		if tell != nil {
-			tell(st)
-		}
-	}
+	// Not under ctx: the last words of a cancelled build count.
+	_ = e.control.Status(&controlapi.StatusRequest{Ref: id}, &news{ctx: context.WithoutCancel(ctx), tell: tell})
 }
+
+// news takes the status of a build as the control interface streams it.
+type news struct {
+	grpc.ServerStream
+	ctx  context.Context
+	tell func(*client.SolveStatus)
+}
+
+// Context implements grpc.ServerStream.
+func (n *news) Context() context.Context { return n.ctx }
+
+// SendHeader implements grpc.ServerStream.
+func (*news) SendHeader(metadata.MD) error { return nil }
+
+// SendMsg implements grpc.ServerStream.
+func (n *news) SendMsg(m any) error {
+	st, ok := m.(*controlapi.StatusResponse)
+	if ok && n.tell != nil {
+		n.tell(client.NewSolveStatus(st))
+	}
+	return nil
+}
+
+// Send implements controlapi.Control_StatusServer.
+func (n *news) Send(st *controlapi.StatusResponse) error { return n.SendMsg(st) }

@@ -3,16 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache"
 	cachemetadata "github.com/moby/buildkit/cache/metadata"
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/exporter"
-	"github.com/moby/buildkit/session"
+	imagewriter "github.com/moby/buildkit/exporter/containerimage"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/source"
 	"github.com/moby/buildkit/source/containerimage"
@@ -29,27 +27,29 @@ import (
 	"lus/internal/store/content"
 )
 
-// buildWorker is BuildKit's worker with two parts of our own: the exporter, and
-// (in newWorker) the check whether an image uses what the cache would prune.
+// buildWorker is BuildKit's worker with two parts of our own: the exporter of
+// images (exporters.go), and (in newWorker) the check whether an image uses
+// what the cache would prune.
 type buildWorker struct {
 	*base.Worker
-	exporter *export.Exporter
-	store    *content.Store
+	images  *export.Exporter
+	writer  *imagewriter.ImageWriter
+	store   *content.Store
+	gateway func() string
 }
 
-// ExporterName asks for our exporter, which names what was built in the store.
-const ExporterName = "lus"
+// labelGateway tells clients what host-gateway stands for in --add-host.
+const labelGateway = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
 
-// Exporter implements worker.Worker. BuildKit's own exporters are left for
-// other outputs; images are ours.
-func (w *buildWorker) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {
-	if name == ExporterName {
-		return w.exporter, nil
+// Labels implements worker.Worker.
+func (w *buildWorker) Labels() map[string]string {
+	labels := maps.Clone(w.Worker.Labels())
+	if w.gateway != nil {
+		if ip := w.gateway(); ip != "" {
+			labels[labelGateway] = ip
+		}
 	}
-	if name == client.ExporterImage {
-		return nil, fmt.Errorf("no exporter %q: images are exported by %q", name, ExporterName)
-	}
-	return w.Worker.Exporter(name, sm)
+	return labels
 }
 
 func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*buildWorker, error) {
@@ -79,10 +79,16 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 	if err := dropTemporaryLeases(ctx, opt.LeaseManager); err != nil {
 		return nil, err
 	}
-	return &buildWorker{Worker: w, store: o.Store, exporter: export.New(export.Options{
-		Store:   o.Store,
-		Content: opt.ContentStore,
-	})}, nil
+	writer, err := imagewriter.NewImageWriter(imagewriter.WriterOpt{
+		Snapshotter: opt.Snapshotter, ContentStore: opt.ContentStore, Applier: opt.Applier, Differ: opt.Differ,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &buildWorker{
+		Worker: w, store: o.Store, writer: writer, gateway: o.Gateway,
+		images: export.New(export.Options{Store: o.Store, Content: opt.ContentStore, Built: o.Built}),
+	}, nil
 }
 
 func workerOptions(o Options, parallel *semaphore.Weighted) (base.WorkerOpt, error) {

@@ -12,40 +12,63 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
+	"lus/internal/linux/cgroup"
 )
 
-// clean takes away what a killed daemon left: containers, mounts, folders.
-// None of it is worth failing the start for.
-func (e *Executor) clean(ctx context.Context) {
-	e.cleanContainers(ctx)
-	if err := Unmount(mountinfo.PrefixFilter(e.o.Dir)); err != nil {
-		e.o.Log.Warn("unmounting what a killed build left", "dir", e.o.Dir, "err", err)
+// Clean takes away what a killed daemon left: containers, cgroups, mounts,
+// folders. No step may run meanwhile. None of it is worth failing a start for.
+func Clean(ctx context.Context, o Options) {
+	cleanContainers(ctx, o)
+	cleanCgroups(o)
+	dir, err := filepath.EvalSymlinks(o.Dir) // as mounts are listed
+	if err != nil {
+		return // no step has ever run
+	}
+	if err := Unmount(mountinfo.PrefixFilter(dir)); err != nil {
+		o.Log.Warn("unmounting what a killed build left", "dir", dir, "err", err)
 		return // what is still mounted must not be entered
 	}
-	entries, err := os.ReadDir(e.o.Dir)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, entry := range entries {
-		if err := removeFlat(filepath.Join(e.o.Dir, entry.Name())); err != nil {
-			e.o.Log.Warn("removing what a killed build left", "dir", entry.Name(), "err", err)
+		if err := removeFlat(filepath.Join(dir, entry.Name())); err != nil {
+			o.Log.Warn("removing what a killed build left", "dir", entry.Name(), "err", err)
 		}
 	}
 }
 
-func (e *Executor) cleanContainers(ctx context.Context) {
-	all, err := e.o.Runtime.List(ctx)
+func cleanContainers(ctx context.Context, o Options) {
+	all, err := o.Runtime.List(ctx)
 	if err != nil {
-		e.o.Log.Warn("listing the containers of killed builds", "err", err)
+		o.Log.Warn("listing the containers of killed builds", "err", err)
 		return
 	}
 	for _, st := range all {
 		if !strings.HasPrefix(st.Container, Prefix) || st.Exec != "" {
 			continue
 		}
-		if err := e.o.Runtime.Delete(ctx, st.Container); err != nil && !errs.Is(err, errs.NotFound) {
-			e.o.Log.Warn("removing the container of a killed build", "container", st.Container, "err", err)
+		if err := o.Runtime.Delete(ctx, st.Container); err != nil && !errs.Is(err, errs.NotFound) {
+			o.Log.Warn("removing the container of a killed build", "container", st.Container, "err", err)
 		}
+	}
+}
+
+// cleanCgroups removes those that no container is left of.
+func cleanCgroups(o Options) {
+	if o.Cgroup == "" {
+		return
+	}
+	sys, err := cgroup.Detect()
+	if err == nil {
+		var parent *cgroup.Group
+		if parent, err = sys.Group(o.Cgroup); err == nil {
+			err = parent.Sweep(func(name string) bool { return !strings.HasPrefix(name, Prefix) })
+		}
+	}
+	if err != nil {
+		o.Log.Warn("removing the cgroups of killed builds", "err", err)
 	}
 }
 

@@ -82,9 +82,8 @@ type step struct {
 	execs   sync.WaitGroup
 }
 
-// New cleans up what a killed daemon left in o.Dir and returns an Executor.
-// Close ends it.
-func New(ctx context.Context, o Options) (*Executor, error) {
+// New returns an Executor; Close ends it. What a killed daemon left is Clean's.
+func New(o Options) (*Executor, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -97,7 +96,6 @@ func New(ctx context.Context, o Options) (*Executor, error) {
 	}
 	o.Dir = dir
 	e := &Executor{o: o, running: map[string]*step{}}
-	e.clean(ctx)
 	e.exits = watch(o.Runtime, o.Log)
 	return e, nil
 }

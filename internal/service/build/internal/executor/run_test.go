@@ -59,7 +59,7 @@ func newRoom(t *testing.T) *room {
 	rt, err := runtime.New(keeper)
 	must(t, err)
 	cgroup := "lus-test-step-" + where.Instance()
-	e, err := New(t.Context(), Options{Dir: filepath.Join(dir, "steps"), Runtime: rt, Cgroup: cgroup})
+	e, err := New(Options{Dir: filepath.Join(dir, "steps"), Runtime: rt, Cgroup: cgroup})
 	must(t, err)
 	t.Cleanup(func() {
 		ctx := context.Background()

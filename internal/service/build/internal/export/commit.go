@@ -10,6 +10,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver/result"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
 	"github.com/moby/buildkit/util/progress"
@@ -22,6 +23,9 @@ import (
 
 // export makes the image and returns its id.
 func (i *instance) export(ctx context.Context, src *exporter.Source, info exporter.ExportBuildInfo) (string, error) {
+	if err := refuseAttestations(src); err != nil {
+		return "", err
+	}
 	done := progress.OneOff(ctx, "exporting layers")
 	ref, err := single(src)
 	if err != nil {
@@ -44,6 +48,19 @@ func (i *instance) export(ctx context.Context, src *exporter.Source, info export
 	}
 	_ = progress.OneOff(ctx, "writing image "+id.String())(nil)
 	return id.String(), nil
+}
+
+// refuseAttestations refuses what somebody asked for by name. Those that
+// clients add on their own are only for places that can hold them.
+func refuseAttestations(src *exporter.Source) error {
+	for _, list := range src.Attestations {
+		for _, a := range list {
+			if string(a.Metadata[result.AttestationInlineOnlyKey]) != "true" {
+				return errs.New(errs.Unsupported, "an image in the store holds no attestations: send it elsewhere, as with --output type=oci,dest=FILE, or build without them")
+			}
+		}
+	}
+	return nil
 }
 
 // single returns what was built for the one platform; nil is an empty file system.
@@ -71,7 +88,7 @@ func (i *instance) config(ctx context.Context, src *exporter.Source, ref cache.I
 		return nil, err
 	}
 	shown := src.Clone()
-	shown.Refs, shown.Ref = nil, nil
+	shown.Refs, shown.Ref, shown.Attestations = nil, nil, nil
 	if ref != nil {
 		shown.Ref = remote{ImmutableRef: ref, layers: layers}
 	}

@@ -6,22 +6,27 @@ package export
 
 import (
 	"context"
+	"slices"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	snapshot "github.com/moby/buildkit/snapshot/containerd"
 
+	"lus/internal/base/errs"
 	"lus/internal/store/content"
 )
 
-// AttrNames is the attribute with the image's full names, separated by commas.
-const AttrNames = "names"
+// AttrNames is the attribute with the image's names, separated by commas.
+const AttrNames = "name"
 
 // Options are what an Exporter needs.
 type Options struct {
 	Store   *content.Store
 	Content *snapshot.Store // the store's blobs, as BuildKit wants them
+	// Built is told of each image, while its build still runs; nil tells nobody.
+	Built func(ctx context.Context, id string)
 }
 
 // Exporter exports to the store.
@@ -36,11 +41,30 @@ func New(o Options) *Exporter { return &Exporter{o: o} }
 func (e *Exporter) Resolve(_ context.Context, id int, attrs map[string]string) (exporter.ExporterInstance, error) {
 	i := &instance{Exporter: e, id: id, attrs: attrs}
 	for name := range strings.SplitSeq(attrs[AttrNames], ",") {
-		if name != "" {
-			i.names = append(i.names, name)
+		if name == "" {
+			continue
+		}
+		full, err := fullName(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(i.names, full) {
+			i.names = append(i.names, full)
 		}
 	}
 	return i, nil
+}
+
+// fullName is a name as the store keeps it.
+func fullName(name string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", errs.New(errs.Invalid, "invalid tag %q: %w", name, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return "", errs.New(errs.Invalid, "invalid tag %q: an image cannot be built under a digest, give it a name like app:latest", name)
+	}
+	return reference.TagNameOnly(named).String(), nil
 }
 
 // instance is one export.
@@ -72,5 +96,9 @@ func (i *instance) Export(ctx context.Context, src *exporter.Source, info export
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return map[string]string{exptypes.ExporterImageConfigDigestKey: id}, nil, nil, nil
+	if i.o.Built != nil {
+		i.o.Built(ctx, id)
+	}
+	// An image is known by its config here, as in Docker's own store.
+	return map[string]string{exptypes.ExporterImageConfigDigestKey: id, exptypes.ExporterImageDigestKey: id}, nil, nil, nil
 }

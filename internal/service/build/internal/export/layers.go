@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/containerd/errdefs"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/session"
@@ -96,6 +97,10 @@ func (i *instance) fromImage(ctx context.Context, ref cache.ImmutableRef, name s
 		return content.Layer{}, false, nil
 	}
 	info, err := i.o.Content.Info(ctx, blob)
+	if errdefs.IsNotFound(err) {
+		// A cache from elsewhere named it, and its files were here already.
+		return content.Layer{}, false, nil
+	}
 	if err != nil {
 		return content.Layer{}, false, fmt.Errorf("the base image's layer %s: %w", blob, err)
 	}

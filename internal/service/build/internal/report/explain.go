@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
@@ -26,6 +27,10 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 	}
 	src := source(err)
 	kind, text, hint := reason(err)
+	lines := r.lastLines(lastOutput)
+	if full(err) || noSpace(strings.Join(lines, "\n")) {
+		kind, hint = errs.Unavailable, "a disk is full; where it is the image store's, remove images or containers, or move the store with --root"
+	}
 	var b strings.Builder
 	if src != nil {
 		fmt.Fprintf(&b, "%s:%d: ", src.Info.Filename, src.Ranges[0].Start.Line)
@@ -36,7 +41,7 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 		excerpt(&b, src)
 	}
 	var exit *gatewayapi.ExitError
-	if lines := r.lastLines(lastOutput); errors.As(err, &exit) && len(lines) > 0 {
+	if errors.As(err, &exit) && len(lines) > 0 {
 		b.WriteString("\nthe step's last output:\n")
 		for _, l := range lines {
 			fmt.Fprintf(&b, "    %s\n", l)
@@ -46,6 +51,16 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 		fmt.Fprintf(&b, "\nhint: %s\n", hint)
 	}
 	return &errs.Error{Kind: kind, Msg: strings.TrimRight(b.String(), "\n"), Err: err}
+}
+
+// full reports whether err is that of a full disk or quota.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || noSpace(err.Error())
+}
+
+// noSpace finds the C library's and Go's words for a full disk.
+func noSpace(text string) bool {
+	return strings.Contains(strings.ToLower(text), "no space left on device")
 }
 
 // source is the place in the Dockerfile that the error is about, the innermost
