@@ -51,6 +51,12 @@ type Containers interface {
 	// where it does not run.
 	ContainerStats(ctx context.Context, name string) (*container.Stats, error)
 
+	// StatPath, ReadPath and WritePath look at, read and write a container's
+	// files, whether it runs or not. A tar is read from and into folders.
+	StatPath(ctx context.Context, name, path string) (*container.PathStat, error)
+	ReadPath(ctx context.Context, name, path string) (*container.Archive, error)
+	WritePath(ctx context.Context, name, path string, tar io.Reader, o container.ExtractOptions) error
+
 	CreateExec(ctx context.Context, name string, cfg *container.ExecConfig) (id string, err error)
 	// StartExec runs the exec; with detach the Stream is nil.
 	StartExec(ctx context.Context, id string, detach bool, tty bool, size *[2]uint) (*container.Stream, error)

@@ -51,6 +51,7 @@ func New(d Deps) http.Handler {
 	h := &handler{Deps: d, mux: http.NewServeMux()}
 	h.system()
 	h.containers()
+	h.archives()
 	h.execs()
 	h.images()
 	h.networks()
@@ -73,6 +74,9 @@ func (h *handler) handle(pattern string, do action) {
 		began := &watcher{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(p) // the answer broke off, and the client is to notice
+				}
 				h.Log.Error("a request ended in a panic", "method", r.Method, "path", r.URL.Path, "panic", p)
 				fail(began, errs.New(errs.Internal, "an internal fault; the daemon's log tells more"))
 			}
@@ -222,8 +226,10 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 
 // flag reads a boolean of the query as Docker does: anything but an empty
 // value, 0, no, false and none is true.
-func flag(r *http.Request, key string) bool {
-	switch strings.ToLower(strings.TrimSpace(r.FormValue(key))) {
+func flag(r *http.Request, key string) bool { return isTrue(r.FormValue(key)) }
+
+func isTrue(value string) bool {
+	switch strings.ToLower(strings.TrimSpace(value)) {
 	case "", "0", "no", "false", "none":
 		return false
 	}

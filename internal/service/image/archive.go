@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"lus/internal/base/decompress"
 	"lus/internal/base/errs"
 	"lus/internal/model/image"
 	store "lus/internal/store/content"
@@ -98,7 +99,7 @@ func (s *Service) LoadImages(ctx context.Context, tar io.Reader, progress func(i
 		err = errors.Join(err, release())
 		s.collect(ctx) // the index and what no image took
 	}()
-	plain, err := decompress(ctx, tar)
+	plain, err := decompress.Reader(ctx, tar)
 	if err != nil {
 		return errs.New(errs.Invalid, "load: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"lus/internal/base/decompress"
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
 )
@@ -85,7 +86,7 @@ func (s *Service) applyBlob(ctx context.Context, desc ocispec.Descriptor, mounts
 // applyTar unpacks a tar, compressed or not, into the snapshot behind mounts
 // and returns the digest of the plain tar.
 func (s *Service) applyTar(ctx context.Context, packed io.Reader, limit int64, mounts []mount.Mount) (digest.Digest, error) {
-	plain, err := decompress(ctx, packed)
+	plain, err := decompress.Reader(ctx, packed)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,6 @@
-package image
+// Package decompress reads what is compressed by gzip, zstd, bzip2 or xz as if
+// it were not.
+package decompress
 
 import (
 	"bufio"
@@ -20,9 +22,9 @@ import (
 // allows far more than any tool uses by itself.
 const maxWindow = 128 << 20
 
-// decompress tells gzip, zstd, bzip2 and xz by their first bytes and returns
+// Reader tells gzip, zstd, bzip2 and xz by their first bytes and returns
 // the content; anything else is taken as it is. What it returns must be closed.
-func decompress(ctx context.Context, r io.Reader) (io.ReadCloser, error) {
+func Reader(ctx context.Context, r io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -106,30 +108,3 @@ func (p *process) Close() error {
 	}
 	return nil
 }
-
-// bounded fails when more comes out of a layer than its packed size explains.
-type bounded struct {
-	r     io.Reader
-	left  int64
-	limit int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		var one [1]byte
-		n, err := b.r.Read(one[:])
-		if n > 0 {
-			return 0, errs.New(errs.Invalid, "a layer unpacks to more than %d bytes, which its packed size does not explain: it looks like a decompression bomb and was refused", b.limit)
-		}
-		return 0, err
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
-	return n, err
-}
-
-// bound is how much a layer of the given packed size may unpack to.
-func (l Limits) bound(packed int64) int64 { return max(l.Free, packed*l.Ratio) }
