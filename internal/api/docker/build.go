@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
@@ -15,6 +17,7 @@ import (
 
 func (h *handler) builds() {
 	h.handle("POST /build", h.build)
+	h.handle("POST /build/cancel", h.cancelBuild)
 	h.handle("POST /grpc", h.upgraded(func(ctx context.Context, conn net.Conn, _ http.Header) error {
 		return h.Builder.ServeControl(ctx, conn)
 	}))
@@ -58,22 +61,29 @@ type readAhead struct {
 // Read implements net.Conn.
 func (r readAhead) Read(p []byte) (int, error) { return r.from.Read(p) }
 
-// build answers the classic build endpoint: a tar of the context comes in, the
-// steps go out as a stream of text, the image's id last.
+// build answers the build endpoint: a tar of the context comes in, the steps go
+// out as a stream of text, the image's id last. With version=2 the context is
+// in the client's session, and the stream is BuildKit's.
 func (h *handler) build(w http.ResponseWriter, r *http.Request) error {
-	if r.FormValue("version") == "2" {
-		return errs.New(errs.Unsupported, "BuildKit sessions are not served yet: set DOCKER_BUILDKIT=0, or use `lus build`")
-	}
 	req, err := buildRequest(r)
 	if err != nil {
 		return err
 	}
+	ctx, done := h.running.begin(r.Context(), r.FormValue("buildid"))
+	defer done()
 	out := newProgress(w)
+	switch v := r.FormValue("version"); v {
+	case "2":
+		return h.buildInSession(ctx, req, out)
+	case "", "1":
+	default:
+		return errs.New(errs.Invalid, "invalid version %q", v)
+	}
 	text := streamWriter{out}
 	if req.Quiet {
 		text.p = nil
 	}
-	id, err := h.Builder.Build(r.Context(), req, text)
+	id, err := h.Builder.Build(ctx, req, text)
 	if err != nil {
 		return out.end(err)
 	}
@@ -87,6 +97,65 @@ func (h *handler) build(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// buildInSession builds for a client that has BuildKit's client in it (docker
+// 18.09 to 22): progress goes out as BuildKit's messages.
+func (h *handler) buildInSession(ctx context.Context, req *build.Request, out *progress) error {
+	var one sync.Mutex
+	req.Trace = func(status []byte) {
+		one.Lock()
+		defer one.Unlock()
+		out.send(image.Progress{ID: "moby.buildkit.trace", Aux: status})
+	}
+	id, err := h.Builder.Build(ctx, req, nil)
+	if err == nil && id != "" {
+		out.send(image.Progress{ID: "moby.image.id", Aux: map[string]string{"ID": id}})
+	}
+	return out.end(err)
+}
+
+// cancelBuild ends the build to which its client gave this id.
+func (h *handler) cancelBuild(w http.ResponseWriter, r *http.Request) error {
+	id := r.FormValue("id")
+	if id == "" {
+		return errs.New(errs.Invalid, "build ID not provided")
+	}
+	h.running.cancel(id)
+	return reply(w, http.StatusOK, nil)
+}
+
+// builds are those that run under an id of their client's.
+type builds struct {
+	mu   sync.Mutex
+	ends map[string]context.CancelFunc
+}
+
+func (b *builds) begin(ctx context.Context, id string) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	if id == "" {
+		return ctx, cancel
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ends == nil {
+		b.ends = map[string]context.CancelFunc{}
+	}
+	b.ends[id] = cancel
+	return ctx, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.ends, id)
+		cancel()
+	}
+}
+
+func (b *builds) cancel(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if end := b.ends[id]; end != nil {
+		end()
+	}
 }
 
 // shortID is the twelve digits of an image's id.
@@ -125,14 +194,27 @@ func buildRequest(r *http.Request) (*build.Request, error) {
 		return nil, err
 	}
 	req.ShmSize = int64(shm)
-	for key, to := range map[string]any{"buildargs": &req.Args, "labels": &req.Labels} {
+	var cacheFrom []string
+	var limits []ulimit
+	for key, to := range map[string]any{
+		"buildargs": &req.Args, "labels": &req.Labels, "cachefrom": &cacheFrom, "ulimits": &limits, "outputs": &req.Outputs,
+	} {
 		if text := r.FormValue(key); text != "" {
 			if err := json.Unmarshal([]byte(text), to); err != nil {
-				return nil, errs.New(errs.Invalid, "%s is not a JSON object: %w", key, err)
+				return nil, errs.New(errs.Invalid, "%s is not the JSON that it should be: %w", key, err)
 			}
 		}
 	}
-	req.ExtraHosts = r.Form["extrahosts"]
+	for _, ref := range cacheFrom {
+		req.CacheFrom = append(req.CacheFrom, build.Output{Type: "registry", Attrs: map[string]string{"ref": ref}})
+	}
+	for _, l := range limits {
+		req.Ulimits = append(req.Ulimits, fmt.Sprintf("%s=%d:%d", l.Name, l.Soft, l.Hard))
+	}
+	if err := refused(r); err != nil {
+		return nil, err
+	}
+	req.ExtraHosts, req.Session = r.Form["extrahosts"], r.FormValue("session")
 	if head := r.Header.Get("X-Registry-Config"); head != "" {
 		data, err := base64.URLEncoding.DecodeString(head)
 		if err == nil {
@@ -143,4 +225,25 @@ func buildRequest(r *http.Request) (*build.Request, error) {
 		}
 	}
 	return req, nil
+}
+
+// ulimit is one of a build's limits as clients send them.
+type ulimit struct {
+	Name       string
+	Soft, Hard int64
+}
+
+// refused names what cannot be had, rather than to build something else.
+func refused(r *http.Request) error {
+	if flag(r, "squash") {
+		return errs.New(errs.Unsupported, "squash is not supported: steps that belong together go into one RUN, or into a stage of their own")
+	}
+	for _, key := range []string{"memory", "memswap", "cpushares", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems", "cgroupparent", "isolation"} {
+		switch v := r.FormValue(key); v {
+		case "", "0", "default":
+		default:
+			return errs.New(errs.Unsupported, "%s=%s: build steps have no limits of their own; limit the daemon as a whole", key, v)
+		}
+	}
+	return nil
 }

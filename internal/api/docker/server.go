@@ -38,7 +38,8 @@ type Deps struct {
 // handler answers the API.
 type handler struct {
 	Deps
-	mux *http.ServeMux
+	mux     *http.ServeMux
+	running builds
 }
 
 // action is one endpoint. An error it returns becomes the answer, unless the

@@ -28,7 +28,7 @@ func (h *handler) system() {
 func ping(w http.ResponseWriter, r *http.Request) error {
 	head := w.Header()
 	head.Set("Docker-Experimental", "false")
-	head.Set("Builder-Version", "1")
+	head.Set("Builder-Version", "2")
 	head.Set("Swarm", "inactive")
 	head.Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	head.Set("Pragma", "no-cache")

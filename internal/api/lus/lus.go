@@ -79,6 +79,7 @@ func (d Deps) info(w http.ResponseWriter, _ *http.Request) {
 type line struct {
 	Text  string    `json:"text,omitempty"`
 	Image string    `json:"image,omitempty"`
+	Done  bool      `json:"done,omitempty"` // all went well, and no image was asked for
 	Error string    `json:"error,omitempty"`
 	Kind  errs.Kind `json:"kind,omitempty"`
 }
@@ -113,7 +114,7 @@ func (d Deps) build(w http.ResponseWriter, r *http.Request) {
 		out.send(line{Error: err.Error(), Kind: errs.KindOf(err)})
 		return
 	}
-	out.send(line{Image: id})
+	out.send(line{Image: id, Done: id == ""})
 }
 
 // lines sends text as it comes. BuildKit's steps write side by side.

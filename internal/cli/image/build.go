@@ -26,6 +26,7 @@ type buildFlags struct {
 	args, labels           []string
 	file, progress, idFile string
 	shm                    string
+	more                   moreFlags
 }
 
 func buildCommand() command.Command {
@@ -48,6 +49,8 @@ func buildCommand() command.Command {
 			f.StringVar(&b.shm, "shm-size", "", "Size of /dev/shm for RUN, as 64m")
 			f.StringVar(&b.progress, "progress", "auto", "How progress is shown: auto, plain or quiet")
 			f.StringVar(&b.idFile, "iidfile", "", "Write the image's id to this file")
+			f.StringArrayVar(&b.Ulimits, "ulimit", nil, "Limit of the steps' processes: nofile=1024:2048")
+			b.more.register(f)
 			return func(ctx context.Context, args []string) error { return b.run(ctx, e, args[0]) }
 		},
 	}
@@ -62,12 +65,12 @@ func (b *buildFlags) run(ctx context.Context, e *command.Env, where string) erro
 	if err != nil {
 		return err
 	}
-	if b.idFile != "" {
+	if b.idFile != "" && id != "" {
 		if err := os.WriteFile(b.idFile, []byte(id), 0o644); err != nil {
 			return err
 		}
 	}
-	if b.Quiet {
+	if b.Quiet && id != "" {
 		fmt.Fprintln(e.Out, id)
 	}
 	return nil
@@ -82,6 +85,11 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 	if b.shm != "" {
 		if b.ShmSize, err = units.RAMInBytes(b.shm); err != nil {
 			return errs.New(errs.Invalid, "invalid --shm-size %q: write it as 64m", b.shm)
+		}
+	}
+	for _, l := range b.Ulimits {
+		if _, err := units.ParseUlimit(l); err != nil {
+			return errs.New(errs.Invalid, "invalid --ulimit %q: write it as nofile=1024:2048", l)
 		}
 	}
 	b.Args = map[string]*string{}
@@ -102,6 +110,12 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 		b.Labels[name] = value
 	}
 	if b.Auth, err = client.AllCredentials(); err != nil {
+		return err
+	}
+	if where == "-" && b.more.any() {
+		return errs.New(errs.Unsupported, "secrets, agents, contexts, outputs and caches need a folder or a URL as the context, not standard input")
+	}
+	if err := b.more.fill(&b.Request); err != nil {
 		return err
 	}
 	if b.file == "-" && where == "-" {
@@ -168,13 +182,14 @@ func (b *buildFlags) send(ctx context.Context, e *command.Env, progress *os.File
 		var m struct {
 			Text, Image, Error string
 			Kind               errs.Kind
+			Done               bool
 		}
 		switch err := dec.Decode(&m); {
 		case err != nil:
 			return "", errs.New(errs.Unavailable, "the daemon ended in the middle of the build: %w; build again, finished steps are kept", err)
 		case m.Error != "":
 			return "", errs.New(m.Kind, "%s", m.Error)
-		case m.Image != "":
+		case m.Done || m.Image != "":
 			return m.Image, nil
 		case !b.Quiet:
 			fmt.Fprint(progress, m.Text)

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/docker/go-units"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/image"
 )
@@ -72,6 +74,15 @@ func (b *buildFlags) query() url.Values {
 		}
 	}
 	q["extrahosts"] = b.ExtraHosts
+	var limits []map[string]any
+	for _, l := range b.Ulimits {
+		if u, err := units.ParseUlimit(l); err == nil { // checked before
+			limits = append(limits, map[string]any{"Name": u.Name, "Soft": u.Soft, "Hard": u.Hard})
+		}
+	}
+	if data, err := json.Marshal(limits); err == nil && limits != nil {
+		q.Set("ulimits", string(data))
+	}
 	return q
 }
 

@@ -29,6 +29,37 @@ type Request struct {
 	ShmSize        int64              `json:"shmSize,omitempty"`     // bytes
 	NetworkMode    string             `json:"networkMode,omitempty"` // default, none or host
 	Quiet          bool               `json:"quiet,omitempty"`
+	Ulimits        []string           `json:"ulimits,omitempty"` // "nofile=1024:2048"
 	// Auth holds credentials by registry host.
 	Auth map[string]image.Auth `json:"auth,omitempty"`
+	// Secrets are what RUN --mount=type=secret may see, by id. They are for
+	// this build's steps alone and stand in no log.
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+	// SSH holds, by id, the sockets or keys that RUN --mount=type=ssh may use:
+	// absolute paths on this host.
+	SSH map[string][]string `json:"ssh,omitempty"`
+	// Contexts are further contexts by name: an absolute path or a URL.
+	Contexts map[string]string `json:"contexts,omitempty"`
+	// Outputs say where the result goes; none: into the image store.
+	Outputs []Output `json:"outputs,omitempty"`
+	// CacheFrom and CacheTo are caches beside the store's own.
+	CacheFrom []Output `json:"cacheFrom,omitempty"`
+	CacheTo   []Output `json:"cacheTo,omitempty"`
+	// Session is the client's, where it brings BuildKit's protocol along: the
+	// build asks there for files and secrets. Then Remote is "client-session"
+	// or a URL.
+	Session string `json:"-"`
+	// Trace gets the progress of such a build as BuildKit's own messages.
+	Trace func([]byte) `json:"-"`
 }
+
+// Output is a place for a build's result or cache: a type of BuildKit's (local,
+// tar, oci, docker, image, registry; for caches inline, local, registry) with
+// its attributes. Paths are absolute.
+type Output struct {
+	Type  string            `json:"type"`
+	Attrs map[string]string `json:"attrs,omitempty"`
+}
+
+// InSession is the Remote of a build whose files come from the client's session.
+const InSession = "client-session"

@@ -58,6 +58,10 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 	}
 	j.Dirs = map[string]string{}
 	switch {
+	case req.Remote == build.InSession:
+		if req.Session == "" {
+			return nil, errs.New(errs.Invalid, "a context in a client's session needs the session's id")
+		}
 	case req.Remote != "":
 		j.Attrs["context"] = req.Remote
 		err = remote(req.Remote)
@@ -73,6 +77,28 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 		return nil, err
 	}
 	return remove, nil
+}
+
+// contexts adds the further contexts, which FROM and COPY --from know by name.
+func contexts(j *engine.Job, req *build.Request) error {
+	for name, where := range req.Contexts {
+		if name == "" || strings.ContainsAny(name, ":,") || name == dirContext || name == dirDockerfile {
+			return errs.New(errs.Invalid, "invalid name %q for a context", name)
+		}
+		if strings.HasPrefix(where, "docker-image://") || remote(where) == nil {
+			j.Attrs["context:"+name] = where
+			continue
+		}
+		if st, err := os.Stat(where); !filepath.IsAbs(where) || err != nil || !st.IsDir() {
+			return errs.New(errs.Invalid, "the context %s=%s is neither a folder, nor docker-image://NAME, nor the URL of a Git repository or a tar", name, where)
+		}
+		if j.Dirs == nil {
+			j.Dirs = map[string]string{}
+		}
+		j.Dirs[name] = filepath.Clean(where)
+		j.Attrs["context:"+name] = "local:" + name
+	}
+	return nil
 }
 
 // tempDir makes a folder that is gone after the build, and after a crash of

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/docker/go-units"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
@@ -18,15 +19,22 @@ import (
 // job turns a request into the frontend's words. Cleanup removes what the job
 // needs on the disk while it runs.
 func (s *Service) job(ctx context.Context, req *build.Request) (_ *engine.Job, cleanup func(), err error) {
-	j := &engine.Job{Attrs: map[string]string{}, Auth: req.Auth}
+	j := &engine.Job{
+		Attrs: map[string]string{}, Auth: req.Auth, Secrets: req.Secrets, SSH: req.SSH,
+		Outputs: req.Outputs, CacheFrom: req.CacheFrom, CacheTo: req.CacheTo, Session: req.Session, Trace: req.Trace,
+	}
 	if j.Names, err = names(req.Tags); err != nil {
 		return nil, nil, err
 	}
-	if err := options(j, req); err != nil {
+	if err := s.options(j, req); err != nil {
 		return nil, nil, err
 	}
 	cleanup, err = s.context(ctx, j, req)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := contexts(j, req); err != nil {
+		cleanup()
 		return nil, nil, err
 	}
 	return j, cleanup, nil
@@ -52,7 +60,7 @@ func names(tags []string) ([]string, error) {
 }
 
 // options sets all that does not concern the context.
-func options(j *engine.Job, req *build.Request) error {
+func (s *Service) options(j *engine.Job, req *build.Request) error {
 	for _, k := range slices.Sorted(maps.Keys(req.Args)) {
 		if v := req.Args[k]; v != nil {
 			j.Attrs["build-arg:"+k] = *v
@@ -82,12 +90,30 @@ func options(j *engine.Job, req *build.Request) error {
 	if err := networkMode(j, req.NetworkMode); err != nil {
 		return err
 	}
-	hosts, err := extraHosts(req.ExtraHosts)
+	hosts, err := s.extraHosts(req.ExtraHosts)
 	if err != nil {
 		return err
 	}
 	setIf(j.Attrs, "add-hosts", hosts)
+	limits, err := ulimits(req.Ulimits)
+	if err != nil {
+		return err
+	}
+	setIf(j.Attrs, "ulimit", limits)
 	return nil
+}
+
+// ulimits checks "nofile=1024:2048" and joins them as the frontend wants them.
+func ulimits(list []string) (string, error) {
+	var out []string
+	for _, l := range list {
+		u, err := units.ParseUlimit(l)
+		if err != nil {
+			return "", errs.New(errs.Invalid, "invalid ulimit %q: write it as nofile=1024:2048", l)
+		}
+		out = append(out, u.String())
+	}
+	return strings.Join(out, ","), nil
 }
 
 func setIf(m map[string]string, k, v string) {
@@ -110,14 +136,20 @@ func networkMode(j *engine.Job, mode string) error {
 	return nil
 }
 
+// hostGateway stands for this host's address in a list of hosts.
+const hostGateway = "host-gateway"
+
 // extraHosts checks "name:address" and "name=address" and joins them as the
 // frontend wants them.
-func extraHosts(list []string) (string, error) {
+func (s *Service) extraHosts(list []string) (string, error) {
 	var out []string
 	for _, h := range list {
 		name, address, ok := strings.Cut(h, "=")
 		if !ok {
 			name, address, ok = strings.Cut(h, ":")
+		}
+		if address == hostGateway && s.d.Gateway != nil {
+			address = s.d.Gateway()
 		}
 		ip := net.ParseIP(strings.Trim(address, "[]"))
 		if !ok || ip == nil || name == "" || strings.ContainsAny(name, " \t\n\",") {

@@ -18,7 +18,7 @@ import (
 
 // openSession makes the session of one build: BuildKit asks its client for
 // files and credentials, and the client is this process.
-func (e *Engine) openSession(ctx context.Context, j *Job) (*session.Session, func(), error) {
+func (e *Engine) openSession(ctx context.Context, j *Job, c *caches) (*session.Session, func(), error) {
 	s, err := session.NewSession(ctx, j.ContextKey)
 	if err != nil {
 		return nil, nil, err
@@ -31,6 +31,9 @@ func (e *Engine) openSession(ctx context.Context, j *Job) (*session.Session, fun
 	}
 	s.Allow(filesync.NewFSSyncProvider(dirs))
 	s.Allow(credentials(j.Auth))
+	if err := allowMore(s, j, c); err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	ready := make(chan struct{})

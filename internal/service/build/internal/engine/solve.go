@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"strings"
+	"encoding/json"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
@@ -11,10 +11,11 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"lus/internal/base/errs"
+	"lus/internal/model/build"
 	"lus/internal/model/image"
-	"lus/internal/service/build/internal/export"
 )
 
 // Job is one build, in the frontend's words.
@@ -28,30 +29,66 @@ type Job struct {
 	Auth        map[string]image.Auth
 	Names       []string // full references for the image
 	HostNetwork bool
+	Secrets     map[string][]byte
+	SSH         map[string][]string
+	// Outputs say where the result goes; none: into the store, under Names.
+	Outputs            []build.Output
+	CacheFrom, CacheTo []build.Output
+	// Session is that of a client that is connected; empty: this process
+	// answers what the build asks.
+	Session string
+	// Trace gets the status as messages of BuildKit's protocol.
+	Trace func([]byte)
 	// Status gets all that happens, from one goroutine, until Solve returns.
 	Status func(*client.SolveStatus)
 }
 
-// Solve builds and returns the image's id.
+// Solve builds and returns the image's id, empty where none was asked for.
 func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
 	ctx = withLog(ctx, e.log)
-	s, closeSession, err := e.openSession(ctx, j)
+	caches, err := openCaches(j)
 	if err != nil {
 		return "", err
 	}
-	defer closeSession()
-	id := identity.NewID()
+	if j.Session == "" {
+		s, closeSession, err := e.openSession(ctx, j, caches)
+		if err != nil {
+			return "", err
+		}
+		defer closeSession()
+		j.Session = s.ID()
+	}
+	req, err := request(j, caches)
+	if err != nil {
+		return "", err
+	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		e.follow(ctx, id, j.Status)
+		e.follow(ctx, req.Ref, j)
 	}()
 	// The solver keeps a job's status for those that ask late, so following
 	// ends by itself when Solve has returned and all was told.
 	defer func() { <-told }()
+	res, err := e.control.Solve(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	if err := caches.written(res.ExporterResponse); err != nil {
+		return "", err
+	}
+	image := res.ExporterResponse[exptypes.ExporterImageConfigDigestKey]
+	if image == "" && makesImage(req.Exporters) {
+		return "", errs.New(errs.Internal, "the build gave no image")
+	}
+	return image, nil
+}
+
+// request is the job in BuildKit's words.
+func request(j *Job, c *caches) (*controlapi.SolveRequest, error) {
 	req := &controlapi.SolveRequest{
-		Ref: id, Session: s.ID(), Frontend: j.Frontend, FrontendAttrs: j.Attrs, Internal: true,
-		Exporters: []*controlapi.Exporter{{Type: client.ExporterImage, Attrs: map[string]string{export.AttrNames: strings.Join(j.Names, ",")}}},
+		Ref: identity.NewID(), Session: j.Session, Frontend: j.Frontend, FrontendAttrs: j.Attrs, Internal: true,
+		Exporters: exporters(j), Cache: &controlapi.CacheOptions{Imports: c.from, Exports: c.to},
 	}
 	if req.Frontend == "" {
 		req.Frontend = "dockerfile.v0"
@@ -59,28 +96,28 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
 	if j.HostNetwork {
 		req.Entitlements = append(req.Entitlements, entitlements.EntitlementNetworkHost.String())
 	}
-	res, err := e.control.Solve(ctx, req)
-	if err != nil {
-		return "", err
+	if len(c.from) > 0 {
+		text, err := json.Marshal(c.from)
+		if err != nil {
+			return nil, err
+		}
+		req.FrontendAttrs["cache-imports"] = string(text)
 	}
-	image := res.ExporterResponse[exptypes.ExporterImageConfigDigestKey]
-	if image == "" {
-		return "", errs.New(errs.Internal, "the build gave no image")
-	}
-	return image, nil
+	return req, nil
 }
 
 // follow hands on the status of a job until it has ended.
-func (e *Engine) follow(ctx context.Context, id string, tell func(*client.SolveStatus)) {
+func (e *Engine) follow(ctx context.Context, ref string, j *Job) {
 	// Not under ctx: the last words of a cancelled build count.
-	_ = e.control.Status(&controlapi.StatusRequest{Ref: id}, &news{ctx: context.WithoutCancel(ctx), tell: tell})
+	_ = e.control.Status(&controlapi.StatusRequest{Ref: ref}, &news{ctx: context.WithoutCancel(ctx), tell: j.Status, trace: j.Trace})
 }
 
 // news takes the status of a build as the control interface streams it.
 type news struct {
 	grpc.ServerStream
-	ctx  context.Context
-	tell func(*client.SolveStatus)
+	ctx   context.Context
+	tell  func(*client.SolveStatus)
+	trace func([]byte)
 }
 
 // Context implements grpc.ServerStream.
@@ -94,6 +131,11 @@ func (n *news) SendMsg(m any) error {
 	st, ok := m.(*controlapi.StatusResponse)
 	if ok && n.tell != nil {
 		n.tell(client.NewSolveStatus(st))
+	}
+	if ok && n.trace != nil {
+		if text, err := proto.Marshal(st); err == nil {
+			n.trace(text)
+		}
 	}
 	return nil
 }

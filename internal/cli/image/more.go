@@ -1,0 +1,238 @@
+package image
+
+import (
+	"encoding/csv"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/build"
+)
+
+// moreFlags are the flags of build that bring secrets and agents along, and
+// that say where results and caches go.
+type moreFlags struct {
+	secrets, ssh, contexts, outputs, cacheFrom, cacheTo []string
+}
+
+func (m *moreFlags) register(f *pflag.FlagSet) {
+	f.StringArrayVar(&m.secrets, "secret", nil, "Let RUN --mount=type=secret see a file or variable: id=NAME[,src=FILE|,env=VARIABLE]")
+	f.StringArrayVar(&m.ssh, "ssh", nil, "Let RUN --mount=type=ssh use your agent or keys: default, or ID=SOCKET|KEY[,KEY]")
+	f.StringArrayVar(&m.contexts, "build-context", nil, "Add a context for FROM and COPY --from: NAME=PATH, NAME=URL or NAME=docker-image://IMAGE")
+	f.StringArrayVarP(&m.outputs, "output", "o", nil, "Where the result goes instead of the image store: FOLDER, or type=local|tar|oci|docker|image|registry,dest=PATH")
+	f.StringArrayVar(&m.cacheFrom, "cache-from", nil, "Take steps from this cache too: IMAGE, or type=local,src=FOLDER or type=registry,ref=NAME")
+	f.StringArrayVar(&m.cacheTo, "cache-to", nil, "Keep the steps here too: IMAGE, or type=inline, type=local,dest=FOLDER or type=registry,ref=NAME")
+}
+
+// fill puts what the flags say into the request. Files are read here, as the
+// user, and paths become absolute.
+func (m *moreFlags) fill(r *build.Request) (err error) {
+	if r.Secrets, err = secrets(m.secrets); err != nil {
+		return err
+	}
+	if r.SSH, err = agents(m.ssh); err != nil {
+		return err
+	}
+	if r.Contexts, err = contexts(m.contexts); err != nil {
+		return err
+	}
+	if r.Outputs, err = outputs(m.outputs); err != nil {
+		return err
+	}
+	if r.CacheFrom, err = caches(m.cacheFrom, "src"); err != nil {
+		return err
+	}
+	r.CacheTo, err = caches(m.cacheTo, "dest")
+	return err
+}
+
+// any reports whether one of the flags was given.
+func (m *moreFlags) any() bool {
+	return len(m.secrets)+len(m.ssh)+len(m.contexts)+len(m.outputs)+len(m.cacheFrom)+len(m.cacheTo) > 0
+}
+
+// fields cuts "a=1,b=2" apart, by the rules of CSV, as docker does.
+func fields(flag, text string) (map[string]string, error) {
+	record, err := csv.NewReader(strings.NewReader(text)).Read()
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "invalid --%s %q: %w", flag, text, err)
+	}
+	out := map[string]string{}
+	for _, f := range record {
+		key, value, ok := strings.Cut(f, "=")
+		if !ok {
+			return nil, errs.New(errs.Invalid, "invalid --%s: %q must be a key=value pair", flag, f)
+		}
+		out[strings.ToLower(strings.TrimSpace(key))] = value
+	}
+	return out, nil
+}
+
+// secrets reads each secret from its file or variable; one that names neither
+// is the variable of its name where there is one, else the file.
+func secrets(list []string) (map[string][]byte, error) {
+	var out map[string][]byte
+	for _, text := range list {
+		f, err := fields("secret", text)
+		if err != nil {
+			return nil, err
+		}
+		id, file, variable := f["id"], f["src"], f["env"]
+		if file == "" {
+			file = f["source"]
+		}
+		for key := range f {
+			switch key {
+			case "id", "src", "source", "env", "type":
+			default:
+				return nil, errs.New(errs.Invalid, "invalid --secret: unexpected key %q: write it as id=NAME,src=FILE", key)
+			}
+		}
+		if id == "" {
+			return nil, errs.New(errs.Invalid, "invalid --secret: it needs an id: write it as id=NAME,src=FILE")
+		}
+		if f["type"] == "env" && variable == "" {
+			variable, file = file, ""
+		}
+		if file == "" && variable == "" {
+			if _, ok := os.LookupEnv(id); ok {
+				variable = id
+			} else {
+				file = id
+			}
+		}
+		if out == nil {
+			out = map[string][]byte{}
+		}
+		if variable != "" {
+			out[id] = []byte(os.Getenv(variable))
+			continue
+		}
+		if out[id], err = secretFile(file); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// maxSecret is the most that BuildKit takes.
+const maxSecret = 500 * 1024
+
+func secretFile(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errs.New(errs.NotFound, "the secret's file %s does not exist", path)
+	case err != nil:
+		return nil, errs.New(errs.Invalid, "the secret cannot be read: %w", err)
+	case len(data) > maxSecret:
+		return nil, errs.New(errs.Invalid, "the secret %s is larger than %d kB", path, maxSecret/1024)
+	}
+	return data, nil
+}
+
+// agents are sockets and keys by id.
+func agents(list []string) (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, text := range list {
+		id, paths, _ := strings.Cut(text, "=")
+		if paths == "" {
+			paths = os.Getenv("SSH_AUTH_SOCK")
+		}
+		if paths == "" {
+			return nil, errs.New(errs.Invalid, "--ssh %s: no agent runs (SSH_AUTH_SOCK is empty): start one, or name a key as %s=FILE", text, id)
+		}
+		for p := range strings.SplitSeq(paths, ",") {
+			full, err := filepath.Abs(p)
+			if err != nil {
+				return nil, err
+			}
+			out[id] = append(out[id], full)
+		}
+	}
+	return out, nil
+}
+
+func contexts(list []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, text := range list {
+		name, where, ok := strings.Cut(text, "=")
+		if !ok || where == "" {
+			return nil, errs.New(errs.Invalid, "invalid --build-context %q: write it as NAME=PATH", text)
+		}
+		if !strings.Contains(where, "://") && !strings.HasPrefix(where, "git@") {
+			full, err := filepath.Abs(where)
+			if err != nil {
+				return nil, err
+			}
+			where = full
+		}
+		out[name] = where
+	}
+	return out, nil
+}
+
+func outputs(list []string) (out []build.Output, err error) {
+	for _, text := range list {
+		f := map[string]string{"type": "local", "dest": text}
+		if strings.Contains(text, "=") {
+			if f, err = fields("output", text); err != nil {
+				return nil, err
+			}
+		}
+		if f["dest"] == "-" || text == "-" {
+			return nil, errs.New(errs.Unsupported, "--output: a result is not written to standard output: name a file, as in type=tar,dest=out.tar")
+		}
+		o, err := place("output", f, "dest")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// caches are places for a cache; a name alone is one in a registry.
+func caches(list []string, path string) (out []build.Output, err error) {
+	for _, text := range list {
+		f := map[string]string{"type": "registry", "ref": text}
+		if strings.Contains(text, "=") {
+			if f, err = fields("cache-from or --cache-to", text); err != nil {
+				return nil, err
+			}
+		}
+		switch f["type"] {
+		case "registry", "local", "inline":
+		default:
+			return nil, errs.New(errs.Invalid, "invalid cache type %q: it can be registry, local or inline", f["type"])
+		}
+		o, err := place("cache-from or --cache-to", f, path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// place takes the type out of the fields and makes the path absolute.
+func place(flag string, f map[string]string, path string) (build.Output, error) {
+	o := build.Output{Type: f["type"], Attrs: f}
+	delete(f, "type")
+	if o.Type == "" {
+		return o, errs.New(errs.Invalid, "invalid --%s: it needs a type", flag)
+	}
+	if p := f[path]; p != "" {
+		full, err := filepath.Abs(p)
+		if err != nil {
+			return o, err
+		}
+		f[path] = full
+	}
+	return o, nil
+}
