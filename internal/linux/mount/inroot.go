@@ -71,7 +71,13 @@ func mkdir(root *os.File, parents []string, base string, mode os.FileMode) error
 	if err != nil {
 		return err
 	}
-	return unix.Fchmodat(fd, base, uint32(mode.Perm()), 0) // the umask had its say
+	// The umask had its say. A link that was put there meanwhile is not followed.
+	made, err := unix.Openat(fd, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(made)
+	return unix.Fchmod(made, uint32(mode.Perm()))
 }
 
 // split cuts a path into its names. ".." is resolved as text, as mount targets
