@@ -14,7 +14,7 @@ import (
 
 // A container that shares a volume exchanges the part of it that another one is
 // to be given with a link to a folder of the host, between the look at the part
-// and its mount (as CVE-2021-30465 and CVE-2023-2728's kin, on subpaths).
+// and its mount: CVE-2021-25741 and CVE-2017-1002101 of another system.
 func TestASubpathIsExchanged(t *testing.T) {
 	h := start(t)
 	ctx := limited(t)

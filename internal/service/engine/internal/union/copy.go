@@ -2,6 +2,7 @@ package union
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -104,17 +105,55 @@ func (c *copier) entry(n *node, to int, name, rel string) error {
 	if err := unix.Fchownat(to, name, int(n.stat.Uid), int(n.stat.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	if err := unix.Fchmodat(to, name, mode, 0); err != nil {
+	if err := chmod(to, name, mode); err != nil {
 		return err
 	}
 	return unix.UtimesNanoAt(to, name, times(n), unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// chmod changes the mode of what is there by that name, and of nothing that a
+// link leads to: another container may have the volume, and put one there.
+func chmod(dir int, name string, mode uint32) error {
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return errChanged
+	}
+	return unix.Fchmodat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), mode, 0)
+}
+
+// errChanged says that somebody else works in the folder that is being filled.
+var errChanged = errors.New("it was replaced while it was being copied: the volume is in use")
+
+// link makes a hard link to what was copied before. The way to it is walked
+// inside the volume and along no link, whoever has changed it meanwhile.
+func (c *copier) link(first string, to int, name string) error {
+	fd, err := unix.Openat2(c.base, first, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOENT) {
+		return errChanged
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Linkat(fd, "", to, name, unix.AT_EMPTY_PATH)
 }
 
 func (c *copier) file(n *node, to int, name, rel string) error {
 	id := inode{n.layers[0], n.stat.Dev, n.stat.Ino}
 	if n.stat.Nlink > 1 {
 		if first, ok := c.links[id]; ok {
-			return unix.Linkat(c.base, first, to, name, 0)
+			return c.link(first, to, name)
 		}
 		c.links[id] = rel
 	}

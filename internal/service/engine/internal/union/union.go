@@ -6,6 +6,7 @@ package union
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -223,6 +224,25 @@ func (f *FS) readlink(n *node) (string, error) {
 	return string(buf[:k]), nil
 }
 
+// openFile opens a file once it is known to be one. The topmost layer may be
+// that of a running container, which can put a pipe in its place, that nobody
+// ever writes to, or one of the host's devices.
+func (f *FS) openFile(n *node) (*os.File, error) {
+	fd, err := f.openAt(n.layers[0], n.path, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errs.New(errs.Invalid, "/%s in the image is not a file", n.path)
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+}
+
 // ReadFile reads a regular file of at most limit bytes. os.ErrNotExist where
 // there is none.
 func (f *FS) ReadFile(name string, limit int64) ([]byte, error) {
@@ -236,11 +256,10 @@ func (f *FS) ReadFile(name string, limit int64) ([]byte, error) {
 	if n.kind() != unix.S_IFREG {
 		return nil, errs.New(errs.Invalid, "%s in the image is not a file", name)
 	}
-	fd, err := f.openAt(n.layers[0], n.path, unix.O_RDONLY|unix.O_NOFOLLOW)
+	file, err := f.openFile(n)
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), name)
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err == nil && int64(len(data)) > limit {
