@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -41,6 +43,11 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 		if err != nil {
 			return err
 		}
+		if ep.IfName == "" {
+			if ep.IfName, err = freeName(inside); err != nil {
+				return err
+			}
+		}
 		if err := m.plug(netns, b, ep); err != nil {
 			return err
 		}
@@ -56,6 +63,40 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 		}
 	}
 	return nil
+}
+
+// freeName is the first name that no interface in the namespace has.
+func freeName(inside *rtnl.Conn) (string, error) {
+	links, err := inside.Links()
+	if err != nil {
+		return "", fmt.Errorf("listing the container's interfaces: %w", err)
+	}
+	for i := 0; ; i++ {
+		name := "eth" + strconv.Itoa(i)
+		if !slices.ContainsFunc(links, func(l rtnl.Link) bool { return l.Name == name }) {
+			return name, nil
+		}
+	}
+}
+
+// Route makes an endpoint that is attached the one that the default route of
+// the namespace leads to.
+func (m *Manager) Route(_ context.Context, netns *os.File, ep Endpoint) error {
+	inside, err := rtnl.DialIn(netns, m.home)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = inside.Close() }()
+	addresses, err := inside.Addresses()
+	if err != nil {
+		return fmt.Errorf("listing the container's addresses: %w", err)
+	}
+	for _, a := range addresses {
+		if a.Prefix.Addr() == ep.IP.Addr() {
+			return inside.Do(rtnl.DefaultRoute(a.Index, ep.Gateway))
+		}
+	}
+	return errs.New(errs.NotFound, "the container has no address %s", ep.IP.Addr())
 }
 
 // plug makes the cable.

@@ -59,7 +59,7 @@ type Address struct {
 type Endpoint struct {
 	NetworkID   string
 	ContainerID string
-	IfName      string // in the container: eth0
+	IfName      string // in the container: eth0; empty: the first that is free
 	Address
 	Default bool // the default route goes here
 }

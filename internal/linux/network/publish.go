@@ -140,6 +140,35 @@ func (m *Manager) drop(ctx context.Context, containerID string) error {
 	return nil
 }
 
+// Move leads the container's published ports to its address on another
+// network, without letting go of a port.
+func (m *Manager) Move(_ context.Context, containerID, networkID string, ip netip.Addr) error {
+	if _, err := m.bridgeOf(networkID); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	old := m.ports[containerID]
+	m.mu.Unlock()
+	if len(old) == 0 {
+		return nil
+	}
+	moved := slices.Clone(old)
+	for i := range moved {
+		moved[i].To = netip.AddrPortFrom(ip, moved[i].To.Port())
+	}
+	if err := m.fw.Publish(nil, moved); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.ports[containerID] = moved
+	m.mu.Unlock()
+	// Who is known to the old address would go on missing the new one.
+	if err := m.ct.flush(match{reply: true, src: old[0].To.Addr()}); err != nil {
+		m.log.Warn("flushing connections of a container", "container", containerID, "err", err)
+	}
+	return nil
+}
+
 // Unpublish frees the container's host ports: the rules first, then the
 // sockets, so that nobody else's traffic meets the rules. It forgets the
 // connections to the container's address where there is UDP, whose clients

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"lus/internal/base/errs"
 	"lus/internal/linux/network"
@@ -46,7 +45,7 @@ func (e *Engine) ConnectNetwork(ctx context.Context, name, containerName string,
 		}
 	}
 	e.change(u, func(rec *container.Container) {
-		rec.Networks = edited.Networks
+		rec.Networks, rec.Ports = edited.Networks, edited.Ports
 		delete(rec.Networks, model.None) // the first network replaces none
 		if rec.HostConfig.NetworkMode == model.None {
 			h := *rec.HostConfig
@@ -73,12 +72,17 @@ func connectable(rec *container.Container, n *model.Network) error {
 // plugLate gives a running container an interface on n, and writes its address
 // into rec.
 func (e *Engine) plugLate(ctx context.Context, rec *container.Container, n *model.Network) error {
+	before, err := e.placesNow(rec)
+	if err != nil {
+		return err
+	}
 	undo := &undo{}
-	place := []place{{name: n.Name, net: n, ep: network.Endpoint{NetworkID: n.ID, ContainerID: rec.ID, IfName: freeInterface(rec)}}}
-	err := e.reserve(ctx, rec, place, undo)
+	added := []place{{name: n.Name, net: n, ep: network.Endpoint{NetworkID: n.ID, ContainerID: rec.ID}}}
+	err = e.reserve(ctx, rec, added, undo)
 	if err == nil {
-		place[0].ep.Default = place[0].ep.Default && !e.leadsOut(rec, n.Name)
-		err = e.plugInto(ctx, rec, place, undo)
+		all := append(slices.Clone(before), added...)
+		added[0].ep.Default = gateway(rec, all) == len(before)
+		err = e.plugInto(ctx, rec, added, before, undo)
 	}
 	if err == nil {
 		return nil
@@ -89,12 +93,15 @@ func (e *Engine) plugLate(ctx context.Context, rec *container.Container, n *mode
 	return err
 }
 
-func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added []place, undo *undo) error {
+func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added, before []place, undo *undo) error {
 	netns, err := netnsOf(rec.State.Pid)
 	if err != nil {
 		return err
 	}
 	defer netns.Close()
+	if added[0].ep.Default {
+		undo.add(func(ctx context.Context) error { return e.leadRoute(ctx, rec, &added[0], wayOut(before)) })
+	}
 	if err := e.plug(ctx, rec, netns, added, undo); err != nil {
 		return err
 	}
@@ -106,28 +113,10 @@ func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added [
 	if err := e.serveNames(ctx, rec, netns, places, undo); err != nil {
 		return err
 	}
-	return e.writeFiles(rec, places)
-}
-
-// leadsOut reports whether another network of the container's has a gateway.
-func (e *Engine) leadsOut(rec *container.Container, but string) bool {
-	for name, ep := range rec.Networks {
-		if name != but && ep.Gateway != "" {
-			return true
-		}
+	if err := e.writeFiles(rec, places); err != nil {
+		return err
 	}
-	return false
-}
-
-// freeInterface is the first name no network of the container's can have.
-func freeInterface(rec *container.Container) string {
-	connected := 0
-	for _, ep := range rec.Networks {
-		if ep.IPAddress != "" {
-			connected++
-		}
-	}
-	return "eth" + strconv.Itoa(connected)
+	return e.leadPorts(ctx, rec, wayOut(before), wayOut(places), undo)
 }
 
 // placesNow are the networks of a running container with the addresses of its record.
@@ -182,36 +171,41 @@ func (e *Engine) DisconnectNetwork(ctx context.Context, name, containerName stri
 			return err
 		}
 	}
-	e.change(u, func(rec *container.Container) { rec.Networks = edited.Networks })
+	e.change(u, func(rec *container.Container) { rec.Networks, rec.Ports = edited.Networks, edited.Ports })
 	e.tellNetwork(n, "disconnect", u.id)
 	return e.records.flush(ctx)
 }
 
-// unplugOne takes the interface on n away from a running container. Ports that
-// were published by way of it are closed.
+// unplugOne takes the interface on n away from a running container. The default
+// route and the published ports go over to another network, if one leads out.
 func (e *Engine) unplugOne(ctx context.Context, rec, edited *container.Container, n *model.Network) error {
-	places, err := e.placesNow(rec)
+	before, err := e.placesNow(rec)
+	if err != nil {
+		return err
+	}
+	rest, err := e.placesNow(edited)
 	if err != nil {
 		return err
 	}
 	if userNetwork(n) {
 		e.dropNames(ctx, n.ID, rec.ID)
 	}
-	for _, p := range places {
-		if p.net.ID == n.ID && p.ep.Default {
-			if err := e.Network.Unpublish(ctx, rec.ID); err != nil {
-				return err
-			}
-		}
+	// Route and ports first: nothing may be sent to an address that is free.
+	from, to := wayOut(before), wayOut(rest)
+	if err := e.leadRoute(ctx, rec, from, to); err != nil {
+		return err
+	}
+	if err := e.leadPorts(ctx, edited, from, to, &undo{}); err != nil {
+		return err
 	}
 	if err := e.Network.Detach(ctx, n.ID, rec.ID); err != nil {
 		return err
 	}
-	if err := e.Network.Release(ctx, n.ID, rec.ID); err != nil {
+	// The container runs on: the interface is to be gone when we say so.
+	if err := e.Network.Settle(ctx); err != nil {
 		return err
 	}
-	rest, err := e.placesNow(edited)
-	if err != nil {
+	if err := e.Network.Release(ctx, n.ID, rec.ID); err != nil {
 		return err
 	}
 	if err := e.serveAgain(ctx, rec, rest); err != nil {

@@ -35,8 +35,12 @@ type Network interface {
 	Reserve(ctx context.Context, networkID, containerID string, want netip.Addr) (network.Address, error)
 	Release(ctx context.Context, networkID, containerID string) error
 	Attach(ctx context.Context, netns *os.File, eps ...network.Endpoint) error
+	// Route leads the namespace's default route to an endpoint that is attached.
+	Route(ctx context.Context, netns *os.File, ep network.Endpoint) error
 	Detach(ctx context.Context, networkID, containerID string) error
 	Publish(ctx context.Context, containerID string, ip netip.Addr, networkID string, ports []container.PublishedPort) (container.PortMap, error)
+	// Move leads published ports to the container's address on another network.
+	Move(ctx context.Context, containerID, networkID string, ip netip.Addr) error
 	Unpublish(ctx context.Context, containerID string) error
 	Reconcile(ctx context.Context, nets []*model.Network, running []network.Running) error
 	Settle(ctx context.Context) error
