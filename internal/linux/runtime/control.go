@@ -123,6 +123,15 @@ func (n *Native) Stats(ctx context.Context, id string) (*Stats, error) {
 	return &Stats{At: time.Now(), Stats: s}, nil
 }
 
+// Namespace implements Runtime.
+func (n *Native) Namespace(ctx context.Context, id, kind string) (*os.File, error) {
+	c, err := n.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return c.open(id, "ns/"+kind)
+}
+
 // Rootfs implements Runtime.
 func (n *Native) Rootfs(ctx context.Context, id string) (*os.File, error) {
 	c, err := n.find(ctx, id)

@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -178,5 +179,37 @@ func TestPauseAndUpdateAndStats(t *testing.T) {
 	}
 	if _, code := b.parent.output(task.Key{Container: c.ID}); code != 137 {
 		t.Errorf("code %d", code)
+	}
+}
+
+// By its number alone, the process of a container that has ended could be any.
+func TestANamespaceIsOfTheContainerOrNone(t *testing.T) {
+	b := newBench(t)
+	ctx := context.Background()
+	c := b.sleeper()
+	ns, err := b.rt.Namespace(ctx, c.ID, "net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	joined := b.container("sh", "-c", "readlink /proc/self/ns/net")
+	for i, n := range joined.Spec.Linux.Namespaces {
+		if n.Type == "network" {
+			joined.Spec.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/self/fd/%d", ns.Fd())
+		}
+	}
+	inside, _ := b.exec(c, "readlink /proc/self/ns/net")
+	if out, _ := b.run(joined); out != inside || out == "" {
+		t.Errorf("joined %q, the container has %q", out, inside)
+	}
+	if err := b.rt.Signal(ctx, task.Key{Container: c.ID}, 9); err != nil {
+		t.Fatal(err)
+	}
+	b.parent.output(task.Key{Container: c.ID})
+	if _, err := b.rt.Namespace(ctx, c.ID, "net"); !errs.Is(err, errs.NotFound) {
+		t.Errorf("of a container that has ended: %v", err)
+	}
+	if _, err := b.rt.Namespace(ctx, ids.New(), "net"); !errs.Is(err, errs.NotFound) {
+		t.Errorf("of none: %v", err)
 	}
 }

@@ -48,6 +48,10 @@ type Runtime interface {
 	Stats(ctx context.Context, containerID string) (*Stats, error)
 	// Pids are the container's processes, as the host numbers them.
 	Pids(ctx context.Context, containerID string) ([]int, error)
+	// Namespace opens a namespace of the running container's first process, by
+	// its name in /proc/PID/ns, so that another can join it: by its number
+	// alone that process could be a later one. The caller closes it.
+	Namespace(ctx context.Context, containerID, kind string) (*os.File, error)
 	// Rootfs opens the container's root as a directory descriptor, for look-ups
 	// with openat2 and RESOLVE_IN_ROOT: the merged view, with volumes while it
 	// runs. The caller closes it.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,7 +18,6 @@ import (
 	"lus/internal/model/container"
 	"lus/internal/model/image"
 	"lus/internal/model/task"
-	"lus/internal/service/engine/internal/mounts"
 	"lus/internal/service/engine/internal/spec"
 	"lus/internal/service/engine/internal/union"
 )
@@ -88,7 +88,7 @@ type launch struct {
 	places []place
 	ports  container.PortMap
 	pid    int
-	parts  []*os.File // of volumes, open until the runtime has mounted them
+	parts  []*os.File // of volumes, and namespaces to join: open until the runtime has them
 }
 
 func (l *launch) close() {
@@ -177,7 +177,7 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 		HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
 		OwnNetwork: ownNetwork(h),
 	}
-	if err := l.join(in, p); err != nil {
+	if err := l.join(ctx, in, p); err != nil {
 		return nil, err
 	}
 	files, err := union.Open(append([]string{p.upper}, l.image.Dirs...))
@@ -225,7 +225,7 @@ func (l *launch) streams(p paths, user spec.User) task.Streams {
 }
 
 // join finds the namespaces of other containers that this one is to enter.
-func (l *launch) join(in *spec.Input, p paths) error {
+func (l *launch) join(ctx context.Context, in *spec.Input, p paths) error {
 	h := l.rec.HostConfig
 	for _, j := range []struct {
 		mode, kind string
@@ -243,7 +243,12 @@ func (l *launch) join(in *spec.Input, p paths) error {
 		if !rec.State.Running() {
 			return errs.New(errs.Conflict, "cannot join %s namespace of a non running container: container %s is %s", j.kind, rec.Name, rec.State.Status)
 		}
-		*j.to = "/proc/" + strconv.Itoa(rec.State.Pid) + "/ns/" + j.kind
+		ns, err := l.e.Runtime.Namespace(ctx, rec.ID, j.kind)
+		if err != nil {
+			return err
+		}
+		l.parts = append(l.parts, ns)
+		*j.to = fmt.Sprintf("/proc/self/fd/%d", ns.Fd())
 		op := l.e.paths(rec.ID)
 		switch j.kind {
 		case "ipc":
@@ -347,43 +352,4 @@ func (e *Engine) launchFailed(u *unit, r *run, err error) {
 		e.forget(u)
 		e.deferred.do(func() { e.clear(u, true) })
 	}
-}
-
-// sources finds where each mount comes from.
-func (l *launch) sources(ms []mounts.Mount) ([]mounts.Mount, error) {
-	out := make([]mounts.Mount, 0, len(ms))
-	for _, m := range ms {
-		switch m.Type {
-		case mounts.Volume:
-			dir, part, err := l.e.volumeDir(m)
-			if err != nil {
-				return nil, err
-			}
-			if part != nil {
-				l.parts = append(l.parts, part)
-			}
-			m.Source = dir
-		case mounts.Bind:
-			if err := bindSource(m); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, m)
-	}
-	return out, nil
-}
-
-// bindSource checks that a bind's source is there, or makes it as -v does.
-func bindSource(m mounts.Mount) error {
-	_, err := os.Stat(m.Source)
-	if errors.Is(err, os.ErrNotExist) && m.MakeSource {
-		err = os.MkdirAll(m.Source, 0o755)
-	}
-	if errors.Is(err, os.ErrNotExist) {
-		return errs.New(errs.Invalid, "invalid mount config for type \"bind\": bind source path does not exist: %s", m.Source)
-	}
-	if err != nil {
-		return errs.New(errs.Invalid, "cannot use %s as a mount: %w", m.Source, err)
-	}
-	return nil
 }

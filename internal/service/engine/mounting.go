@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -167,4 +168,43 @@ func (e *Engine) removeAnonymous(ctx context.Context, u *unit) {
 			e.warn("removing an anonymous volume", &rec, err, "volume", m.Name)
 		}
 	}
+}
+
+// sources finds where each mount comes from.
+func (l *launch) sources(ms []mounts.Mount) ([]mounts.Mount, error) {
+	out := make([]mounts.Mount, 0, len(ms))
+	for _, m := range ms {
+		switch m.Type {
+		case mounts.Volume:
+			dir, part, err := l.e.volumeDir(m)
+			if err != nil {
+				return nil, err
+			}
+			if part != nil {
+				l.parts = append(l.parts, part)
+			}
+			m.Source = dir
+		case mounts.Bind:
+			if err := bindSource(m); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// bindSource checks that a bind's source is there, or makes it as -v does.
+func bindSource(m mounts.Mount) error {
+	_, err := os.Stat(m.Source)
+	if errors.Is(err, os.ErrNotExist) && m.MakeSource {
+		err = os.MkdirAll(m.Source, 0o755)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return errs.New(errs.Invalid, "invalid mount config for type \"bind\": bind source path does not exist: %s", m.Source)
+	}
+	if err != nil {
+		return errs.New(errs.Invalid, "cannot use %s as a mount: %w", m.Source, err)
+	}
+	return nil
 }
