@@ -1,6 +1,9 @@
 package runtime
 
 import (
+	"path/filepath"
+	"sync"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -31,17 +34,29 @@ func Default() *specs.Spec {
 				{Type: specs.UTSNamespace},
 				{Type: specs.CgroupNamespace},
 			},
-			Resources: &specs.LinuxResources{Devices: DefaultDeviceRules()},
-			Devices:   DefaultDevices(),
-			MaskedPaths: []string{
-				"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-				"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-				"/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
-			},
+			Resources:     &specs.LinuxResources{Devices: DefaultDeviceRules()},
+			Devices:       DefaultDevices(),
+			MaskedPaths:   maskedPaths(),
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
 	}
 }
+
+// maskedPaths tell of the host, or of what others do on it, or change it.
+func maskedPaths() []string {
+	return append([]string{
+		"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+		"/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+	}, throttles()...)
+}
+
+// throttles count how often each processor grew too hot, from which others'
+// work can be guessed. Virtual machines have none.
+var throttles = sync.OnceValue(func() []string {
+	found, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	return found
+})
 
 // DefaultCapabilities are the fourteen that Docker gives a container.
 func DefaultCapabilities() []string {

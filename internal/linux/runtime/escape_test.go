@@ -282,3 +282,18 @@ func TestCVE2022_29162NoCapabilityIsInheritable(t *testing.T) {
 		}
 	}
 }
+
+// CVE-2022-0492: the release agent of a cgroup hierarchy is a program that the
+// kernel runs as root of the host; a container that can write to its file, or
+// mount the hierarchy anew to do so, has the host.
+func TestCVE2022_0492TheReleaseAgentIsOutOfReach(t *testing.T) {
+	b := newBench(t)
+	got := b.sh(`for f in $(find /sys/fs/cgroup -name release_agent -o -name notify_on_release -o -name devices.allow -o -name cgroup.procs); do ( echo x > $f ) 2>&1; done | grep -v -e 'Read-only file system' -e 'Permission denied'
+mkdir /tmp/c
+for fs in cgroup cgroup2; do mount -t $fs none /tmp/c 2>&1 | grep -v -i -e denied -e 'not permitted'; done
+unshare -U -r -m sh -c 'mount -t cgroup -o memory none /tmp/c && echo mounted' 2>&1 | grep -v 'not permitted'
+find /sys/fs/cgroup -name cgroup.procs | head -1 | wc -l`)
+	if got != "1" {
+		t.Errorf("not refused, or no cgroup to be seen: %s", got)
+	}
+}

@@ -105,7 +105,7 @@ func TestCVE2022_36109AProcessIsInItsOwnGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"passwd": "root:x:0:0::/root:\nweb:x:33:44::/srv:\nround:x:4294967296:44::/:\nnone:x:4294967295:44::/:\nless:x:-1:44::/:\n", "group": "root:x:0:\ndata:x:44:\nextra:x:55:web\n",
+		"passwd": "root:x:0:0::/root:\nweb:x:33:44::/srv:\nround:x:4294967296:44::/:\nnone:x:4294967295:44::/:\nless:x:-1:44::/:\n7:x:0:0::/:\n", "group": "root:x:0:\ndata:x:44:\nextra:x:55:web\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -123,6 +123,10 @@ func TestCVE2022_36109AProcessIsInItsOwnGroup(t *testing.T) {
 		if err != nil || !slices.Equal(u.Groups, want) || u.Groups[0] != u.GID {
 			t.Errorf("%q: groups %v of gid %d, %v; want %v", who, u.Groups, u.GID, err, want)
 		}
+	}
+	// CVE-2016-3697: an image names a user "7" and gives it root's number.
+	if u, err := spec.FindUser(files, "7", nil); err != nil || u.UID != 7 {
+		t.Errorf("the user 7 has the number %d, %v", u.UID, err)
 	}
 	// Numbers that would come round to root's, or mean nobody in particular.
 	for _, who := range []string{"round", "none", "less", "4294967296", "-1", "web:4294967296"} {
