@@ -61,7 +61,7 @@ func (o *options) process(f *pflag.FlagSet) {
 	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory")
 	f.StringVar(&o.logDriver, "log-driver", "", "Where output goes")
 	f.StringArrayVar(&o.logOpts, "log-opt", nil, "Options of the log: max-size=10m, max-file=3, mode=non-blocking")
-	f.StringVar(&o.runtime, "runtime", "", "Runtime: native, or the name of an OCI runtime")
+	f.StringVar(&o.runtime, "runtime", "", "Runtime: native, which lus and runc stand for too")
 }
 
 func (o *options) limits(f *pflag.FlagSet) {
