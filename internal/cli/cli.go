@@ -42,7 +42,7 @@ func nouns() []noun {
 // short maps what can be typed without a noun to where it belongs.
 func short(name string) (nounName, verb string, ok bool) {
 	switch name {
-	case "attach", "cp", "create", "exec", "kill", "logs", "pause", "port", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait", "ps":
+	case "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait", "ps":
 		return "container", name, true
 	case "build", "history", "import", "pull", "rmi", "tag", "images":
 		return "image", name, true
@@ -172,7 +172,7 @@ func overview(e *command.Env) {
 		fmt.Fprintf(e.Out, "  %-12s %s\n", n.name, n.short)
 	}
 	fmt.Fprintf(e.Out, "  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml")
-	for _, name := range []string{"attach", "build", "cp", "create", "events", "exec", "history", "images", "import", "info", "inspect", "kill", "login", "logout",
+	for _, name := range []string{"attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images", "import", "info", "inspect", "kill", "login", "logout",
 		"logs", "pause", "port", "ps", "pull", "rename", "restart", "rm", "rmi", "run", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"} {
 		c, _, _, err := find(e, []string{name})
 		if err == nil {

@@ -16,6 +16,9 @@ func (h *handler) archives() {
 	h.handle("HEAD /containers/{name}/archive", h.statPath)
 	h.handle("GET /containers/{name}/archive", h.readPath)
 	h.handle("PUT /containers/{name}/archive", h.writePath)
+	h.handle("GET /containers/{name}/changes", h.changes)
+	h.handle("GET /containers/{name}/export", h.export)
+	h.handle("POST /commit", h.commit)
 }
 
 func setStat(w http.ResponseWriter, st *container.PathStat) error {
@@ -76,4 +79,42 @@ func (h *handler) writePath(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+func (h *handler) changes(w http.ResponseWriter, r *http.Request) error {
+	found, err := h.Containers.ContainerChanges(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, list(found))
+}
+
+func (h *handler) export(w http.ResponseWriter, r *http.Request) error {
+	a, err := h.Containers.ExportContainer(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return h.sendTar(w, r, a)
+}
+
+func (h *handler) commit(w http.ResponseWriter, r *http.Request) error {
+	var cfg container.Config
+	if err := decode(w, r, &cfg); err != nil {
+		return err
+	}
+	o := container.CommitOptions{
+		Ref: r.FormValue("repo"), Author: r.FormValue("author"), Message: r.FormValue("comment"),
+		Changes: r.Form["changes"], Config: &cfg, Pause: r.FormValue("pause") == "" || flag(r, "pause"),
+	}
+	if tag := r.FormValue("tag"); tag != "" && o.Ref != "" {
+		o.Ref += ":" + tag
+	}
+	id, err := h.Containers.CommitContainer(r.Context(), r.FormValue("container"), o)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusCreated, struct {
+		ID string `json:"Id"`
+	}{id})
 }

@@ -56,6 +56,9 @@ type Containers interface {
 	StatPath(ctx context.Context, name, path string) (*container.PathStat, error)
 	ReadPath(ctx context.Context, name, path string) (*container.Archive, error)
 	WritePath(ctx context.Context, name, path string, tar io.Reader, o container.ExtractOptions) error
+	ContainerChanges(ctx context.Context, name string) ([]container.Change, error)
+	ExportContainer(ctx context.Context, name string) (*container.Archive, error)
+	CommitContainer(ctx context.Context, name string, o container.CommitOptions) (imageID string, err error)
 
 	CreateExec(ctx context.Context, name string, cfg *container.ExecConfig) (id string, err error)
 	// StartExec runs the exec; with detach the Stream is nil.

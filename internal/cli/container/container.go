@@ -12,7 +12,7 @@ import (
 // Commands are the verbs of `lus container`.
 func Commands() []command.Command {
 	return []command.Command{
-		attachCommand(), cpCommand(), createCommand(), execCommand(), inspectCommand(), killCommand(), logsCommand(), lsCommand(),
+		attachCommand(), commitCommand(), cpCommand(), createCommand(), diffCommand(), execCommand(), exportCommand(), inspectCommand(), killCommand(), logsCommand(), lsCommand(),
 		pauseCommand(), portCommand(), pruneCommand(), renameCommand(), restartCommand(), rmCommand(), runCommand(), startCommand(),
 		statsCommand(), stopCommand(), topCommand(), unpauseCommand(), updateCommand(), waitCommand(),
 	}

@@ -4,6 +4,8 @@
 package image
 
 import (
+	"context"
+	"os"
 	"time"
 
 	"lus/internal/model/container"
@@ -85,4 +87,19 @@ type Auth struct {
 	ServerAddress string `json:"serveraddress,omitempty"`
 	IdentityToken string `json:"identitytoken,omitempty"`
 	RegistryToken string `json:"registrytoken,omitempty"`
+}
+
+// Commit is an image to be made of a container's changes.
+type Commit struct {
+	Base      string // the id of the image that the container was made from
+	Ref       string // the new image's name; empty: none
+	Author    string
+	Message   string
+	CreatedBy string
+	Asked     container.Config // what the caller says of the image
+	Changes   []string         // Dockerfile instructions on top of that
+	// Complete adds what the container itself says.
+	Complete func(asked *container.Config) (*container.Config, error)
+	// Fill writes the changes into a folder, in the words of overlayfs.
+	Fill func(ctx context.Context, dir *os.File) error
 }

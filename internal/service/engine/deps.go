@@ -23,6 +23,8 @@ type Images interface {
 	Resolve(ctx context.Context, ref string) (*image.Image, error)
 	// Layers are an image's folders, held as long as the engine uses the image.
 	Layers(ctx context.Context, imageID string) (*image.Layers, error)
+	// CommitImage makes an image of a container's changes.
+	CommitImage(ctx context.Context, c *image.Commit) (id string, err error)
 	// Sweep lets go of the layers of all images but those used.
 	Sweep(ctx context.Context, usedImageIDs []string) error
 }

@@ -66,6 +66,10 @@ func (i images) Layers(context.Context, string) (*image.Layers, error) {
 	return &image.Layers{ImageID: busyboxID, Dirs: []string{filepath.Join(i.root, "layer")}}, nil
 }
 
+func (i images) CommitImage(context.Context, *image.Commit) (string, error) {
+	return "", errs.New(errs.Unsupported, "these images cannot be committed")
+}
+
 func (i images) Sweep(context.Context, []string) error { return nil }
 
 // openHouse opens the instance at root; also the next one after a crash.

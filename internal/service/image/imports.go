@@ -115,19 +115,26 @@ func (s *Service) newConfig(c *container.Config, diff digest.Digest, message str
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
 		History:  []ocispec.History{{Created: &now, Comment: message}},
 	}}
-	i.Config.ImageConfig = ocispec.ImageConfig{
-		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
-		Volumes: c.Volumes, WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,
-	}
-	i.Config.OnBuild, i.Config.Shell = c.OnBuild, c.Shell
-	if h := c.Healthcheck; h != nil {
-		i.Config.Healthcheck = &dockerspec.HealthcheckConfig{
-			Test: h.Test, Interval: h.Interval, Timeout: h.Timeout,
-			StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
-		}
-	}
+	i.Config = imageConfig(c)
 	return struct {
 		dockerspec.DockerOCIImage
 		Comment string `json:"comment,omitempty"`
 	}{i, message}
+}
+
+// imageConfig is what an image keeps of a container's configuration.
+func imageConfig(c *container.Config) dockerspec.DockerOCIImageConfig {
+	var out dockerspec.DockerOCIImageConfig
+	out.ImageConfig = ocispec.ImageConfig{
+		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd,
+		Volumes: c.Volumes, WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,
+	}
+	out.OnBuild, out.Shell = c.OnBuild, c.Shell
+	if h := c.Healthcheck; h != nil {
+		out.Healthcheck = &dockerspec.HealthcheckConfig{
+			Test: h.Test, Interval: h.Interval, Timeout: h.Timeout,
+			StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
+		}
+	}
+	return out
 }

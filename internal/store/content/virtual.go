@@ -81,6 +81,12 @@ func (s *Store) virtual(ctx context.Context, d digest.Digest) (Layer, bool) {
 	return Layer{}, false
 }
 
+// IsVirtual reports whether the blob d can be made from a snapshot.
+func (s *Store) IsVirtual(ctx context.Context, d digest.Digest) bool {
+	_, ok := s.virtual(s.Context(ctx), d)
+	return ok
+}
+
 // dropVirtual forgets the virtual layers whose snapshot is gone.
 func (s *Store) dropVirtual(ctx context.Context) error {
 	var stale [][]byte

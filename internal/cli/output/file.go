@@ -1,0 +1,40 @@
+package output
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"lus/internal/base/errs"
+)
+
+// File writes r to a file that has its name only once it is whole.
+func File(name string, r io.Reader) error {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		if st.IsDir() {
+			return errs.New(errs.Invalid, "%s is a folder: name a file to write to", name)
+		}
+		f, err := os.OpenFile(name, os.O_WRONLY, 0) // a pipe, or /dev/null
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, r)
+		return errors.Join(err, f.Close())
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".lus-")
+	if err != nil {
+		return errs.New(errs.Invalid, "cannot write %s: %w", name, err)
+	}
+	_, err = io.Copy(f, r)
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
