@@ -108,6 +108,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
+	builder.Clean(ctx)
 	d.closes("the builder", builder.Close)
 	d.runs("the builder", builder.Run)
 	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})

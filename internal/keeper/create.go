@@ -46,13 +46,18 @@ func (s *server) createAgain(to reply, p *proc, c *task.Create) {
 		s.fail(to, errs.New(errs.Conflict, "the end of %s (generation %d) has not been acknowledged", keyName(p.Key), p.Generation))
 	case p.Generation != c.Generation:
 		s.fail(to, errs.New(errs.Conflict, "%s exists with generation %d, not %d", keyName(p.Key), p.Generation, c.Generation))
-	case p.Phase == task.Waiting && !p.ready:
+	case p.Phase == task.Waiting && (!p.ready || s.isOpening(p)):
 		p.creators = append(p.creators, to)
 	case p.Phase == task.Ended && p.Started.IsZero():
 		s.fail(to, p.failed())
 	default:
 		s.answerStatus(to, p)
 	}
+}
+
+func (s *server) isOpening(p *proc) bool {
+	_, opening := s.opening[p]
+	return opening
 }
 
 func checkCreate(c *task.Create, fds []int) error {
@@ -139,7 +144,7 @@ func (s *server) fork(to reply, c *task.Create, fds []int) (p *proc, err error) 
 	if c.Streams.Kind == task.StreamGiven {
 		child, rest = append(child, fds[1:4]...), append([]int{fds[0]}, fds[4:]...)
 	} else {
-		if child, err = p.openStreams(&c.Streams, master); err != nil {
+		if child, err = s.openStreams(p, &c.Streams, master); err != nil {
 			return nil, err
 		}
 		ours = append(ours, child...)

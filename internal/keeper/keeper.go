@@ -5,7 +5,8 @@
 //
 // One locked thread turns one epoll loop over everything, on bare descriptors
 // and with one shared buffer: a keeper of a thousand containers is to take a few
-// megabytes. It never waits inside the loop for anything but the fork itself.
+// megabytes. It never waits inside the loop for anything but the fork itself:
+// logs are written by a goroutine for each file system they lie on (disk).
 //
 // # What outlives what
 //
@@ -84,7 +85,12 @@ type server struct {
 	reapDue   bool
 	held      map[string][]int
 
-	blocked    map[*proc]struct{} // wait for room on the disk
+	disks      map[uint64]*disk    // by the device that logs lie on
+	written    int                 // eventfd that a disk writes to
+	blocked    map[*proc]struct{}  // wait for room on the disk
+	opening    map[*proc]struct{}  // wait for their log to be open
+	leaving    map[*proc]time.Time // have ended; their last output is on its way until then
+	late       map[*proc]struct{}  // are forgotten, with output still on its way
 	retryAt    time.Time
 	tidyAt     time.Time // when memory is given back; zero: never
 	term       chan os.Signal
@@ -96,7 +102,7 @@ type server struct {
 // Run serves until the keeper is told to end. It takes over the calling process.
 func Run(cfg Config) error {
 	runtime.LockOSThread()
-	runtime.GOMAXPROCS(1)
+	runtime.GOMAXPROCS(2) // the loop and a disk
 	debug.SetGCPercent(25)
 	s := &server{
 		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1,
@@ -105,6 +111,7 @@ func Run(cfg Config) error {
 		oob:   make([]byte, unix.CmsgSpace(4*wire.MaxFDs)+unix.CmsgSpace(64)),
 		conns: map[uint64]*conn{}, procs: map[task.Key]*proc{}, pids: map[int]*proc{},
 		strangers: map[int]unix.WaitStatus{}, held: map[string][]int{}, blocked: map[*proc]struct{}{},
+		disks: map[uint64]*disk{}, opening: map[*proc]struct{}{}, leaving: map[*proc]time.Time{}, late: map[*proc]struct{}{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -113,6 +120,9 @@ func Run(cfg Config) error {
 		return err
 	}
 	defer s.listenToSignals()()
+	if err := s.listenToDisks(); err != nil {
+		return err
+	}
 	var err error
 	if cfg.Resume >= 0 {
 		err = s.resume(cfg.Resume)
@@ -242,6 +252,20 @@ func (s *server) listenToSignals() (stop func()) {
 	}
 }
 
+// listenToDisks lets a disk's goroutine wake the loop.
+func (s *server) listenToDisks() (err error) {
+	if s.written, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	return s.loop.add(s.written, unix.EPOLLIN, func(uint32) {
+		var b [8]byte
+		_, _ = unix.Read(s.written, b[:])
+		s.lookAtDisks()
+	})
+}
+
+func (s *server) wakeUp() { _, _ = unix.Write(s.written, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
 func (s *server) signalled(uint32) {
 	var b [8]byte
 	_, _ = unix.Read(s.waker, b[:])
@@ -281,6 +305,9 @@ func (s *server) end() {
 	_ = unix.Unlink(s.layout.KeeperSocket())
 	for _, c := range s.conns {
 		s.closeConn(c)
+	}
+	for _, d := range s.disks {
+		d.close(lateTime)
 	}
 	if len(s.procs) == 0 {
 		_ = os.Remove(s.records())

@@ -167,6 +167,9 @@ func (s *server) turn() error {
 		}
 		if !s.tidyAt.IsZero() && !time.Now().Before(s.tidyAt) {
 			s.tidyAt = time.Time{}
+			for _, d := range s.disks {
+				d.shrink()
+			}
 			footprint.Shrink()
 		}
 		if s.upgrade != nil {

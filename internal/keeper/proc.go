@@ -26,6 +26,9 @@ type proc struct {
 	terminal bool
 	outs     [2]output
 	sink     *sink
+	exit     *task.Exit // how it ended, while its last output is on its way
+	logErr   error      // why its log could not be opened
+	warned   bool       // that its log takes nothing
 
 	unborn  bool // it may yet name another process as the one
 	ready   bool // 'R' came
@@ -46,7 +49,7 @@ type output struct {
 }
 
 func (p *proc) signal(sig unix.Signal) error {
-	if p.Phase == task.Ended {
+	if p.Phase == task.Ended || p.exit != nil {
 		return errs.New(errs.NotFound, "%s has ended", keyName(p.Key))
 	}
 	err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0)
@@ -131,6 +134,9 @@ func (s *server) answerStatus(to reply, p *proc) {
 // failed is why the process never came to its exec.
 func (p *proc) failed() error {
 	f := p.failure
+	if p.logErr != nil {
+		return p.logErr
+	}
 	if f == nil {
 		return errs.New(errs.Internal, "%s ended before its program began%s", keyName(p.Key), exitText(p.Exit))
 	}
@@ -181,15 +187,23 @@ func (s *server) statusMessage(p *proc, b []byte) {
 	case b[0] == 'R':
 		s.born(p)
 		p.ready = true
-		for _, to := range p.creators {
-			s.answerStatus(to, p)
-		}
-		p.creators = nil
+		s.answerReady(p)
 	case b[0] == 'P' && len(b) == 5:
 		s.adopt(p, int(int32(le32(b[1:]))))
 	case b[0] == 'E' && len(b) >= 5 && p.failure == nil:
 		p.failure = &wire.StepError{Errno: int(int32(le32(b[1:]))), Step: string(b[5:])}
 	}
+}
+
+// answerReady answers who waits for the init to be ready, and its log to be open.
+func (s *server) answerReady(p *proc) {
+	if _, opening := s.opening[p]; opening || p.logErr != nil || !p.ready {
+		return
+	}
+	for _, to := range p.creators {
+		s.answerStatus(to, p)
+	}
+	p.creators = nil
 }
 
 // statusClosed learns that the exec happened, or that nobody is left to do it;

@@ -61,13 +61,24 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	} else if p.told && p.Started.IsZero() {
 		p.Started = exit.At // its program began and ended between two looks
 	}
-	p.Pid, p.Phase, p.Exit = 0, task.Ended, exit
+	p.exit = exit
 	s.loop.close(&p.pidfd)
 	s.loop.close(&p.status)
 	p.closeStdin()
-	if p.outs[0].fd < 0 && p.outs[1].fd < 0 && p.sink != nil && !p.sink.stuck() {
-		p.sink.log.Close()
+	if p.sink == nil || p.sink.idle() {
+		s.depart(p)
+		return
 	}
+	s.leaving[p] = time.Now().Add(lateTime)
+	s.retrySoon()
+}
+
+// depart tells of an end: whoever reads the log up to there has it all, unless
+// the disk is full or slow.
+func (s *server) depart(p *proc) {
+	delete(s.leaving, p)
+	delete(s.opening, p)
+	p.Pid, p.Phase, p.Exit, p.exit = 0, task.Ended, p.exit, nil
 	s.recordExit(p)
 	s.announce(p)
 }
@@ -96,12 +107,18 @@ func (s *server) announce(p *proc) {
 	}
 }
 
-// forget drops a process that has ended and its record.
+// forget drops a process that has ended and its record. Output that the disk
+// has not taken yet is kept.
 func (s *server) forget(p *proc) {
-	s.release(p)
 	delete(s.procs, p.Key)
-	delete(s.blocked, p)
 	s.removeRecord(p)
+	_, blocked := s.blocked[p]
+	if p.sink != nil && (blocked || !p.sink.idle()) {
+		s.late[p] = struct{}{}
+		s.retrySoon()
+		return
+	}
+	s.release(p)
 }
 
 // release closes everything a process has with us.
@@ -113,8 +130,9 @@ func (s *server) release(p *proc) {
 	for i := range p.outs {
 		s.loop.close(&p.outs[i].fd)
 	}
+	delete(s.opening, p)
 	if p.sink != nil {
-		p.sink.log.Close()
+		s.closeSink(p.sink)
 	}
 	if p.Pid == 0 || s.pids[p.Pid] != p {
 		s.removeRecord(p)

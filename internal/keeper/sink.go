@@ -13,10 +13,21 @@ import (
 // it, a sink drops and counts, or holds on to what was read already while the
 // process's pipes fill, until it does.
 type sink struct {
+	disk  *disk
+	drop  bool
+	users int   // the process, and a former life of it whose output is still on its way
+	lost  int64 // bytes dropped by the loop, not yet told to the log
+
+	// The disk's goroutine's alone.
 	log     *logs.Writer
-	drop    bool
 	dropped int64 // bytes, since the last notice
-	pending []chunk
+
+	// Guarded by the disk's lock.
+	waiting int   // jobs that are not done
+	refused []job // those that the disk did not take
+	tell    bool  // the loop waits for the end of all jobs
+	opened  bool
+	openErr error
 }
 
 type chunk struct {
@@ -25,76 +36,198 @@ type chunk struct {
 	Data   []byte    `json:"data"`
 }
 
-// retryTime is how often a full disk is tried again.
-const retryTime = 250 * time.Millisecond
+const (
+	// retryTime is how often a full disk is tried again.
+	retryTime = 250 * time.Millisecond
+	// handOver is the size from which a buffer is given to the disk as it is
+	// instead of being copied.
+	handOver = 16 << 10
+	// lateTime is how long the news of an end waits for the last output to be
+	// in the log.
+	lateTime = time.Second
+)
 
-func (k *sink) stuck() bool { return k != nil && len(k.pending) > 0 }
-
-// take appends one chunk; false says that the disk is full.
-func (k *sink) take(c chunk) bool {
-	if k.dropped > 0 {
-		notice := strconv.FormatInt(k.dropped, 10) + " bytes were dropped here: the disk was full\n"
-		if k.log.Append(c.At, logs.Notice, []byte(notice)) == nil {
+// do carries out a job, in the disk's goroutine. An error says that the chunk
+// must be offered again.
+func (k *sink) do(j *job) error {
+	switch j.what {
+	case nothing:
+		return nil
+	case openLog:
+		return k.log.Open()
+	case closeLog:
+		k.log.Close()
+		return nil
+	}
+	if k.dropped += j.lost; k.dropped > 0 {
+		notice := strconv.FormatInt(k.dropped, 10) + " bytes were dropped here: the disk was full or too slow\n"
+		if k.log.Append(j.At, logs.Notice, []byte(notice)) == nil {
 			k.dropped = 0
 		}
 	}
-	err := k.log.Append(c.At, logs.Stream(c.Stream), c.Data)
-	if err == nil {
-		return true
-	}
+	j.lost = 0
+	err := k.log.Append(j.At, logs.Stream(j.Stream), j.Data)
 	// A folder that was removed will not come back: waiting for it would stop
 	// the process for good.
-	if k.drop || errs.Is(err, errs.NotFound) {
-		k.dropped += int64(len(c.Data))
-		return true
+	if err != nil && (k.drop || errs.Is(err, errs.NotFound)) {
+		k.dropped += int64(len(j.Data))
+		return nil
 	}
-	return false
+	return err
 }
 
-// store appends what was read to the process's log.
-func (s *server) store(p *proc, o *output, data []byte) {
-	c := chunk{At: time.Now(), Stream: o.stream, Data: data}
-	if !p.sink.stuck() && p.sink.take(c) {
-		return
+// room reports whether output may be read: into the queue, or, where it must
+// not wait, to be dropped.
+func (k *sink) room() (room, drop bool) {
+	k.disk.mu.Lock()
+	defer k.disk.mu.Unlock()
+	if k.disk.held < diskBytes && len(k.refused) == 0 {
+		return true, false
 	}
-	if !p.sink.stuck() {
-		s.log.Warn("the log does not take output: its process waits", "process", keyName(p.Key), "log", p.sink.log.Path())
+	if k.drop && k.disk.stalled() {
+		return true, true
 	}
-	c.Data = slices.Clone(data)
-	p.sink.pending = append(p.sink.pending, c)
-	s.block(p)
+	k.disk.asked = true
+	return false, false
 }
 
-// block stops reading a process's output until its log takes some again.
+// idle reports whether everything is in the log; where not, the loop is told
+// once it is, or once the disk has refused the rest.
+func (k *sink) idle() bool {
+	k.disk.mu.Lock()
+	defer k.disk.mu.Unlock()
+	k.tell = k.waiting > 0
+	return k.waiting == 0
+}
+
+// store hands what was read, the first n bytes of the buffer, to the log.
+func (s *server) store(p *proc, o *output, n int) {
+	k := p.sink
+	j := job{sink: k, what: appendLog, chunk: chunk{At: time.Now(), Stream: o.stream}, lost: k.lost, held: n}
+	k.lost = 0
+	if n >= handOver {
+		j.Data, j.held = s.buf[:n], readSize
+		s.buf = k.disk.buffer()
+		s.tidySoon()
+	} else {
+		j.Data = slices.Clone(s.buf[:n])
+	}
+	k.disk.put(j)
+}
+
+// block stops reading a process's output until its disk takes some again.
 func (s *server) block(p *proc) {
 	for i := range p.outs {
 		s.loop.drop(p.outs[i].fd)
 	}
 	s.blocked[p] = struct{}{}
+	s.warnStuck(p)
+	s.retrySoon()
+}
+
+func (s *server) retrySoon() {
 	if s.retryAt.IsZero() {
 		s.retryAt = time.Now().Add(retryTime)
 	}
 }
 
-// retryBlocked offers the disk again what it did not take.
+// retryBlocked offers the disks again what they did not take.
 func (s *server) retryBlocked() {
 	s.retryAt = time.Time{}
+	for _, d := range s.disks {
+		d.retry()
+	}
+	s.lookAtDisks()
+	if len(s.blocked)+len(s.leaving)+len(s.late) > 0 {
+		s.retrySoon()
+	}
+}
+
+// lookAtDisks goes on with whatever waited for one.
+func (s *server) lookAtDisks() {
+	for p := range s.opening {
+		s.logOpened(p)
+	}
 	for p := range s.blocked {
-		for p.sink.stuck() && p.sink.take(p.sink.pending[0]) {
-			p.sink.pending = p.sink.pending[1:]
-		}
-		if p.sink.stuck() {
+		if room, _ := p.sink.room(); !room {
+			s.warnStuck(p)
 			continue
 		}
-		p.sink.pending = nil
 		delete(s.blocked, p)
+		p.warned = false
 		for i := range p.outs {
 			if err := s.watchOutput(p, &p.outs[i]); err != nil {
 				s.log.Warn("output is no longer read", "process", keyName(p.Key), "error", err)
 			}
 		}
 	}
-	if len(s.blocked) > 0 {
-		s.retryAt = time.Now().Add(retryTime)
+	for p, until := range s.leaving {
+		if p.sink.idle() || time.Now().After(until) {
+			s.depart(p)
+		}
 	}
+	for p := range s.late {
+		s.releaseLate(p)
+	}
+	for _, d := range s.disks {
+		d.mu.Lock()
+		stuck := len(d.stuck) > 0
+		d.mu.Unlock()
+		if stuck {
+			s.retrySoon()
+		}
+	}
+}
+
+func (s *server) warnStuck(p *proc) {
+	p.sink.disk.mu.Lock()
+	refused := len(p.sink.refused) > 0
+	p.sink.disk.mu.Unlock()
+	if refused && !p.warned {
+		p.warned = true
+		s.log.Warn("the log does not take output: its process waits", "process", keyName(p.Key), "log", p.sink.log.Path())
+	}
+}
+
+// logOpened goes on with a process once its log is open, or ends it where that failed.
+func (s *server) logOpened(p *proc) {
+	k := p.sink
+	k.disk.mu.Lock()
+	opened, err := k.opened, k.openErr
+	k.disk.mu.Unlock()
+	if !opened {
+		return
+	}
+	delete(s.opening, p)
+	if err != nil && !(k.drop && errs.Is(err, errs.Unavailable)) {
+		p.logErr, p.doomed = err, true
+		p.kill()
+		return
+	}
+	s.answerReady(p)
+}
+
+// closeSink lets go of a log.
+func (s *server) closeSink(k *sink) {
+	if k.users--; k.users == 0 {
+		k.disk.put(job{sink: k, what: closeLog})
+	}
+}
+
+// releaseLate lets go of the output of a process that is forgotten, once all of
+// it is in the log.
+func (s *server) releaseLate(p *proc) {
+	if _, waits := s.blocked[p]; waits {
+		return
+	}
+	s.drainLast(p)
+	if _, waits := s.blocked[p]; waits || !p.sink.idle() {
+		s.retrySoon()
+		return
+	}
+	delete(s.late, p)
+	for i := range p.outs {
+		s.loop.close(&p.outs[i].fd)
+	}
+	s.closeSink(p.sink)
 }

@@ -25,15 +25,12 @@ const (
 // openStreams makes our ends of the standard streams and returns the child's:
 // three, or one that is all three. given is a terminal's master that came with
 // the request, or -1.
-func (p *proc) openStreams(st *task.Streams, given int) (child []int, err error) {
+func (s *server) openStreams(p *proc, st *task.Streams, given int) (child []int, err error) {
 	if st.Kind == task.StreamNull {
 		null, err := openNull()
 		return []int{null}, err
 	}
-	p.sink = &sink{log: logs.NewWriter(st.Log.Path, st.Log.MaxSize, st.Log.MaxFiles), drop: st.Log.Drop}
-	if err := p.sink.log.Open(); err != nil && !(st.Log.Drop && errs.Is(err, errs.Unavailable)) {
-		return nil, err
-	}
+	s.openSink(p, &st.Log)
 	if st.Kind == task.StreamTerminal {
 		slave, err := p.openTerminal(st, given)
 		return []int{slave}, err
@@ -61,6 +58,22 @@ func (p *proc) openStreams(st *task.Streams, given int) (child []int, err error)
 		child = append(child, w)
 	}
 	return child, nil
+}
+
+// openSink gives a process its log, which its disk opens. Where output of a
+// former life is on its way to the same log, the order is kept.
+func (s *server) openSink(p *proc, l *task.Log) {
+	for old := range s.late {
+		if old.sink.log.Path() == l.Path {
+			p.sink = old.sink
+		}
+	}
+	if p.sink == nil {
+		p.sink = &sink{disk: s.diskOf(l.Path), log: logs.NewWriter(l.Path, l.MaxSize, l.MaxFiles), drop: l.Drop}
+	}
+	p.sink.users++
+	s.opening[p] = struct{}{}
+	p.sink.disk.put(job{sink: p.sink, what: openLog})
 }
 
 func (p *proc) openStdin(st *task.Streams) (int, error) {
@@ -163,16 +176,21 @@ func setSize(fd int, rows, cols uint16) error {
 }
 
 func (s *server) watchOutput(p *proc, o *output) error {
-	if o.fd < 0 || p.sink.stuck() {
+	if _, waits := s.blocked[p]; o.fd < 0 || waits {
 		return nil
 	}
 	return s.loop.addOutput(o.fd, func(uint32) { s.drain(p, o, lastSize/2) })
 }
 
-// drain moves what a process has written into its log, at most about limit
-// bytes. It reports whether there was a limit to it.
+// drain moves what a process has written to its log, at most about limit bytes
+// and no more than there is room for.
 func (s *server) drain(p *proc, o *output, limit int) {
-	for moved := 0; moved < limit && o.fd >= 0 && !p.sink.stuck(); {
+	for moved := 0; moved < limit && o.fd >= 0; {
+		room, drop := p.sink.room()
+		if !room {
+			s.block(p)
+			return
+		}
 		n, err := unix.Read(o.fd, s.buf)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -184,7 +202,7 @@ func (s *server) drain(p *proc, o *output, limit int) {
 			return
 		}
 		moved += n
-		s.store(p, o, s.buf[:n])
+		s.keep(p, o, n, drop)
 		if n >= pipeSize && !o.raised {
 			o.raised = true
 			_, _ = unix.FcntlInt(uintptr(o.fd), unix.F_SETPIPE_SZ, raisedSize)
@@ -195,12 +213,27 @@ func (s *server) drain(p *proc, o *output, limit int) {
 	}
 }
 
+// keep stores what was read, or drops it where the disk does not take it and
+// the process must not wait.
+func (s *server) keep(p *proc, o *output, n int, drop bool) {
+	if drop {
+		p.sink.lost += int64(n)
+		return
+	}
+	s.store(p, o, n)
+}
+
 // drainLast moves what is left once the process has ended. Others may hold its
 // pipes and write on: they must not delay the news of the end.
 func (s *server) drainLast(p *proc) {
 	for i := range p.outs {
 		o := &p.outs[i]
 		for moved := 0; moved < lastSize && o.fd >= 0; {
+			room, drop := p.sink.room()
+			if !room {
+				s.block(p) // the rest waits in its pipe
+				return
+			}
 			n, err := unix.Read(o.fd, s.buf)
 			if errors.Is(err, unix.EINTR) {
 				continue
@@ -212,7 +245,7 @@ func (s *server) drainLast(p *proc) {
 				break
 			}
 			moved += n
-			s.store(p, o, s.buf[:n])
+			s.keep(p, o, n, drop)
 		}
 	}
 }

@@ -126,6 +126,9 @@ func (s *server) replace() {
 }
 
 func (s *server) exec(u *upgrade) error {
+	if err := s.settleDisks(); err != nil {
+		return err
+	}
 	st, fds := s.snapshot(u)
 	b, err := json.Marshal(st)
 	if err != nil {
@@ -155,6 +158,29 @@ func (s *server) exec(u *upgrade) error {
 	err = syscall.Exec(program, append(args, "--resume", strconv.Itoa(memfd)), Environment())
 	inherit(fds, false)
 	return fmt.Errorf("exec: %w", err)
+}
+
+// settleDisks brings the disks to rest, so that nothing is in a goroutine's
+// hands when all of them end.
+func (s *server) settleDisks() error {
+	for _, d := range s.disks {
+		if err := d.settle(rehearsalTime); err != nil {
+			return err
+		}
+	}
+	s.lookAtDisks()
+	for p := range s.leaving {
+		s.depart(p)
+	}
+	for _, d := range s.disks {
+		if err := d.settle(rehearsalTime); err != nil { // what these have asked for
+			return err
+		}
+	}
+	if len(s.late) > 0 {
+		return errs.New(errs.Unavailable, "output of processes that have ended is not written yet: their disk is full")
+	}
+	return nil
 }
 
 // rehearse lets the new program read the state before it is too late to find
@@ -272,12 +298,15 @@ func (p *proc) snapshot() procState {
 	}
 	if k := p.sink; k != nil {
 		path, size, files := k.log.Settings()
-		ps.Sink = &sinkState{Path: path, MaxSize: size, MaxFiles: files, Drop: k.drop, Dropped: k.dropped, Pending: k.pending}
+		ps.Sink = &sinkState{Path: path, MaxSize: size, MaxFiles: files, Drop: k.drop, Dropped: k.dropped + k.lost}
+		for _, j := range k.refused { // the disk is at rest: nobody else looks at them
+			ps.Sink.Pending = append(ps.Sink.Pending, j.chunk)
+		}
 	}
 	return ps
 }
 
-func (ps *procState) restore() *proc {
+func (s *server) restore(ps *procState) *proc {
 	p := &proc{
 		Status: ps.Status, tied: ps.Tied, cgroupKill: ps.CgroupKill, oom: ps.OOM, oomBefore: ps.OOMBefore,
 		pidfd: ps.Pidfd, status: ps.StatusFD, stdin: ps.Stdin, terminal: ps.Terminal,
@@ -289,7 +318,13 @@ func (ps *procState) restore() *proc {
 		p.outs[i] = output{fd: o.FD, stream: o.Stream, raised: o.Raised}
 	}
 	if k := ps.Sink; k != nil {
-		p.sink = &sink{log: logs.NewWriter(k.Path, k.MaxSize, k.MaxFiles), drop: k.Drop, dropped: k.Dropped, pending: k.Pending}
+		p.sink = &sink{
+			disk: s.diskOf(k.Path), log: logs.NewWriter(k.Path, k.MaxSize, k.MaxFiles),
+			drop: k.Drop, lost: k.Dropped, users: 1, opened: true,
+		}
+		for _, c := range k.Pending {
+			p.sink.disk.put(job{sink: p.sink, what: appendLog, chunk: c, held: len(c.Data)})
+		}
 	}
 	return p
 }
@@ -314,7 +349,7 @@ func (s *server) resume(memfd int) error {
 		return err
 	}
 	for i := range st.Procs {
-		if err := s.resumeProc(st.Procs[i].restore()); err != nil {
+		if err := s.resumeProc(s.restore(&st.Procs[i])); err != nil {
 			return err
 		}
 	}
@@ -339,10 +374,6 @@ func (s *server) resumeProc(p *proc) error {
 		if fd >= 0 {
 			inherit([]int{fd}, false)
 		}
-	}
-	if p.sink.stuck() {
-		s.blocked[p] = struct{}{}
-		s.retryAt = time.Now()
 	}
 	if p.Phase != task.Ended {
 		return s.register(p)

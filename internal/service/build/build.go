@@ -85,11 +85,9 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
-// Run takes away what builds of a killed daemon left, keeps the cache within
-// its bounds until ctx ends, then waits for the builds, whose callers have
-// cancelled them by then, and closes BuildKit.
+// Run keeps the cache within its bounds until ctx ends, then waits for the
+// builds, whose callers have cancelled them by then, and closes BuildKit.
 func (s *Service) Run(ctx context.Context) error {
-	s.clean(ctx)
 	var quiet <-chan time.Time
 	for {
 		select {

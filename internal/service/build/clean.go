@@ -15,8 +15,9 @@ import (
 // temporaryPrefix begins the names of the folders of running builds.
 const temporaryPrefix = "context-"
 
-// clean takes away what builds of a killed daemon left, before any begins.
-func (s *Service) clean(ctx context.Context) {
+// Clean takes away what builds of a killed daemon left. It is for the time
+// before anybody works with the store: what it unmounts must be nobody's.
+func (s *Service) Clean(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cleanOnce(ctx)

@@ -1,0 +1,192 @@
+package keeper_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/task"
+	"lus/test/need"
+)
+
+// The ioctls that stop a file system from changing, and let it go on.
+const (
+	freeze = 0xC0045877
+	thaw   = 0xC0045878
+)
+
+// standstill is a file system of its own that can be frozen: whoever writes to
+// it then waits in the kernel, as on a disk that does not answer.
+type standstill struct {
+	t   *testing.T
+	dir string
+}
+
+func newStandstill(t *testing.T) *standstill {
+	t.Helper()
+	mkfs := need.Program(t, "mkfs.ext4", "e2fsprogs")
+	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(mkfs, "-q", image).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
+	}
+	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		need.Unmet(t, "loop devices: %v: %s", err, out)
+	}
+	s := &standstill{t, dir}
+	t.Cleanup(func() {
+		_ = s.order(thaw) // fails where it goes on already
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return s
+}
+
+func (s *standstill) order(what uintptr) error {
+	f, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), what, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func (s *standstill) must(what uintptr) {
+	s.t.Helper()
+	if err := s.order(what); err != nil {
+		s.t.Fatalf("freeze or thaw: %v", err)
+	}
+}
+
+func (b *bench) typed(k task.Key, text string) {
+	b.t.Helper()
+	in, err := b.Stdin(b.t.Context(), k)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer in.Close()
+	if _, err := fmt.Fprint(in, text); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestADiskThatStandsStillStopsOnlyWhoWritesThere: on a frozen file system one
+// process waits, one that would rather lose output goes on, and everything else
+// is as ever. Once it goes on, nothing is missing that was not counted.
+func TestADiskThatStandsStillStopsOnlyWhoWritesThere(t *testing.T) {
+	disk := newStandstill(t)
+	b := start(t)
+	through := filepath.Join(b.where.Run, "through")
+	writer := func(name, dir string, drop bool) *task.Create {
+		c := b.logged(name)
+		c.Streams.Log.Path, c.Streams.Log.Drop, c.Streams.Stdin = filepath.Join(dir, name), drop, true
+		b.run(c, "echo first; read go; i=0; while [ $i -lt 400000 ]; do echo $i; i=$((i+1)); done; echo >"+through+"-"+name+"; read go; echo last; exit 7")
+		eventually(t, func() bool { out, _, _ := b.logOf(c.Streams.Log.Path); return out == "first\n" })
+		return c
+	}
+	waits, drops := writer("waits", disk.dir, false), writer("drops", disk.dir, true)
+	ends := b.logged("ends")
+	ends.Streams.Log.Path, ends.Streams.Stdin = filepath.Join(disk.dir, "ends"), true
+	b.run(ends, "read go; echo said; exit 5")
+
+	disk.must(freeze)
+	for _, c := range []*task.Create{waits, drops} {
+		b.typed(c.Key, "go\n")
+	}
+	eventually(t, func() bool { _, err := os.Stat(through + "-drops"); return err == nil })
+
+	// Others start, write, end and are known, all at once.
+	for i := range 5 {
+		name := fmt.Sprintf("other%d", i)
+		b.run(b.logged(name), numbered(3_000, ""))
+		if exit := b.end(key(name)); exit.Code != 17 {
+			t.Errorf("%s: %+v", name, exit)
+		}
+		out, _, _ := b.output(name)
+		checkNumbered(t, out, 3_000)
+	}
+	// A start that needs the disk waits for it, and nobody waits for that start.
+	late := b.logged("late")
+	late.Streams.Log.Path = filepath.Join(disk.dir, "late")
+	f, asker, created := script(t, "echo late; exit 4", nil), b.connect(), make(chan error, 1)
+	go func() {
+		_, err := asker.Create(context.Background(), late, f)
+		created <- err
+	}()
+	// An end is told although its last words are not written yet.
+	b.typed(ends.Key, "go\n")
+	if exit := b.end(ends.Key); exit.Code != 5 {
+		t.Errorf("the one that ended: %+v", exit)
+	}
+	if err := b.Ack(t.Context(), ends.Key, 0); err != nil {
+		t.Error(err)
+	}
+	// The program cannot be replaced in the middle of a write, and says so.
+	if err := b.Upgrade(t.Context(), b.self, b.self, "--run", b.where.Run, "--root", b.where.Root); !errs.Is(err, errs.Unavailable) {
+		t.Errorf("an upgrade meanwhile: %v", err)
+	}
+	if _, err := os.Stat(through + "-waits"); err == nil {
+		t.Error("the one that waits did not wait")
+	}
+	select {
+	case err := <-created:
+		t.Errorf("a log was opened on a disk that stands still: %v", err)
+	default:
+	}
+
+	disk.must(thaw)
+	if err := <-created; err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Go(t.Context(), late.Key); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []*task.Create{waits, drops} {
+		eventually(t, func() bool { _, err := os.Stat(through + "-" + c.Container); return err == nil })
+		b.typed(c.Key, "go\n")
+		if exit := b.end(c.Key); exit.Code != 7 {
+			t.Errorf("%s: %+v", c.Container, exit)
+		}
+		out, _, notices := b.logOf(c.Streams.Log.Path)
+		if !strings.HasPrefix(out, "first\n0\n") || !strings.HasSuffix(out, "last\n") {
+			t.Errorf("%s: %d bytes, from %.20q to %q", c.Container, len(out), out, out[max(0, len(out)-20):])
+		}
+		if whole := strings.Count(out, "\n") == 400_002; whole == c.Streams.Log.Drop {
+			t.Errorf("%s: %d lines", c.Container, strings.Count(out, "\n"))
+		}
+		if strings.Contains(notices, "dropped") != c.Streams.Log.Drop {
+			t.Errorf("%s: notices %q", c.Container, notices)
+		}
+	}
+	eventually(t, func() bool { out, _, _ := b.logOf(ends.Streams.Log.Path); return out == "said\n" })
+	b.end(late.Key)
+}
+
+// TestALogThatCannotBeOpenedFailsTheStart and leaves nothing to acknowledge.
+func TestALogThatCannotBeOpenedFailsTheStart(t *testing.T) {
+	b := start(t)
+	for name, path := range map[string]string{"folder": b.where.Run, "missing": filepath.Join(b.where.Run, "no/such/log")} {
+		c := b.logged(name)
+		c.Streams.Log.Path = path
+		if s, err := b.Create(t.Context(), c, script(t, "exit 0", nil)); err == nil {
+			t.Errorf("%s: %+v", name, s)
+		}
+		eventually(t, func() bool { list, err := b.List(t.Context()); return err == nil && len(list) == 0 })
+	}
+}
