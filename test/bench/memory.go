@@ -51,7 +51,7 @@ func (b *suite) memory() ([]*row, error) {
 }
 
 // held is proportional set size in MB.
-type held struct{ total, keeper float64 }
+type held struct{ total, keeper, daemon float64 }
 
 // held adds up the processes of a side.
 func (b *suite) held(s *side) (h held) {
@@ -73,8 +73,11 @@ func (b *suite) held(s *side) (h held) {
 		}
 		mb := pss(dir)
 		h.total += mb
-		if program == "lus-keeper" {
+		switch program {
+		case "lus-keeper":
 			h.keeper += mb
+		case "lusd":
+			h.daemon += mb
 		}
 	}
 	return h

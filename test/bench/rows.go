@@ -48,6 +48,8 @@ func (b *suite) groups() []group {
 		one("100 starts", b.hundred),
 		one("20 at once", b.twenty),
 		{"memory", b.memory},
+		{"500 containers", b.many},
+		{"starts and stops", b.grown},
 		{"build", b.build},
 		one("first run", b.firstRun),
 		{"compose", b.compose},
