@@ -18,6 +18,13 @@ func dockerClient(t *testing.T) string {
 	if path, err := exec.LookPath("docker"); err == nil {
 		return path
 	}
+	return debianClient(t)
+}
+
+// debianClient is the client of Debian's docker.io, which is years older than
+// today's.
+func debianClient(t *testing.T) string {
+	t.Helper()
 	path := filepath.Join(need.Tools(t), "docker")
 	if _, err := os.Stat(path); err != nil {
 		need.Unmet(t, "the docker client: scripts/need test takes it from Debian's docker.io")
@@ -27,8 +34,18 @@ func dockerClient(t *testing.T) string {
 
 func TestTheDockerClientUnmodified(t *testing.T) {
 	t.Parallel()
+	usesDocker(t, dockerClient)
+}
+
+func TestAnOldDockerClientUnmodified(t *testing.T) {
+	t.Parallel()
+	usesDocker(t, debianClient)
+}
+
+// usesDocker does with a docker client what people do every day.
+func usesDocker(t *testing.T, find func(*testing.T) string) {
 	s := shared(t)
-	client := dockerClient(t)
+	client := find(t)
 	docker := func(args ...string) string {
 		t.Helper()
 		return s.Do(nil, client, args...).Want(t, 0)
@@ -38,10 +55,10 @@ func TestTheDockerClientUnmodified(t *testing.T) {
 
 	stack.Says(t, docker("version"), "Server:", "1.51")
 	stack.Says(t, docker("info"), "Storage Driver: overlay2", s.Root)
-	id := docker("run", "-d", "--name", name, "--network", net1, "-p", port+":80", "-v", v+":/data", "-e", "A=b", "--label", "l=m",
+	id := docker("run", "-d", "--name", name, "--network", net1, "-p", port+":80", "-v", v+":/data", "-e", "A=b", "--label", "l="+name,
 		stack.Busybox, "sh", "-c", "echo started; httpd -f -h /etc")
 	stack.Says(t, stack.Page(t, port, "/passwd"), "root:")
-	stack.Says(t, docker("ps", "--filter", "label=l=m"), name, "busybox", port+"->80/tcp")
+	stack.Says(t, docker("ps", "--filter", "label=l="+name), name, "busybox", port+"->80/tcp")
 	stack.Says(t, docker("logs", name), "started")
 	stack.Says(t, docker("port", name), "80/tcp", port)
 	stack.Says(t, docker("top", name), "httpd")
@@ -56,7 +73,12 @@ func TestTheDockerClientUnmodified(t *testing.T) {
 		t.Errorf("inspect gave %q", got)
 	}
 	stack.Says(t, docker("network", "inspect", net1), name)
+	second := network(t, s)
+	docker("network", "connect", second, name)
+	stack.Says(t, docker("network", "inspect", second), name)
+	docker("network", "disconnect", second, name)
 	stack.Says(t, docker("volume", "ls"), v)
+	stack.Says(t, docker("volume", "inspect", v), s.Root)
 	stack.Says(t, docker("images"), "busybox")
 	docker("stop", "-t", "1", name)
 	stack.Says(t, docker("ps", "-a", "--filter", "name="+name), "Exited (")
@@ -66,6 +88,7 @@ func TestTheDockerClientUnmodified(t *testing.T) {
 	docker("rm", "-f", name)
 	s.Do(nil, client, "inspect", name).Want(t, 1)
 
+	usesImages(t, s, client)
 	if got := docker("run", "--rm", stack.Busybox, "echo", "hi"); got != "hi" {
 		t.Errorf("run gave %q", got)
 	}
@@ -76,6 +99,27 @@ func TestTheDockerClientUnmodified(t *testing.T) {
 	missing := s.Do(nil, client, "run", "--rm", stack.Registry(t)+"/no/such", "true")
 	missing.Want(t, 125)
 	stack.Says(t, missing.Err, "Unable to find image")
+}
+
+// usesImages builds with the builder that every client has, and pulls.
+func usesImages(t *testing.T, s *stack.Stack, client string) {
+	t.Helper()
+	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nARG WORD=none\nRUN echo $WORD >/word\nCMD [\"cat\", \"/word\"]\n"})
+	tag := named(t, s, "built")
+	t.Cleanup(func() { s.Lus("rmi", "-f", tag) })
+	build := s.DoIn(dir, nil, "env", "DOCKER_BUILDKIT=0", client, "build", "--build-arg", "WORD=built", "-t", tag, ".")
+	build.Want(t, 0)
+	stack.Says(t, build.All(), "Successfully tagged "+tag)
+	if got := s.Do(nil, client, "run", "--rm", tag).Want(t, 0); got != "built" {
+		t.Errorf("the image built prints %q", got)
+	}
+	ref := stack.Registry(t) + "/hello:1"
+	stack.PushBusybox(t, ref, "echo", "pulled")
+	stack.Says(t, s.Do(nil, client, "pull", ref).Want(t, 0), "Downloaded newer image for "+ref)
+	if got := s.Do(nil, client, "run", "--rm", ref).Want(t, 0); got != "pulled" {
+		t.Errorf("the image pulled prints %q", got)
+	}
+	s.Do(nil, client, "rmi", ref).Want(t, 0)
 }
 
 func TestK13LusUnderDockersName(t *testing.T) {
