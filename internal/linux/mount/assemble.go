@@ -118,9 +118,12 @@ func makeFile(root *os.File, name string) (*os.File, error) {
 		return nil, err
 	}
 	dir.Close()
-	if f, err = Open(root, name, unix.O_CREAT|unix.O_RDONLY, 0o644); err != nil {
+	// Made or not there: what somebody else put there meanwhile, a pipe say, is
+	// not to be opened.
+	if f, err = Open(root, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDONLY, 0o644); err == nil {
+		f.Close()
+	} else if !errors.Is(err, unix.EEXIST) {
 		return nil, err
 	}
-	f.Close()
 	return Open(root, name, unix.O_PATH, 0)
 }
