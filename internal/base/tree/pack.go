@@ -129,7 +129,7 @@ func (p *packer) entry(dir *os.File, name, as string, depth int) error {
 	if p.o.Skip != nil && p.o.Skip(as, &st) {
 		return nil
 	}
-	if err := p.node(dir, name, at, as, &st, depth); err != nil {
+	if err := p.node(at, as, &st, depth); err != nil {
 		return p.unless(depth, as, err)
 	}
 	return nil
@@ -148,7 +148,7 @@ func (p *packer) unless(depth int, as string, err error) error {
 	return &os.PathError{Op: "read", Path: as, Err: err}
 }
 
-func (p *packer) node(dir *os.File, name string, at *os.File, as string, st *unix.Stat_t, depth int) error {
+func (p *packer) node(at *os.File, as string, st *unix.Stat_t, depth int) error {
 	fd := int(at.Fd())
 	h := p.header(as, st)
 	switch st.Mode & unix.S_IFMT {
@@ -180,7 +180,7 @@ func (p *packer) node(dir *os.File, name string, at *os.File, as string, st *uni
 	}
 	var err error
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		err = p.file(dir, name, h, st)
+		err = p.file(at, h)
 	} else {
 		err = p.head(h, -1)
 	}
@@ -263,19 +263,18 @@ func (p *packer) xattrs(h *tar.Header, fd int) error {
 // tiny bounds what is read of a file that says it is empty: those of /proc do.
 const tiny = 1 << 20
 
-func (p *packer) file(dir *os.File, name string, h *tar.Header, seen *unix.Stat_t) error {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+// file packs a file that was looked at. By its name it could be another thing
+// now, one of the host's devices even, and be opened before that shows.
+func (p *packer) file(at *os.File, h *tar.Header) error {
+	f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", at.Fd()), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
+	fd := int(f.Fd())
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
-	}
-	if st.Dev != seen.Dev || st.Ino != seen.Ino {
-		return unix.ENOENT // what was looked at is gone; this is something else
 	}
 	h.Size = st.Size
 	var from io.Reader = f

@@ -93,7 +93,7 @@ func (r Root) MkdirAll(name string, mode os.FileMode) (*os.File, error) {
 		at = path.Join(at, part)
 		err = unix.Mkdirat(int(parent.Fd()), part, uint32(mode.Perm()))
 		if err == nil {
-			err = unix.Fchmodat(int(parent.Fd()), part, uint32(mode.Perm()), 0) // the umask had its say
+			err = chmodNew(parent, part, mode)
 		}
 		parent.Close()
 		if err != nil && !errors.Is(err, unix.EEXIST) {
@@ -101,6 +101,17 @@ func (r Root) MkdirAll(name string, mode os.FileMode) (*os.File, error) {
 		}
 	}
 	return r.Folder(name)
+}
+
+// chmodNew gives a folder that was just made its mode, in which the umask had
+// its say. A link that took its place is not followed.
+func chmodNew(parent *os.File, name string, mode os.FileMode) error {
+	f, err := openNew(int(parent.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Fchmod(int(f.Fd()), uint32(mode.Perm()))
 }
 
 // Target is where a link at name leads in the end, or as far as what is there
