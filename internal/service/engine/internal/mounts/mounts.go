@@ -195,6 +195,9 @@ func convert(am container.Mount) (Mount, error) {
 	if err := m.check(am.Target); err != nil {
 		return m, err
 	}
+	if strings.ContainsRune(am.Source, 0) {
+		return m, errs.New(errs.Invalid, "invalid mount path: a NUL byte in %q", am.Source)
+	}
 	bad := func(format string, args ...any) (Mount, error) {
 		return m, errs.New(errs.Invalid, "invalid mount config for type %q: "+format, append([]any{am.Type}, args...)...)
 	}

@@ -85,6 +85,7 @@ func TestMountsThatCannotBeHonouredAreRefused(t *testing.T) {
 		"no target":         {Type: "volume", Source: "v"},
 		"relative target":   {Type: "volume", Source: "v", Target: "x"},
 		"relative source":   {Type: "bind", Source: "x", Target: "/x"},
+		"a NUL in source":   {Type: "bind", Source: "/\x00", Target: "/x"},
 		"foreign options":   {Type: "bind", Source: "/x", Target: "/x", VolumeOptions: &container.VolumeOptions{}},
 		"tmpfs with source": {Type: "tmpfs", Source: "/x", Target: "/x"},
 		"subpath out":       {Type: "volume", Source: "v", Target: "/x", VolumeOptions: &container.VolumeOptions{Subpath: "../../etc"}},
