@@ -297,3 +297,27 @@ find /sys/fs/cgroup -name cgroup.procs | head -1 | wc -l`)
 		t.Errorf("not refused, or no cgroup to be seen: %s", got)
 	}
 }
+
+// Without a seccomp filter a container may make a user namespace and be root
+// there. What is hidden and read-only must stay so in it: each such mount is
+// locked to the one below, and no second /proc can be had that shows more.
+func TestAUserNamespaceUnveilsNothing(t *testing.T) {
+	b := newBench(t)
+	got := b.sh(`mkdir /tmp/p /tmp/s
+unshare -U -r -m sh -c '
+umount /proc/timer_list; umount /proc/keys; umount -l /proc/sys; umount /sys/firmware
+mount -o remount,bind,rw /proc/sys; mount -o remount,bind,rw /sys; mount -o remount,bind,rw /volume
+mount --move /proc/keys /tmp/p
+touch /volume/x /proc/sys/kernel/x /sys/x
+cat /proc/keys /proc/timer_list | wc -c
+ls -A /sys/firmware | wc -l' 2>/dev/null
+unshare -U -r -m -p -f sh -c 'mount -t proc proc /tmp/p && echo proc again' 2>/dev/null
+unshare -U -r -m -n sh -c 'mount -t sysfs sysfs /tmp/s && echo sysfs again' 2>/dev/null
+ls /volume | wc -l; true`, func(c *runtime.Container) {
+		c.Spec.Annotations = nil
+		mountOf("bind", t.TempDir(), "/volume", "rbind", "ro")(c)
+	})
+	if got != "0\n0\n0" {
+		t.Errorf("unveiled: %q", got)
+	}
+}

@@ -57,7 +57,7 @@ func link(t *testing.T, to, path string) {
 // attempts is how often a race is tried: each costs some milliseconds.
 const attempts = 40
 
-// CVE-2021-30465: the target of a mount lies in a volume that another container
+// CVE-2021-30465, CVE-2024-45310: the target of a mount lies in a volume that another container
 // has too, and which exchanges it with a link while the mount is made; the
 // mount, and the folder made for it, would land on the host.
 func TestCVE2021_30465AMountsTargetIsExchanged(t *testing.T) {
