@@ -55,7 +55,7 @@ func link(t *testing.T, to, path string) {
 }
 
 // attempts is how often a race is tried: each costs some milliseconds.
-const attempts = 40
+const attempts = 25
 
 // CVE-2021-30465, CVE-2024-45310: the target of a mount lies in a volume that another container
 // has too, and which exchanges it with a link while the mount is made; the
