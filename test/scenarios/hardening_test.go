@@ -85,12 +85,14 @@ func TestCVE2020_15257NoSocketIsAbstract(t *testing.T) {
 	s := shared(t)
 	s.OK(t, "run", "--rm", stack.Busybox, "true") // keeper and names run
 	ours := map[string]bool{}
+	var pids []string
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, l := range links {
 		exe, _ := os.Readlink(l)
 		if !strings.HasPrefix(exe, s.Bin+"/lus") {
 			continue
 		}
+		pids = append(pids, strings.Split(l, "/")[2])
 		fds, _ := filepath.Glob(filepath.Dir(l) + "/fd/*")
 		for _, fd := range fds {
 			if to, _ := os.Readlink(fd); strings.HasPrefix(to, "socket:[") {
@@ -105,6 +107,17 @@ func TestCVE2020_15257NoSocketIsAbstract(t *testing.T) {
 	for _, line := range strings.Split(seen, "\n") {
 		if f := strings.Fields(line); len(f) > 7 && ours[f[6]] && strings.HasPrefix(f[7], "@") {
 			t.Errorf("an abstract socket: %s", line)
+		}
+	}
+	// Nor by the folders of processes, where a container sees those of the host.
+	for _, pid := range pids[:min(len(pids), 6)] {
+		line := fmt.Sprintf("ls /proc/%[1]s/root/ /proc/%[1]s/cwd/ 2>&1; cat /proc/%[1]s/fd/3 /proc/%[1]s/fd/5 /proc/%[1]s/environ /proc/%[1]s/mem 2>&1", pid)
+		r := s.Lus("run", "--rm", "--network", "host", "--pid", "host", stack.Busybox, "sh", "-c", line)
+		for _, said := range strings.Split(strings.TrimSpace(r.All()), "\n") {
+			// It may have ended: other tests have daemons too.
+			if !strings.Contains(said, "ermission denied") && !strings.Contains(said, "No such") {
+				t.Errorf("of our process %s a container has: %s", pid, said)
+			}
 		}
 	}
 	for _, path := range []string{s.Socket(), s.KeeperSocket(), s.DNSSocket()} {
