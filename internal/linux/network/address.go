@@ -61,7 +61,10 @@ func (m *Manager) reserve(p *pool, containerID string, want netip.Addr) (ip neti
 }
 
 func (b *bridge) address(ip netip.Addr) Address {
-	a := Address{IP: netip.PrefixFrom(ip, b.pool.subnet.Bits()), MAC: macOf(ip)}
+	a := Address{IP: netip.PrefixFrom(ip, b.pool.subnet.Bits())}
+	if b.direct == nil || b.direct.kind == "macvlan" {
+		a.MAC = macOf(ip)
+	}
 	if !b.internal {
 		a.Gateway = b.pool.gateway
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -48,11 +49,20 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 				return err
 			}
 		}
+		if b.direct != nil {
+			if err := m.plugDirect(netns, inside, b, ep); err != nil {
+				return err
+			}
+			if err := m.configure(inside, b, ep); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := m.plug(netns, b, ep); err != nil {
 			return err
 		}
 		*made = append(*made, ep)
-		if err := m.configure(inside, ep); err != nil {
+		if err := m.configure(inside, b, ep); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -82,21 +92,28 @@ func freeName(inside *rtnl.Conn) (string, error) {
 // Route makes an endpoint that is attached the one that the default route of
 // the namespace leads to.
 func (m *Manager) Route(_ context.Context, netns *os.File, ep Endpoint) error {
+	b, err := m.bridgeOf(ep.NetworkID)
+	if err != nil {
+		return err
+	}
 	inside, err := rtnl.DialIn(netns, m.home)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = inside.Close() }()
-	addresses, err := inside.Addresses()
+	index, err := indexOf(inside, ep.IP.Addr())
 	if err != nil {
-		return fmt.Errorf("listing the container's addresses: %w", err)
+		return err
 	}
-	for _, a := range addresses {
-		if a.Prefix.Addr() == ep.IP.Addr() {
-			return inside.Do(rtnl.DefaultRoute(a.Index, ep.Gateway))
-		}
+	return inside.Do(b.defaultRoute(index, ep.Gateway))
+}
+
+// defaultRoute leads to the gateway, where the network has one to go by.
+func (b *bridge) defaultRoute(index int32, gateway netip.Addr) *rtnl.Message {
+	if b.direct != nil && b.direct.routed {
+		return rtnl.LinkRoute(index)
 	}
-	return errs.New(errs.NotFound, "the container has no address %s", ep.IP.Addr())
+	return rtnl.DefaultRoute(index, gateway)
 }
 
 // plug makes the cable.
@@ -176,14 +193,14 @@ func parseCableAlias(s string) (cable, bool) {
 }
 
 // configure sets the container's end up, in one system call once its index is known.
-func (m *Manager) configure(inside *rtnl.Conn, ep Endpoint) error {
+func (m *Manager) configure(inside *rtnl.Conn, b *bridge, ep Endpoint) error {
 	l, err := inside.Link(ep.IfName)
 	if err != nil {
 		return fmt.Errorf("looking up %s in the container: %w", ep.IfName, err)
 	}
 	msgs := []*rtnl.Message{rtnl.Up(l.Index, m.v6), rtnl.AddAddress(l.Index, ep.IP)}
 	if ep.Default && ep.Gateway.IsValid() {
-		msgs = append(msgs, rtnl.DefaultRoute(l.Index, ep.Gateway))
+		msgs = append(msgs, b.defaultRoute(l.Index, ep.Gateway))
 	}
 	if err := inside.Do(msgs...); err != nil {
 		return fmt.Errorf("configuring %s in the container: %w", ep.IfName, err)

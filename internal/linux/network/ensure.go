@@ -64,8 +64,11 @@ func readOptions(n *model.Network) (options, error) {
 // finds them made. Where n names no subnet it chooses a free one and writes it
 // into n.IPAM.Config.
 func (m *Manager) Ensure(ctx context.Context, n *model.Network) error {
+	if isDirect(n) {
+		return m.ensureDirect(ctx, n, false)
+	}
 	if !isBridge(n) {
-		return errs.New(errs.Unsupported, "network driver %q: this host makes bridge networks only", n.Driver)
+		return errs.New(errs.Unsupported, "network driver %q: this host makes bridge, macvlan and ipvlan networks", n.Driver)
 	}
 	o, err := readOptions(n)
 	if err != nil {
@@ -207,7 +210,7 @@ func macOf(ip netip.Addr) net.HardwareAddr {
 // Remove takes the network's bridge and rules away. Removing what is not there
 // is no error.
 func (m *Manager) Remove(ctx context.Context, n *model.Network) error {
-	if !isBridge(n) {
+	if !isBridge(n) && !isDirect(n) {
 		return nil
 	}
 	if err := m.work.settle(ctx); err != nil {
@@ -223,6 +226,9 @@ func (m *Manager) Remove(ctx context.Context, n *model.Network) error {
 	}
 	delete(m.bridges, n.ID)
 	m.mu.Unlock()
+	if b != nil && b.direct != nil {
+		return m.removeParent(b.direct)
+	}
 	if b != nil {
 		return m.removeBridge(b.name, b.pool.subnet)
 	}
@@ -235,6 +241,17 @@ func (m *Manager) Remove(ctx context.Context, n *model.Network) error {
 		subnet, _ = netip.ParsePrefix(n.IPAM.Config[0].Subnet) // else Reconcile finds it
 	}
 	return m.removeBridge(l.Name, subnet)
+}
+
+// removeParent takes away a parent that was made for a direct network.
+func (m *Manager) removeParent(d *direct) error {
+	if !d.made {
+		return nil
+	}
+	if err := m.slow.Do(rtnl.Delete(d.parent)); err != nil && !errors.Is(err, syscall.ENODEV) {
+		return fmt.Errorf("removing interface %s: %w", d.parent, err)
+	}
+	return nil
 }
 
 func (m *Manager) removeBridge(name string, subnet netip.Prefix) error {

@@ -60,7 +60,7 @@ func TestBesideUfw(t *testing.T) {
 	// What the package's configuration does.
 	run(t, "sh", "-ec", `cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/*.init /usr/share/ufw/ufw.conf /etc/ufw/`)
 	if out, err := exec.Command("ufw", "--force", "enable").CombinedOutput(); err != nil {
-		need.Unmet(t, "a kernel with what ufw needs: %s", out)
+		t.Skipf("this kernel lacks what ufw needs: %s", out)
 	}
 	run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
 	t.Cleanup(func() { run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0") })

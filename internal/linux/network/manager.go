@@ -74,6 +74,7 @@ type bridge struct {
 	internal bool
 	talk     bool // containers may talk to each other
 	pool     *pool
+	direct   *direct // on macvlan and ipvlan, which have no bridge
 }
 
 // cable is the host's end of a container's interface.

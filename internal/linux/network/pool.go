@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,11 @@ func (m *Manager) plan(n *model.Network) (*pool, error) {
 	used, err := m.usedSubnets(n.ID)
 	if err != nil {
 		return nil, err
+	}
+	hosts := func(u inUse) bool { return !strings.HasPrefix(u.by, "network ") }
+	if isDirect(n) && len(n.IPAM.Config) > 0 {
+		// That the host has addresses there is the rule and not a clash.
+		used = slices.DeleteFunc(used, hosts)
 	}
 	var cfg model.Pool
 	for i, c := range n.IPAM.Config {

@@ -46,7 +46,8 @@ func portKey(containerID string) string { return "ports/" + containerID }
 // Publish takes the host's ports for the container at ip: a bound, silent
 // socket keeps everybody else off each, and one transaction makes the rules.
 // All or nothing. The answer tells which host port each container port got.
-// On an internal network nothing is published, as nothing may come in.
+// On an internal network nothing is published, as nothing may come in, nor on
+// a direct one.
 func (m *Manager) Publish(ctx context.Context, containerID string, ip netip.Addr, bridgeOf string, ports []container.PublishedPort) (container.PortMap, error) {
 	out := container.PortMap{}
 	if len(ports) == 0 {
@@ -55,6 +56,9 @@ func (m *Manager) Publish(ctx context.Context, containerID string, ip netip.Addr
 	b, err := m.bridgeOf(bridgeOf)
 	if err != nil {
 		return nil, err
+	}
+	if b.direct != nil {
+		return out, nil // its ports are open at its own address
 	}
 	if b.internal {
 		m.log.Warn("ports are not published on an internal network", "container", containerID)

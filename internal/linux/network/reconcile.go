@@ -32,8 +32,11 @@ type Running struct {
 func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running []Running) error {
 	var failed []error
 	for _, n := range nets {
-		if isBridge(n) {
+		switch {
+		case isBridge(n):
 			failed = append(failed, m.Ensure(ctx, n))
+		case isDirect(n):
+			failed = append(failed, m.ensureDirect(ctx, n, true))
 		}
 	}
 	for _, r := range running {
@@ -77,7 +80,9 @@ func (m *Manager) adoptCables(running []Running) error {
 	defer m.mu.Unlock()
 	known := map[string]bool{}
 	for _, b := range m.bridges {
-		known[b.name] = true
+		if known[b.name] = true; b.direct != nil {
+			known[b.direct.parent] = true
+		}
 	}
 	for _, l := range links {
 		switch {
@@ -88,7 +93,7 @@ func (m *Manager) adoptCables(running []Running) error {
 			} else {
 				m.work.add(job{cable: l.Name})
 			}
-		case l.Kind == "bridge" && strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Name]:
+		case strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Name]:
 			if err := m.rt.Do(rtnl.Delete(l.Name)); err != nil && !errors.Is(err, syscall.ENODEV) {
 				return err
 			}
@@ -226,6 +231,9 @@ func (m *Manager) dropStrangers() error {
 	m.mu.Lock()
 	var known []firewall.Network
 	for _, b := range m.bridges {
+		if b.direct != nil {
+			continue
+		}
 		known = append(known, firewall.Network{Bridge: b.name, Subnet: b.pool.subnet})
 	}
 	m.mu.Unlock()
@@ -259,7 +267,7 @@ func (m *Manager) Teardown(ctx context.Context) error {
 	}
 	m.deleteCables(cables)
 	for _, l := range links {
-		if l.Kind == "bridge" && strings.HasPrefix(l.Alias, m.bridgeAlias("")) {
+		if strings.HasPrefix(l.Alias, m.bridgeAlias("")) {
 			failed = append(failed, m.removeBridge(l.Name, netip.Prefix{}))
 		}
 	}

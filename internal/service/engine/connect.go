@@ -23,8 +23,8 @@ func (e *Engine) ConnectNetwork(ctx context.Context, name, containerName string,
 	if err != nil {
 		return err
 	}
-	if !isBridge(n) {
-		return errs.New(errs.Invalid, "container cannot be connected to network %s: it is not a bridge", n.Name)
+	if !onWire(n) {
+		return errs.New(errs.Invalid, "container cannot be connected to network %s: containers get no interface there", n.Name)
 	}
 	ep, err := planEndpoint(n, asked)
 	if err != nil {
@@ -116,7 +116,7 @@ func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added, 
 	if err := e.writeFiles(rec, places); err != nil {
 		return err
 	}
-	return e.leadPorts(ctx, rec, wayOut(before), wayOut(places), undo)
+	return e.leadPorts(ctx, rec, wayIn(before), wayIn(places), undo)
 }
 
 // placesNow are the networks of a running container with the addresses of its record.
@@ -160,7 +160,7 @@ func (e *Engine) DisconnectNetwork(ctx context.Context, name, containerName stri
 	switch {
 	case rec.Networks[n.Name] == nil:
 		return errs.New(errs.Denied, "container %s is not connected to network %s", rec.ID, n.Name)
-	case !isBridge(n):
+	case !onWire(n):
 		return errs.New(errs.Denied, "container cannot be disconnected from %s network", n.Name)
 	}
 	edited := rec
@@ -195,10 +195,10 @@ func (e *Engine) unplugOne(ctx context.Context, rec, edited *container.Container
 	if err := e.leadRoute(ctx, rec, from, to); err != nil {
 		return err
 	}
-	if err := e.leadPorts(ctx, edited, from, to, &undo{}); err != nil {
+	if err := e.leadPorts(ctx, edited, wayIn(before), wayIn(rest), &undo{}); err != nil {
 		return err
 	}
-	if err := e.Network.Detach(ctx, n.ID, rec.ID); err != nil {
+	if err := e.pull(ctx, rec, before, n); err != nil {
 		return err
 	}
 	// The container runs on: the interface is to be gone when we say so.
@@ -212,6 +212,24 @@ func (e *Engine) unplugOne(ctx context.Context, rec, edited *container.Container
 		return err
 	}
 	return e.writeFiles(edited, rest)
+}
+
+// pull takes the interface on n away.
+func (e *Engine) pull(ctx context.Context, rec *container.Container, places []place, n *model.Network) error {
+	if !isDirect(n) {
+		return e.Network.Detach(ctx, n.ID, rec.ID)
+	}
+	netns, err := netnsOf(rec.State.Pid)
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	for _, p := range places {
+		if p.net.ID == n.ID {
+			return e.Network.Pull(ctx, netns, p.ep)
+		}
+	}
+	return nil
 }
 
 // serveAgain tells the name service which networks a running container has now.

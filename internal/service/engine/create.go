@@ -167,7 +167,7 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 	if out[primary.Name] == nil {
 		out[primary.Name] = &container.Endpoint{NetworkID: primary.ID}
 	}
-	if len(out) > 1 && !isBridge(primary) {
+	if len(out) > 1 && !onWire(primary) {
 		return nil, errs.New(errs.Invalid, "conflicting options: cannot attach both user-defined and non-user-defined network-modes: %s stands alone", primary.Name)
 	}
 	return out, nil

@@ -40,6 +40,8 @@ type Network interface {
 	// Route leads the namespace's default route to an endpoint that is attached.
 	Route(ctx context.Context, netns *os.File, ep network.Endpoint) error
 	Detach(ctx context.Context, networkID, containerID string) error
+	// Pull is Detach for a direct network, whose interface is in the namespace.
+	Pull(ctx context.Context, netns *os.File, ep network.Endpoint) error
 	Publish(ctx context.Context, containerID string, ip netip.Addr, networkID string, ports []container.PublishedPort) (container.PortMap, error)
 	// Move leads published ports to the container's address on another network.
 	Move(ctx context.Context, containerID, networkID string, ip netip.Addr) error

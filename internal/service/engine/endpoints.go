@@ -22,11 +22,15 @@ type place struct {
 	ep   network.Endpoint
 }
 
-// isBridge reports whether containers get an interface on the network.
-func isBridge(n *model.Network) bool { return n.Driver == "bridge" }
+// onWire reports whether containers get an interface on the network.
+func onWire(n *model.Network) bool { return n.Driver == "bridge" || isDirect(n) }
+
+// isDirect reports whether the interface is on the network of one of the
+// host's, so that nothing of it passes the host.
+func isDirect(n *model.Network) bool { return n.Driver == "macvlan" || n.Driver == "ipvlan" }
 
 // userNetwork reports whether names resolve on the network.
-func userNetwork(n *model.Network) bool { return isBridge(n) && n.Name != model.Bridge }
+func userNetwork(n *model.Network) bool { return onWire(n) && n.Name != model.Bridge }
 
 // places lists the networks of a container: the one of --network first, as
 // eth0, the others by name.
@@ -37,7 +41,7 @@ func (e *Engine) places(rec *container.Container) ([]place, error) {
 		if err != nil {
 			return nil, errs.New(errs.NotFound, "network %s not found: it was removed; disconnect the container from it, or make it again", name)
 		}
-		if isBridge(n) {
+		if onWire(n) {
 			out = append(out, place{name: name, net: n})
 		}
 	}
@@ -160,7 +164,7 @@ func (e *Engine) unplug(ctx context.Context, rec *container.Container) {
 	var served bool
 	for name, ep := range rec.Networks {
 		n, err := e.network(ep.NetworkID)
-		if err != nil || !isBridge(n) {
+		if err != nil || !onWire(n) {
 			continue
 		}
 		served = served || userNetwork(n)

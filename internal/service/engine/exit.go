@@ -94,7 +94,7 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 	again, delay := e.finish(u, r, s)
 	now := u.snapshot()
 	for name := range before.Networks {
-		if n, err := e.network(before.Networks[name].NetworkID); err == nil && isBridge(n) {
+		if n, err := e.network(before.Networks[name].NetworkID); err == nil && onWire(n) {
 			e.tellNetwork(n, "disconnect", now.ID)
 		}
 	}

@@ -58,7 +58,7 @@ func (e *Engine) ensureNetworks(ctx context.Context) error {
 		}
 		complete(n)
 		n.ID, n.Created = ids.New(), e.Now()
-		if isBridge(n) {
+		if onWire(n) {
 			if err := e.Network.Ensure(ctx, n); err != nil {
 				return err
 			}
@@ -135,8 +135,8 @@ func checkNetwork(n *model.Network) error {
 		return errs.New(errs.Unavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
 	case n.Driver == "host" || n.Driver == "null":
 		return errs.New(errs.Denied, "only one instance of %q network is allowed", n.Driver)
-	case n.Driver != "bridge":
-		return errs.New(errs.NotFound, "could not resolve driver %s in registry: Lus has the driver bridge", n.Driver)
+	case !onWire(n):
+		return errs.New(errs.NotFound, "could not resolve driver %s in registry: Lus has the drivers bridge, macvlan and ipvlan", n.Driver)
 	}
 	switch {
 	case n.Name == "default" || strings.HasPrefix(n.Name, "container:"):
@@ -154,7 +154,7 @@ func checkNetwork(n *model.Network) error {
 	case len(n.IPAM.Options) > 0:
 		return errs.New(errs.Unsupported, "IPAM options are not supported")
 	case len(n.IPAM.Config) > 1:
-		return errs.New(errs.Unsupported, "bridge driver doesn't support multiple subnets")
+		return errs.New(errs.Unsupported, "%s driver doesn't support multiple subnets", n.Driver)
 	}
 	return nil
 }
@@ -323,13 +323,13 @@ func netnsOf(pid int) (*os.File, error) {
 	return f, nil
 }
 
-// bridges are the networks that the kernel has a part of.
-func (e *Engine) bridges() []*model.Network {
+// wired are the networks that the kernel has a part of.
+func (e *Engine) wired() []*model.Network {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	var out []*model.Network
 	for _, n := range e.networks {
-		if isBridge(n) {
+		if onWire(n) {
 			out = append(out, n)
 		}
 	}

@@ -130,7 +130,7 @@ func (e *Engine) connected(rec *container.Container) network.Running {
 func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Running) error {
 	// A network that cannot be had, or a port somebody else took meanwhile, is
 	// no reason to leave all containers without a daemon.
-	if err := e.Network.Reconcile(ctx, e.bridges(), running); err != nil {
+	if err := e.Network.Reconcile(ctx, e.wired(), running); err != nil {
 		e.Log.Error("bringing networks into agreement", "err", err)
 	}
 	if err := e.ensureNetworks(ctx); err != nil {

@@ -47,6 +47,6 @@ func (e *Engine) Info(context.Context) (map[string]any, error) {
 		"Driver":            "overlay2",
 		"LoggingDriver":     "json-file",
 		"DefaultRuntime":    "lus",
-		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "null"}, "Log": []string{"json-file", "local"}},
+		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"json-file", "local"}},
 	}, nil
 }

@@ -16,6 +16,15 @@ func wayOut(places []place) *place {
 	return nil
 }
 
+// wayIn is the place by which published ports are reached: the way out, if that
+// is by a bridge.
+func wayIn(places []place) *place {
+	if p := wayOut(places); p != nil && !isDirect(p.net) {
+		return p
+	}
+	return nil
+}
+
 func sameWay(a, b *place) bool {
 	return a == nil && b == nil || a != nil && b != nil && a.net.ID == b.net.ID
 }
