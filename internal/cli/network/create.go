@@ -42,7 +42,7 @@ func createCommand() command.Command {
 		Example: "network create --subnet 10.9.0.0/24 app", Min: 1, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			o := &createFlags{}
-			f.StringVarP(&o.driver, "driver", "d", "bridge", "Kind of network")
+			f.StringVarP(&o.driver, "driver", "d", "bridge", "Kind of network: bridge, macvlan or ipvlan (with -o parent=INTERFACE)")
 			f.StringArrayVar(&o.subnets, "subnet", nil, "Subnet, as 10.9.0.0/24")
 			f.StringArrayVar(&o.ranges, "ip-range", nil, "Part of the subnet to give addresses from")
 			f.StringArrayVar(&o.gateways, "gateway", nil, "Gateway of the subnet")
