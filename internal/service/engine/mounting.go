@@ -90,7 +90,7 @@ func (e *Engine) prepareVolumes(ctx context.Context, u *unit, img *image.Image) 
 				return err
 			}
 		}
-		if err := v.fillFrom(layers, m.Target); err != nil {
+		if err := e.fill(v, layers, m.Target); err != nil {
 			return err
 		}
 	}
@@ -117,16 +117,20 @@ func (e *Engine) volumeFor(ctx context.Context, m *mounts.Mount) (*volumeEntry, 
 	return e.makeVolume(ctx, v)
 }
 
-// fillFrom copies the image's content into a volume that is still empty. A copy
-// that fails or is cut short is taken away, so that the next use fills it.
-func (v *volumeEntry) fillFrom(layers *union.FS, target string) error {
+// fill copies the image's content into a volume that is still empty. A copy that
+// fails or is cut short is taken away, so that the next use fills it, unless a
+// container works in the volume: what lies there may be its own by now.
+func (e *Engine) fill(v *volumeEntry, layers *union.FS, target string) error {
 	v.fill.Lock()
 	defer v.fill.Unlock()
-	if _, err := layers.CopyUp(target, v.Mountpoint); err != nil {
-		err = errors.Join(err, emptyFolder(v.Mountpoint))
-		return errs.New(errs.Unavailable, "cannot copy the image's content of %s into volume %s: %w", target, v.Name, err)
+	_, err := layers.CopyUp(target, v.Mountpoint)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if !slices.ContainsFunc(e.users(v.Name), (*unit).active) {
+		err = errors.Join(err, emptyFolder(v.Mountpoint))
+	}
+	return errs.New(errs.Unavailable, "cannot copy the image's content of %s into volume %s: %w", target, v.Name, err)
 }
 
 // points is the mounts as inspect shows them.

@@ -84,6 +84,12 @@ func (u *unit) row() row {
 	return row{Container: u.rec, Mounts: u.mounts, Generation: u.gen, Started: u.wasStarted}
 }
 
+func (u *unit) active() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.launching || u.rec.State.Running()
+}
+
 func (u *unit) forgotten() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

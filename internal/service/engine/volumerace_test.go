@@ -10,6 +10,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
+	"lus/internal/model/volume"
 )
 
 // A container that shares a volume exchanges the part of it that another one is
@@ -60,4 +61,32 @@ func TestASubpathIsExchanged(t *testing.T) {
 		given++
 	}
 	t.Logf("given in %d of 30 starts", given)
+}
+
+// A volume whose filling fails is emptied for the next try, but not under the
+// hands of a container that works in it.
+func TestAFillingThatFailsSparesWhoWorksThere(t *testing.T) {
+	h := start(t)
+	ctx := limited(t)
+	v, err := h.engine.CreateVolume(ctx, &volume.CreateRequest{Name: "tight"})
+	must(t, err)
+	must(t, unix.Mount("tmpfs", v.Mountpoint, "tmpfs", 0, "nr_inodes=2,mode=755")) // itself and one file
+	t.Cleanup(func() { _ = unix.Unmount(v.Mountpoint, unix.MNT_DETACH) })
+	refused := func() {
+		t.Helper()
+		req := request("true")
+		binds("tight:/data")(req)
+		if _, err := h.engine.CreateContainer(ctx, "", req); !errs.Is(err, errs.Unavailable) {
+			t.Fatalf("the image's content does not fit, and the error is %v", err)
+		}
+	}
+	refused()
+	if left, err := os.ReadDir(v.Mountpoint); err != nil || len(left) != 0 {
+		t.Errorf("nobody uses it, and what is left is %v, %v", left, err)
+	}
+	h.run("works", "sleep 1000", binds("tight:/elsewhere"))
+	refused()
+	if left, err := os.ReadDir(v.Mountpoint); err != nil || len(left) != 1 {
+		t.Errorf("it was emptied under a container that uses it: %v, %v", left, err)
+	}
 }
