@@ -15,27 +15,37 @@ import (
 
 	"lus/internal/linux/runtime"
 	"lus/internal/linux/seccomp"
+	"lus/internal/model/task"
 	"lus/test/need"
 )
 
-// runc runs the same container by the runc of this host: the yardstick. It
-// gives back what it wrote and its exit code; a container that cannot be made
-// has a code of runc's own.
-func (b *bench) runc(c *runtime.Container) (string, int) {
-	b.t.Helper()
-	runc := need.Program(b.t, "runc", "runc")
-	bundle := b.t.TempDir()
-	root := filepath.Join(bundle, "rootfs")
-	must := func(err error) {
-		if err != nil {
-			b.t.Helper()
-			b.t.Fatal(err)
-		}
-	}
-	must(os.Mkdir(root, 0o755))
-	must(unix.Mount("overlay", root, "overlay", 0, "lowerdir="+c.Rootfs.Lower[0]+",upperdir="+c.Rootfs.Upper+",workdir="+c.Rootfs.Work))
-	defer func() { _ = unix.Unmount(root, unix.MNT_DETACH) }()
+// yardstick is the runc of this host with one container's bundle.
+type yardstick struct {
+	b             *bench
+	c             *runtime.Container
+	bundle, state string
+}
 
+// newYardstick writes a container's spec as runc reads it, and mounts its root.
+func newYardstick(b *bench, c *runtime.Container) *yardstick {
+	b.t.Helper()
+	need.Program(b.t, "runc", "runc")
+	y := &yardstick{b: b, c: c, bundle: b.t.TempDir()}
+	y.state = filepath.Join(y.bundle, "state")
+	root := filepath.Join(y.bundle, "rootfs")
+	y.must(os.Mkdir(root, 0o755))
+	y.must(unix.Mount("overlay", root, "overlay", 0, "lowerdir="+c.Rootfs.Lower[0]+",upperdir="+c.Rootfs.Upper+",workdir="+c.Rootfs.Work))
+	b.t.Cleanup(func() {
+		_ = exec.Command("runc", "--root", y.state, "delete", "--force", c.ID).Run()
+		_ = unix.Unmount(root, unix.MNT_DETACH)
+		// runc makes its groups in hierarchies, too, that ours leaves alone.
+		for _, group := range []string{c.Cgroup, filepath.Dir(c.Cgroup)} {
+			left, _ := filepath.Glob("/sys/fs/cgroup/*/" + group)
+			for _, dir := range left {
+				_ = os.Remove(dir)
+			}
+		}
+	})
 	s := *c.Spec
 	s.Root = &specs.Root{Path: root, Readonly: c.Spec.Root.Readonly}
 	linux := *s.Linux
@@ -43,23 +53,48 @@ func (b *bench) runc(c *runtime.Container) (string, int) {
 	if s.Annotations[runtime.AnnotationSeccomp] == "default" {
 		var err error
 		linux.Seccomp, err = seccomp.Default(&s)
-		must(err)
+		y.must(err)
 	}
 	s.Linux, s.Annotations = &linux, nil
-	config, err := json.Marshal(&s)
-	must(err)
-	must(os.WriteFile(filepath.Join(bundle, "config.json"), config, 0o600))
-	state := filepath.Join(bundle, "state")
+	y.write("config.json", &s)
+	return y
+}
+
+func (y *yardstick) must(err error) {
+	y.b.t.Helper()
+	if err != nil {
+		y.b.t.Fatal(err)
+	}
+}
+
+func (y *yardstick) write(name string, v any) string {
+	y.b.t.Helper()
+	data, err := json.Marshal(v)
+	y.must(err)
+	path := filepath.Join(y.bundle, name)
+	y.must(os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// do gives back what a command of runc wrote, and its exit code.
+func (y *yardstick) do(words ...string) (string, int) {
+	y.b.t.Helper()
 	var out bytes.Buffer
-	cmd := exec.Command(runc, "--root", state, "run", "--bundle", bundle, c.ID)
+	cmd := exec.Command("runc", append([]string{"--root", y.state}, words...)...)
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	_ = exec.Command(runc, "--root", state, "delete", "--force", c.ID).Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		b.t.Fatal(err)
+		y.b.t.Fatal(err)
 	}
 	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// runc runs the same container by the runc of this host.
+func (b *bench) runc(c *runtime.Container) (string, int) {
+	b.t.Helper()
+	y := newYardstick(b, c)
+	return y.do("run", "--bundle", y.bundle, c.ID)
 }
 
 // The same spec under runc and under Native: what a process sees and may do is
@@ -142,4 +177,52 @@ func TestTheSameUnderRunc(t *testing.T) {
 
 func indent(s string) string {
 	return "\t" + strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n\t")
+}
+
+// The same for processes in a running container.
+func TestExecIsTheSameUnderRunc(t *testing.T) {
+	b := newBench(t)
+	ours, theirs := b.sleeper(), b.container("sleep", "1000")
+	y := newYardstick(b, theirs)
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	y.must(err)
+	defer null.Close()
+	run := exec.Command("runc", "--root", y.state, "run", "--detach", "--bundle", y.bundle, theirs.ID)
+	run.Stdin, run.Stdout, run.Stderr = null, null, null
+	y.must(run.Run())
+	for _, x := range []struct {
+		name, line string
+		change     func(*specs.Process)
+	}{
+		{"its status", "grep -E '^(Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...):' /proc/self/status", nil},
+		{"a user's", "grep -E '^(Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap...):' /proc/self/status; umask", func(p *specs.Process) {
+			p.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{1001, 7}}
+			p.Capabilities.Effective, p.Capabilities.Permitted = nil, nil
+		}},
+		{"no_new_privs", "grep NoNewPrivs /proc/self/status", func(p *specs.Process) { p.NoNewPrivileges = true }},
+		{"no capability", "grep -E '^Cap' /proc/self/status", func(p *specs.Process) { p.Capabilities = &specs.LinuxCapabilities{} }},
+		{"where it is", "cat /proc/1/comm; cut -d: -f3 /proc/self/cgroup | sort -u; pwd", nil},
+		{"a working folder", "pwd", func(p *specs.Process) { p.Cwd = "/etc" }},
+		{"its descriptors", "ls /proc/self/fd | tr '\\n' ' '", nil},
+		{"its signals", "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status", nil},
+		// Not its score for the OOM killer: runc gives an exec that of the container.
+		{"limits", "ulimit -n; ulimit -Hn", func(p *specs.Process) {
+			p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 64, Hard: 128}}
+		}},
+		{"its environment", "env | sort", func(p *specs.Process) { p.Env = append(p.Env, "A=b", "HOME=/h") }},
+		{"what is hidden and read-only", "cat /proc/keys | wc -c; touch /proc/sys/x 2>&1; ( : < /dev/kmsg ) 2>&1", nil},
+		{"an exit code", "exit 42", nil},
+		{"a signal", "kill -KILL $$", nil},
+	} {
+		proc := runtime.Default().Process
+		proc.Args = []string{"sh", "-c", x.line}
+		if x.change != nil {
+			x.change(proc)
+		}
+		out, code := b.execProcess(ours, proc, task.Streams{Kind: task.StreamLog})
+		want, wantCode := y.do("exec", "--process", y.write("process.json", proc), theirs.ID)
+		if out != want || code != wantCode {
+			t.Errorf("%s:\nwe say (%d)\n%s\nrunc says (%d)\n%s", x.name, code, indent(out), wantCode, indent(want))
+		}
+	}
 }
