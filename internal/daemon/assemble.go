@@ -10,6 +10,7 @@ import (
 	"lus/internal/api/docker"
 	lusapi "lus/internal/api/lus"
 	keeper "lus/internal/keeper/client"
+	"lus/internal/linux/apparmor"
 	"lus/internal/linux/network"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/event"
@@ -75,9 +76,11 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	}
 	d.closes("the name server's client", names.Close)
 
+	confiner := &apparmor.Host{}
+
 	// The services.
 	eng, err := engine.New(engine.Deps{
-		Runtime: withoutBuilds{native}, Images: images, Network: nets, Names: names,
+		Runtime: withoutBuilds{native}, Images: images, Network: nets, Names: names, AppArmor: confiner,
 		Layout: l, DB: db, Log: o.log,
 	})
 	if err != nil {
@@ -104,7 +107,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		return nil, err
 	}
 	d.closes("the builder's runtime", func() error { return stepRuntime.Close() })
-	builder, err := newBuilder(builderParts{store, images, stepRuntime, nets, eng}, o)
+	builder, err := newBuilder(builderParts{store, images, stepRuntime, nets, eng, confiner}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: facts{eng, nets}, Log: o.log,
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: facts{eng, nets, confiner}, Log: o.log,
 	}))
 	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}
@@ -135,12 +138,13 @@ type builderParts struct {
 	runtime build.Runtime
 	nets    *network.Manager
 	engine  *engine.Engine
+	confine *apparmor.Host
 }
 
 func newBuilder(p builderParts, o options) (*build.Service, error) {
 	net := &buildNetwork{nets: p.nets, engine: p.engine}
 	return build.New(build.Deps{
-		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway,
+		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway, AppArmor: confined(p.confine),
 		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Log: o.log,
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	keeper "lus/internal/keeper/client"
+	"lus/internal/linux/apparmor"
 	"lus/internal/linux/network"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/task"
@@ -143,11 +144,23 @@ func readied(images *image.Service) func(context.Context, string) {
 	}
 }
 
+// confined loads the profile that build steps run under, where the host has
+// AppArmor.
+func confined(host *apparmor.Host) func() (string, error) {
+	return func() (string, error) {
+		if !host.Supported() {
+			return "", nil
+		}
+		return apparmor.Default, host.Ensure(apparmor.Default)
+	}
+}
+
 // facts are the engine's about itself, and what the networks found on the host
 // that stands in their way.
 type facts struct {
 	*engine.Engine
-	nets *network.Manager
+	nets     *network.Manager
+	apparmor *apparmor.Host
 }
 
 // Info adds the warnings to the engine's facts, and where to filter traffic.
@@ -161,6 +174,11 @@ func (f facts) Info(ctx context.Context) (map[string]any, error) {
 		warnings = append(warnings, "WARNING: "+w) // clients print them as they come
 	}
 	info["Warnings"] = warnings
+	security := []string{"name=seccomp,profile=builtin", "name=cgroupns"}
+	if f.apparmor.Supported() {
+		security = append([]string{"name=apparmor"}, security...)
+	}
+	info["SecurityOptions"] = security
 	info["FirewallBackend"] = map[string]any{"Driver": "nftables", "Info": [][2]string{{"User chain", f.nets.UserChain()}}}
 	return info, nil
 }

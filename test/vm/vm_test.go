@@ -126,7 +126,7 @@ func TestSocketActivation(t *testing.T) {
 
 func TestRunAndExitCodes(t *testing.T) {
 	equal(t, "the output", lus(t, "run", "--rm", "busybox", "echo", "hello"), "hello")
-	for command, want := range map[string]int{"exit 7": 7, "sh -c 'kill -TERM $$'": 143} {
+	for command, want := range map[string]int{"exit 7": 7, "sh -c 'kill -TERM $$'; exit $?": 143} {
 		if _, code := try(t, "lus", "run", "--rm", "busybox", "sh", "-c", command); code != want {
 			t.Errorf("%s: exit code %d, want %d", command, code, want)
 		}
@@ -248,7 +248,36 @@ func TestConfinement(t *testing.T) {
 		}
 	}
 	equal(t, "seccomp", lus(t, "run", "--rm", "busybox", "sh", "-c", "grep Seccomp: /proc/self/status | tr -d '\\t'"), "Seccomp:2")
-	t.Log("AppArmor says: ", lus(t, "run", "--rm", "busybox", "cat", "/proc/self/attr/current"))
+}
+
+// Containers, what is executed in them and build steps run under Docker's
+// default profile.
+func TestAppArmor(t *testing.T) {
+	const mine, confined = "/proc/self/attr/current", "docker-default (enforce)"
+	equal(t, "a container's profile", lus(t, "run", "--rm", "busybox", "cat", mine), confined)
+	equal(t, "with an init", lus(t, "run", "--rm", "--init", "busybox", "cat", mine), confined)
+	started(t, "confined", "busybox", "sleep", "1000")
+	equal(t, "an exec's profile", lus(t, "exec", "confined", "cat", mine), confined)
+	equal(t, "what inspect says", lus(t, "inspect", "-f", "{{.AppArmorProfile}}", "confined"), "docker-default")
+	equal(t, "unconfined", lus(t, "run", "--rm", "--security-opt", "apparmor=unconfined", "busybox", "cat", mine), "unconfined")
+	equal(t, "privileged", lus(t, "run", "--rm", "--privileged", "busybox", "cat", mine), "unconfined")
+	if out, code := try(t, "lus", "run", "--rm", "--security-opt", "apparmor=no-such", "busybox", "true"); code != 125 || !strings.Contains(out, "apparmor_parser") {
+		t.Errorf("a profile that is not loaded: %d %s", code, out)
+	}
+	// What capabilities would allow, the profile denies.
+	if _, code := try(t, "lus", "run", "--rm", "--cap-add", "SYS_ADMIN", "busybox", "mount", "-t", "tmpfs", "x", "/mnt"); code == 0 {
+		t.Error("a confined container mounted a file system")
+	}
+	lus(t, "run", "--rm", "--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined", "busybox", "mount", "-t", "tmpfs", "x", "/mnt")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM busybox\nRUN cat "+mine+" >/profile\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lus(t, "build", "-q", "-t", "step", dir)
+	equal(t, "a build step's profile", lus(t, "run", "--rm", "step", "cat", "/profile"), confined)
+	if info := lus(t, "info"); !strings.Contains(info, "name=apparmor") {
+		t.Errorf("info does not tell: %s", info)
+	}
 }
 
 // A restart of the unit, a kill and a stop leave the containers alone.

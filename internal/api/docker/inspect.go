@@ -89,7 +89,7 @@ func inspect(c *container.Container) *inspected {
 	out := &inspected{
 		ID: c.ID, Created: c.Created, Path: c.Path, Args: list(c.Args), State: stateOf(c), Image: c.Image,
 		ResolvConfPath: c.ResolvConfPath, HostnamePath: c.HostnamePath, HostsPath: c.HostsPath, LogPath: c.LogPath,
-		Name: "/" + c.Name, RestartCount: c.RestartCount, Driver: c.Driver, Platform: runtime.GOOS,
+		Name: "/" + c.Name, RestartCount: c.RestartCount, Driver: c.Driver, Platform: runtime.GOOS, AppArmorProfile: c.AppArmorProfile,
 		ExecIDs: c.ExecIDs, HostConfig: c.HostConfig, GraphDriver: graphDriver{Name: c.Driver},
 		SizeRw: c.SizeRw, SizeRootFs: c.SizeRootFs, Mounts: list(c.Mounts), Config: c.Config,
 		NetworkSettings: settingsOf(c),

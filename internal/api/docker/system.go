@@ -88,7 +88,6 @@ func (h *handler) info(w http.ResponseWriter, r *http.Request) error {
 		"ServerVersion": version.String(), "KernelVersion": kernel(), "OSType": runtime.GOOS,
 		"Architecture": machine(), "NCPU": runtime.NumCPU(), "IndexServerAddress": "https://index.docker.io/v1/",
 		"Swarm":             map[string]any{"LocalNodeState": "inactive", "NodeID": "", "ControlAvailable": false},
-		"SecurityOptions":   []string{"name=seccomp,profile=builtin", "name=cgroupns"},
 		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"lus"}},
 		"ExperimentalBuild": false, "LiveRestoreEnabled": true,
 	}

@@ -38,6 +38,7 @@ const (
 	opWait
 	opExec
 	opConsole
+	opAppArmor
 )
 
 // Target says what may be done to have a mount's target.
@@ -251,6 +252,10 @@ func (p *Program) Rlimit(resource int, soft, hard uint64) {
 
 // OOMScore sets how readily the kernel kills the process for memory.
 func (p *Program) OOMScore(value string) { p.text(opOOMAdj, value) }
+
+// AppArmor says which profile confines the program that the init becomes. It
+// must come while /proc is still the host's.
+func (p *Program) AppArmor(profile string) { p.text(opAppArmor, "exec "+profile) }
 
 // Wait waits for the word to go on.
 func (p *Program) Wait() { p.plain(opWait) }

@@ -43,6 +43,7 @@ func (n *Native) Exec(ctx context.Context, id, execID string, e *Exec) (*Process
 	b := &builder{program: &initproc.Program{}, group: group}
 	defer b.close()
 	p := b.program
+	confine(p, e.Process)
 	p.OOMScore(oomScore(e.Process))
 	tasks, err := group.Enter()
 	if err != nil {

@@ -249,6 +249,7 @@ func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create
 // compile writes a container's program.
 func (n *Native) compile(b *builder, c *Container, ns *namespaces, root *os.File, pr profile) error {
 	p, s := b.program, c.Spec
+	confine(p, s.Process)
 	p.OOMScore(oomScore(s.Process))
 	if err := b.enter(ns); err != nil {
 		return err

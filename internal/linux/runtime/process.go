@@ -54,13 +54,20 @@ func (n *Native) process(p *initproc.Program, proc *specs.Process, pr profile, t
 	return nil
 }
 
+// confine adds the process's AppArmor profile; the first operation of all.
+func confine(p *initproc.Program, proc *specs.Process) {
+	if proc.ApparmorProfile != "" {
+		p.AppArmor(proc.ApparmorProfile)
+	}
+}
+
 // checkProcess refuses what would be ignored or misunderstood.
 func checkProcess(proc *specs.Process) error {
 	switch {
 	case proc == nil || len(proc.Args) == 0 || proc.Args[0] == "":
 		return errs.New(errs.Invalid, "no command specified")
-	case proc.ApparmorProfile != "":
-		return errs.New(errs.Unsupported, "AppArmor profiles are not supported yet: leave out the profile %q", proc.ApparmorProfile)
+	case strings.ContainsAny(proc.ApparmorProfile, "\x00\n"):
+		return errs.New(errs.Invalid, "an AppArmor profile has no such name: %q", proc.ApparmorProfile)
 	case proc.SelinuxLabel != "":
 		return errs.New(errs.Unsupported, "SELinux labels are not supported yet: leave out the label %q", proc.SelinuxLabel)
 	case proc.Scheduler != nil || proc.IOPriority != nil || proc.ExecCPUAffinity != nil:

@@ -41,6 +41,7 @@ type Container struct {
 	Networks        map[string]*Endpoint // by the network's name
 	Ports           PortMap              // what is published now; empty while stopped
 	Driver          string               // storage driver, "overlay2"
+	AppArmorProfile string               // unconfined, or a profile's name; empty where the host has no AppArmor
 	LogPath         string
 	HostnamePath    string
 	HostsPath       string

@@ -41,6 +41,8 @@ type Deps struct {
 	Network Network // nil: RUN steps have a loopback interface only
 	Cgroup  string  // parent of the steps' cgroups, relative to every hierarchy's root
 	Log     *slog.Logger
+	// AppArmor is the profile of RUN steps, which it loads; nil or empty: none.
+	AppArmor func() (string, error)
 	// Built is told of each image that came to be, while its build still runs;
 	// nil tells nobody.
 	Built func(ctx context.Context, imageID string)

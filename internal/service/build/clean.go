@@ -39,7 +39,7 @@ func (s *Service) cleanOnce(ctx context.Context) {
 // steps is what runs the RUN steps.
 func (s *Service) steps() executor.Options {
 	return executor.Options{
-		Dir: filepath.Join(s.d.Root, "steps"), Runtime: s.d.Runtime, Network: s.d.Network, Cgroup: s.d.Cgroup, Log: s.d.Log,
+		Dir: filepath.Join(s.d.Root, "steps"), Runtime: s.d.Runtime, Network: s.d.Network, Cgroup: s.d.Cgroup, AppArmor: s.d.AppArmor, Log: s.d.Log,
 	}
 }
 

@@ -76,6 +76,10 @@ func (e *Engine) plan(req *container.CreateRequest, img *image.Image) (*containe
 	if err != nil {
 		return nil, nil, err
 	}
+	confined, err := e.profileFor(h)
+	if err != nil {
+		return nil, nil, err
+	}
 	args := merge.Command(cfg)
 	id := ids.New()
 	switch {
@@ -91,7 +95,7 @@ func (e *Engine) plan(req *container.CreateRequest, img *image.Image) (*containe
 	p := e.paths(id)
 	return &container.Container{
 		ID: id, Created: e.Now(), Path: args[0], Args: args[1:], Image: img.ID, Config: cfg, HostConfig: h,
-		State: container.State{Status: container.Created}, Networks: nets, Driver: "overlay2",
+		State: container.State{Status: container.Created}, Networks: nets, Driver: "overlay2", AppArmorProfile: confined,
 		LogPath: p.log, HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
 	}, ms, nil
 }

@@ -61,16 +61,25 @@ type Names interface {
 	List(ctx context.Context) ([]string, error)
 }
 
-// Deps is what an engine is made of. Log and Now may be left out.
+// AppArmor is what the engine needs of the host's AppArmor.
+type AppArmor interface {
+	// Supported reports whether the host confines by AppArmor.
+	Supported() bool
+	// Ensure makes sure that a profile is loaded.
+	Ensure(profile string) error
+}
+
+// Deps is what an engine is made of. AppArmor, Log and Now may be left out.
 type Deps struct {
-	Runtime runtime.Runtime
-	Images  Images
-	Network Network
-	Names   Names
-	Layout  layout.Layout
-	DB      *sqlite.DB
-	Log     *slog.Logger
-	Now     func() time.Time
+	Runtime  runtime.Runtime
+	Images   Images
+	Network  Network
+	Names    Names
+	AppArmor AppArmor
+	Layout   layout.Layout
+	DB       *sqlite.DB
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 func (d *Deps) check() error {

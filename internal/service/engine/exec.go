@@ -179,6 +179,10 @@ func (e *Engine) execProcess(ctx context.Context, rec *container.Container, cfg 
 		return nil, user, err
 	}
 	p, err := spec.Exec(rec.ID, rec.Config, rec.HostConfig, cfg, user)
+	if err != nil {
+		return nil, user, err
+	}
+	p.ApparmorProfile, err = e.confined(rec)
 	return p, user, err
 }
 

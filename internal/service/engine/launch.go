@@ -180,6 +180,10 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	if err := l.join(ctx, in, p); err != nil {
 		return nil, err
 	}
+	var err error
+	if in.AppArmor, err = e.confined(rec); err != nil {
+		return nil, err
+	}
 	files, err := union.Open(append([]string{p.upper}, l.image.Dirs...))
 	if err != nil {
 		return nil, err

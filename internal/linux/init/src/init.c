@@ -96,6 +96,23 @@ static void op_oomadj(void)
 	close_fd((int)fd);
 }
 
+// op_apparmor says which profile confines what this process becomes. It comes
+// first, while /proc is the host's: in a container it may be anything. A fork
+// inherits what was said.
+static void op_apparmor(void)
+{
+	long fd;
+	char *value = read_string();
+	step = "set the AppArmor profile";
+	step_arg = value;
+	fd = sys4(__NR_openat, AT_CWD, "/proc/thread-self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC, 0);
+	if (fd == -ENOENT) // before 5.8 there is one place for all security modules
+		fd = sys4(__NR_openat, AT_CWD, "/proc/thread-self/attr/exec", O_WRONLY | O_CLOEXEC, 0);
+	must(fd);
+	must(sys3(__NR_write, fd, value, length(value)));
+	close_fd((int)fd);
+}
+
 static void op_name(long call, const char *what)
 {
 	step = what;
@@ -139,6 +156,7 @@ static void carry_out(u32 op)
 	case OP_WAIT: op_wait(); break;
 	case OP_EXEC: op_exec(); break;
 	case OP_CONSOLE: op_console(); break;
+	case OP_APPARMOR: op_apparmor(); break;
 	default: broken();
 	}
 }

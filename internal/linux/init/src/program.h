@@ -39,6 +39,7 @@ enum op {
 	OP_WAIT,       //
 	OP_EXEC,       // see exec.h
 	OP_CONSOLE,    // number u32 of a terminal below /dev/pts
+	OP_APPARMOR,   // "exec PROFILE"
 };
 
 #define MAKE_DIR 1   // OP_MOVE, OP_FSMOUNT: create the target as a folder

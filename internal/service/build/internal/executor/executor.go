@@ -58,7 +58,9 @@ type Options struct {
 	Runtime Runtime
 	Network Network // nil: steps have a loopback interface only
 	Cgroup  string  // parent of the steps' cgroups, relative to the hierarchies' roots
-	Log     *slog.Logger
+	// AppArmor is the profile of the steps, which it loads; nil or empty: none.
+	AppArmor func() (string, error)
+	Log      *slog.Logger
 }
 
 // Executor runs steps. Its zero value is of no use; New makes one.
@@ -171,6 +173,11 @@ func (e *Executor) run(ctx context.Context, s *step, root executor.Mount, mounts
 	s.spec, err = b.spec(ctx, s, meta, mounts)
 	if err != nil {
 		return err
+	}
+	if e.o.AppArmor != nil {
+		if s.spec.Process.ApparmorProfile, err = e.o.AppArmor(); err != nil {
+			return err
+		}
 	}
 	s.spec.Root = &specs.Root{Path: s.rootfs, Readonly: root.Readonly || meta.ReadonlyRootFS}
 	if err := makeWorkingDir(s.rootfs, meta.Cwd, s.spec.Process.User); err != nil {

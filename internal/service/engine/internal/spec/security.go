@@ -31,6 +31,7 @@ func unmask(said, usual []string, privileged bool) []string {
 type Options struct {
 	NoNewPrivileges bool
 	Seccomp         string // empty: the default profile; unconfined; or a profile's JSON
+	AppArmor        string // empty: the default profile; unconfined; or a profile's name
 }
 
 // SecurityOpt reads --security-opt and refuses what this host cannot do.
@@ -59,10 +60,10 @@ func SecurityOpt(opts []string) (Options, error) {
 			o.Seccomp = value
 		case key == "seccomp":
 			return o, errs.New(errs.Invalid, "Decoding seccomp profile failed: it is neither unconfined, builtin nor JSON")
-		case key == "apparmor" && value == "unconfined", key == "label" && value == "disable":
-			// So it is: this engine sets neither.
-		case key == "apparmor":
-			return o, errs.New(errs.Unsupported, "--security-opt %s: Lus applies no AppArmor profiles, so this one would not protect anything; leave the option out, or say apparmor=unconfined", opt)
+		case key == "apparmor" && value != "":
+			o.AppArmor = value
+		case key == "label" && value == "disable":
+			// So it is: this engine sets none.
 		case key == "label":
 			return o, errs.New(errs.Unsupported, "--security-opt %s: Lus sets no SELinux labels, so this one would not protect anything; leave the option out, or say label=disable", opt)
 		default:

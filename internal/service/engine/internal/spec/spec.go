@@ -36,6 +36,8 @@ type Input struct {
 	ShmPath string
 	// OwnNetwork says that the network namespace is the container's own.
 	OwnNetwork bool
+	// AppArmor is the profile to start under; empty: none.
+	AppArmor string
 }
 
 // Compile makes the spec.
@@ -56,6 +58,7 @@ func Compile(in *Input) (*specs.Spec, error) {
 	s.Linux.MaskedPaths = unmask(h.MaskedPaths, s.Linux.MaskedPaths, h.Privileged)
 	s.Linux.ReadonlyPaths = unmask(h.ReadonlyPaths, s.Linux.ReadonlyPaths, h.Privileged)
 	s.Process = process(in)
+	s.Process.ApparmorProfile = in.AppArmor
 	if !hostUTS(h) {
 		s.Hostname = Hostname(in.ID, in.Config)
 		s.Domainname = in.Config.Domainname

@@ -137,7 +137,6 @@ func TestRefusals(t *testing.T) {
 		"a GPU":                host(func(h *container.HostConfig) { h.DeviceRequests = []container.DeviceRequest{{Driver: "nvidia"}} }),
 		"a capability":         host(func(h *container.HostConfig) { h.CapAdd = container.Strings{"CAP_FLY"} }),
 		"a security option":    host(func(h *container.HostConfig) { h.SecurityOpt = []string{"magic=1"} }),
-		"AppArmor":             host(func(h *container.HostConfig) { h.SecurityOpt = []string{"apparmor=mine"} }),
 		"an ulimit":            host(func(h *container.HostConfig) { h.Ulimits = []container.Ulimit{{Name: "smiles"}} }),
 		"little memory":        host(func(h *container.HostConfig) { h.Memory = 1024 }),
 		"swap below memory":    host(func(h *container.HostConfig) { h.Memory, h.MemorySwap = 64<<20, 32<<20 }),
