@@ -50,7 +50,7 @@ test-race: build ## only the tests under the race detector
 	@CGO_ENABLED=1 go test -race $(RACE)
 
 test-vm: build ## a smoke suite on a stock Debian 12 in QEMU (minutes)
-	@scripts/vm $(VM)
+	@scripts/vm $(if $(VM),'$(VM)')
 
 lint: build ## gofmt, vet, golangci-lint
 	@scripts/lint
