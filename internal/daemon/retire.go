@@ -18,8 +18,9 @@ import (
 	"lus/internal/model/task"
 )
 
-// patience is how long the end of the helpers may take.
-const patience = 10 * time.Second
+// patience is how long the end of the helpers may take, on a slow machine too;
+// systemd kills after 90 seconds.
+const patience = 45 * time.Second
 
 // retire leaves nothing behind where nothing runs: the helpers end, and the
 // bridges, the rules and the cgroups go. While a container runs it needs all of

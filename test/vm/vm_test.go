@@ -316,11 +316,18 @@ func TestTheUnitRestartsUnderRunningContainers(t *testing.T) {
 // Where nothing runs, stopping the unit leaves nothing behind.
 func TestTheStopLeavesNothing(t *testing.T) {
 	do(t, "systemctl", "stop", "lus.service", "lus.socket")
+	var left string
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("left: %s\nthe unit's last lines: %s", left, do(t, "journalctl", "-u", "lus.service", "-n", "20", "--no-pager"))
+		}
+	})
 	eventually(t, "no cgroup, interface, table or process of ours", func() bool {
 		groups, _ := filepath.Glob("/sys/fs/cgroup/lus-*")
 		links, _ := try(t, "ip", "-br", "link")
 		tables, _ := try(t, "nft", "list", "tables")
-		ours, _ := try(t, "pgrep", "lus-")
+		ours, _ := try(t, "pgrep", "-a", "lus-")
+		left = fmt.Sprintf("%v\n%s\n%s\n%s", groups, links, tables, ours)
 		return len(groups) == 0 && !strings.Contains(links, "lus") && !strings.Contains(tables, "lus") && ours == ""
 	})
 }
