@@ -96,6 +96,11 @@ type Images interface {
 	ListImages(ctx context.Context, all bool, f filter.Filters) ([]*image.Image, error)
 	TagImage(ctx context.Context, ref, target string) error
 	RemoveImage(ctx context.Context, ref string, force, prune bool) ([]image.Removed, error)
+	PruneImages(ctx context.Context, f filter.Filters) (removed []image.Removed, freed int64, err error)
+	// PushImage sends one tag, or all of a repository where ref has none.
+	PushImage(ctx context.Context, ref string, auth *image.Auth, progress func(image.Progress)) error
+	SaveImages(ctx context.Context, refs []string, w io.Writer) error
+	LoadImages(ctx context.Context, tar io.Reader, progress func(image.Progress)) error
 }
 
 // Builder is what the API asks of the image builder.

@@ -15,6 +15,9 @@ import (
 func (h *handler) images() {
 	h.handle("GET /images/json", h.listImages)
 	h.handle("POST /images/create", h.createImage)
+	h.handle("GET /images/get", h.saveImages)
+	h.handle("POST /images/load", h.loadImages)
+	h.handle("POST /images/prune", h.pruneImages)
 	// An image's name has slashes, so the verb is cut from the end by hand.
 	h.handle("GET /images/", h.getImage)
 	h.handle("POST /images/", h.postImage)
@@ -49,6 +52,8 @@ func (h *handler) getImage(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		return reply(w, http.StatusOK, history(img))
+	case "get":
+		return h.save(w, r, []string{name})
 	}
 	return errs.New(errs.NotFound, "page not found")
 }
@@ -67,7 +72,7 @@ func (h *handler) postImage(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusCreated)
 		return nil
 	case verb == "push" && name != "":
-		return errs.New(errs.Unsupported, "images cannot be pushed yet")
+		return h.pushImage(w, r, name)
 	}
 	return errs.New(errs.NotFound, "page not found")
 }

@@ -15,8 +15,8 @@ import (
 
 // Commands are the verbs of `lus image`.
 func Commands() []command.Command {
-	return []command.Command{buildCommand(), historyCommand(), importCommand(), inspectCommand(), lsCommand(),
-		pullCommand(), rmCommand(), tagCommand()}
+	return []command.Command{buildCommand(), historyCommand(), importCommand(), inspectCommand(), loadCommand(), lsCommand(),
+		pruneCommand(), pullCommand(), pushCommand(), rmCommand(), saveCommand(), tagCommand()}
 }
 
 // path is an image's path in the API. Names keep their slashes.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -85,6 +86,15 @@ func (s *Store) virtual(ctx context.Context, d digest.Digest) (Layer, bool) {
 func (s *Store) IsVirtual(ctx context.Context, d digest.Digest) bool {
 	_, ok := s.virtual(s.Context(ctx), d)
 	return ok
+}
+
+// WriteVirtual writes the tar of a layer that can be made from a snapshot.
+func (s *Store) WriteVirtual(ctx context.Context, d digest.Digest, w io.Writer) error {
+	l, ok := s.virtual(s.Context(ctx), d)
+	if !ok {
+		return fmt.Errorf("layer %s: %w", d, errdefs.ErrNotFound)
+	}
+	return s.WriteLayer(ctx, l.Snapshot, w)
 }
 
 // dropVirtual forgets the virtual layers whose snapshot is gone.

@@ -1,0 +1,83 @@
+package docker
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/container"
+	"lus/internal/model/image"
+)
+
+// saveImages answers GET /images/get?names=A&names=B.
+func (h *handler) saveImages(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return errs.With(errs.Invalid, err)
+	}
+	var refs []string
+	for _, n := range r.Form["names"] {
+		refs = append(refs, strings.Split(n, ",")...)
+	}
+	if len(refs) == 0 {
+		return errs.New(errs.Invalid, "names must say which images to save")
+	}
+	return h.save(w, r, refs)
+}
+
+func (h *handler) save(w http.ResponseWriter, r *http.Request, refs []string) error {
+	if r.FormValue("platform") != "" {
+		return errs.New(errs.Unsupported, "an image is here for one platform only: save it without naming one")
+	}
+	return h.sendTar(w, r, &container.Archive{Write: func(ctx context.Context, out io.Writer) error {
+		return h.Images.SaveImages(ctx, refs, out)
+	}})
+}
+
+func (h *handler) loadImages(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query() // the body is a tar and no form
+	if query.Get("platform") != "" {
+		return errs.New(errs.Unsupported, "an archive is loaded as it is: load it without naming a platform")
+	}
+	out := newProgress(w)
+	send := out.send
+	if isTrue(query.Get("quiet")) {
+		send = func(p image.Progress) {
+			if p.Stream != "" {
+				out.send(p)
+			}
+		}
+	}
+	return out.end(h.Images.LoadImages(r.Context(), r.Body, send))
+}
+
+func (h *handler) pushImage(w http.ResponseWriter, r *http.Request, name string) error {
+	a, err := auth(r)
+	if err != nil {
+		return err
+	}
+	if tag := r.FormValue("tag"); tag != "" {
+		name += ":" + tag
+	}
+	if r.FormValue("platform") != "" {
+		return errs.New(errs.Unsupported, "an image is here for one platform only: push it without naming one")
+	}
+	out := newProgress(w)
+	return out.end(h.Images.PushImage(r.Context(), name, a, out.send))
+}
+
+func (h *handler) pruneImages(w http.ResponseWriter, r *http.Request) error {
+	f, err := filters(r)
+	if err != nil {
+		return err
+	}
+	removed, freed, err := h.Images.PruneImages(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, struct {
+		ImagesDeleted  []image.Removed
+		SpaceReclaimed int64
+	}{list(removed), freed})
+}

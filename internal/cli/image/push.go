@@ -1,0 +1,134 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/cli/output"
+	"lus/internal/client"
+)
+
+func pushCommand() command.Command {
+	return command.Command{
+		Name: "push", Args: "NAME[:TAG]", Short: "Send an image to the registry in its name",
+		Example: "push registry.example:5000/app:1", Min: 1, Max: 1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			all := f.BoolP("all-tags", "a", false, "Send all tags of the repository")
+			quiet := f.BoolP("quiet", "q", false, "Only print the image's name")
+			return func(ctx context.Context, args []string) error {
+				ref := args[0]
+				tagged := strings.ContainsAny(ref[strings.LastIndexByte(ref, '/')+1:], ":@")
+				if *all && tagged {
+					return errs.New(errs.Invalid, "tag can't be used with --all-tags/-a")
+				}
+				if !*all && !tagged {
+					ref = Tagged(ref)
+					if !*quiet {
+						fmt.Fprintln(e.Out, "Using default tag: latest")
+					}
+				}
+				return push(ctx, e, ref, *all, *quiet)
+			}
+		},
+	}
+}
+
+func push(ctx context.Context, e *command.Env, ref string, all, quiet bool) error {
+	header, err := authHeader(ref)
+	if err != nil {
+		return err
+	}
+	name, q := ref, url.Values{}
+	if !all {
+		i := strings.LastIndexByte(ref, ':')
+		if strings.Contains(ref, "@") {
+			return errs.New(errs.Invalid, "cannot push a digest reference")
+		}
+		name = ref[:i]
+		q.Set("tag", ref[i+1:])
+	}
+	resp, err := e.Client.Send(ctx, client.Request{Method: "POST", Path: path(name, "push"), Query: q, Header: header})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	to := e.Out
+	if quiet {
+		if to, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
+			return err
+		}
+		defer to.Close()
+	}
+	if err := show(resp.Body, to, nil); err != nil {
+		return err
+	}
+	if quiet {
+		fmt.Fprintln(e.Out, host(ref)+"/"+strings.TrimSuffix(short(ref), suffix(all)))
+	}
+	return nil
+}
+
+// suffix is the tag that a name without one is given, where all are meant.
+func suffix(all bool) string {
+	if all {
+		return ":latest"
+	}
+	return ""
+}
+
+func pruneCommand() command.Command {
+	return command.Command{
+		Name: "prune", Args: "", Short: "Remove the images without a name that no container uses",
+		Example: "image prune -a --filter until=24h", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			all := f.BoolP("all", "a", false, "Remove all that no container uses, with a name or without")
+			force := f.BoolP("force", "f", false, "Do not ask")
+			filters := f.StringArray("filter", nil, "Only those that match: until=TIME, label=NAME[=VALUE], label!=NAME[=VALUE]")
+			return func(ctx context.Context, _ []string) error {
+				question := "This will remove all dangling images."
+				if *all {
+					question = "This will remove all images without at least one container associated to them."
+				}
+				if !*force && !e.Confirm(question) {
+					return nil
+				}
+				return prune(ctx, e, append(*filters, fmt.Sprint("dangling=", !*all)))
+			}
+		},
+	}
+}
+
+func prune(ctx context.Context, e *command.Env, filters []string) error {
+	q, err := output.Filters(filters)
+	if err != nil {
+		return err
+	}
+	var out struct {
+		ImagesDeleted  []removed
+		SpaceReclaimed uint64
+	}
+	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/images/prune", Query: q}, &out); err != nil {
+		return err
+	}
+	if len(out.ImagesDeleted) > 0 {
+		fmt.Fprintln(e.Out, "Deleted Images:")
+		for _, r := range out.ImagesDeleted {
+			if r.Untagged != "" {
+				fmt.Fprintln(e.Out, "untagged:", r.Untagged)
+			} else {
+				fmt.Fprintln(e.Out, "deleted:", r.Deleted)
+			}
+		}
+		fmt.Fprintln(e.Out)
+	}
+	fmt.Fprintln(e.Out, "Total reclaimed space:", units.HumanSize(float64(out.SpaceReclaimed)))
+	return nil
+}

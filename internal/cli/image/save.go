@@ -1,0 +1,75 @@
+package image
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/cli/output"
+	"lus/internal/cli/terminal"
+	"lus/internal/client"
+)
+
+func saveCommand() command.Command {
+	return command.Command{
+		Name: "save", Args: "IMAGE [IMAGE...]", Short: "Write images as a tar that load reads, here or elsewhere",
+		Example: "save -o apps.tar app:1 db:2", Min: 1, Max: -1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			to := f.StringP("output", "o", "", "Write to a file instead of standard output")
+			return func(ctx context.Context, args []string) error {
+				if *to == "" && terminal.Is(e.Out) {
+					return errs.New(errs.Invalid, "cowardly refusing to save to a terminal. Use the -o flag or redirect")
+				}
+				resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: "/images/get", Query: url.Values{"names": args}})
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				if *to == "" {
+					_, err = io.Copy(e.Out, resp.Body)
+					return err
+				}
+				return output.File(*to, resp.Body)
+			}
+		},
+	}
+}
+
+func loadCommand() command.Command {
+	return command.Command{
+		Name: "load", Args: "", Short: "Bring the images of a tar that save wrote: a Docker archive or an OCI layout",
+		Example: "load -i apps.tar", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			from := f.StringP("input", "i", "", "Read from a file instead of standard input")
+			quiet := f.BoolP("quiet", "q", false, "Only print the names of the images")
+			return func(ctx context.Context, _ []string) error {
+				in := e.In
+				if *from != "" {
+					file, err := os.Open(*from)
+					if err != nil {
+						return errs.New(errs.NotFound, "%w", err)
+					}
+					defer file.Close()
+					in = file
+				} else if terminal.Is(e.In) {
+					return errs.New(errs.Invalid, "requested load from stdin, but stdin is empty")
+				}
+				q := url.Values{"quiet": {"0"}}
+				if *quiet || !terminal.Is(e.Out) {
+					q.Set("quiet", "1")
+				}
+				resp, err := e.Client.Send(ctx, client.Request{Method: "POST", Path: "/images/load", Query: q, Stream: in, Type: "application/x-tar"})
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				return show(resp.Body, e.Out, nil)
+			}
+		},
+	}
+}

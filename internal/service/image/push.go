@@ -1,0 +1,327 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/image"
+	store "lus/internal/store/content"
+)
+
+// uploads at the same time, as in Docker.
+const uploads = 5
+
+// push is one push under way.
+type push struct {
+	s       *Service
+	named   reference.Named
+	pusher  remotes.Pusher
+	tracker docker.StatusTracker
+	to      *reporter
+}
+
+// PushImage sends an image to the registry that its name leads to; a name
+// without a tag means all tags of the repository. Layers that were never packed
+// are packed on the way.
+func (s *Service) PushImage(ctx context.Context, ref string, auth *image.Auth, progress func(image.Progress)) error {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return errs.New(errs.Invalid, "invalid reference format: %q: %w", ref, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return errs.New(errs.Invalid, "cannot push a digest reference")
+	}
+	n, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	tags, err := n.tagsOf(named)
+	if err != nil {
+		return err
+	}
+	to := newReporter(progress)
+	to.message(image.Progress{Status: "The push refers to repository [" + named.Name() + "]"})
+	for _, full := range tags {
+		p := &push{s: s, named: full, tracker: docker.NewInMemoryTracker(), to: to}
+		if err := pushError(full, auth, p.run(ctx, n, auth)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tagsOf are the names that a push of named means.
+func (n *names) tagsOf(named reference.Named) ([]reference.Named, error) {
+	if _, ok := named.(reference.Tagged); ok {
+		if _, ok := n.byName[named.String()]; !ok {
+			return nil, errs.New(errs.NotFound, "An image does not exist locally with the tag: %s", reference.FamiliarName(named))
+		}
+		return []reference.Named{named}, nil
+	}
+	var out []reference.Named
+	for name := range n.byName {
+		if !isTag(name) {
+			continue
+		}
+		if other, err := reference.ParseNormalizedNamed(name); err == nil && other.Name() == named.Name() {
+			out = append(out, other)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errs.New(errs.NotFound, "An image does not exist locally with the tag: %s", reference.FamiliarName(named))
+	}
+	slices.SortFunc(out, func(a, b reference.Named) int { return strings.Compare(a.String(), b.String()) })
+	return out, nil
+}
+
+func (p *push) run(ctx context.Context, n *names, auth *image.Auth) (err error) {
+	ctx, release, err := p.s.store.Lease(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := release(); rerr != nil {
+			p.s.log.Warn("end of push", "error", rerr)
+		}
+	}()
+	row := n.byName[p.named.String()]
+	m, desc, raw, err := p.packed(ctx, row)
+	if err != nil {
+		return err
+	}
+	o := p.s.registries.resolver(reference.Domain(p.named), auth)
+	o.Tracker = p.tracker
+	if p.pusher, err = docker.NewResolver(o).Pusher(ctx, p.named.String()); err != nil {
+		return err
+	}
+	if err := p.blobs(ctx, m); err != nil {
+		return err
+	}
+	if err := p.bytes(ctx, desc, raw); err != nil {
+		return fmt.Errorf("push the manifest: %w", err)
+	}
+	return p.done(ctx, row, desc)
+}
+
+// packed is the manifest to push. One that was pulled goes as it came; else
+// each plain layer is packed.
+func (p *push) packed(ctx context.Context, row images.Image) (*ocispec.Manifest, ocispec.Descriptor, []byte, error) {
+	desc, err := p.s.manifestOf(ctx, row)
+	if err != nil {
+		return nil, desc, nil, err
+	}
+	if images.IsIndexType(desc.MediaType) {
+		return nil, desc, nil, errs.New(errs.Unsupported, "%s stands for several platforms, of which not all need be here: pull or load the one to push by itself", reference.FamiliarString(p.named))
+	}
+	raw, err := p.s.readSmall(ctx, desc)
+	if err != nil {
+		return nil, desc, nil, err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, desc, nil, err
+	}
+	changed := false
+	for i, l := range m.Layers {
+		if l.MediaType != ocispec.MediaTypeImageLayer || !p.s.store.IsVirtual(ctx, l.Digest) {
+			continue
+		}
+		p.to.layer(short(l.Digest.String()), "Preparing")
+		if m.Layers[i], err = p.s.packLayer(ctx, l); err != nil {
+			return nil, desc, nil, err
+		}
+		changed = true
+	}
+	if !changed {
+		return &m, ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}, raw, nil
+	}
+	m.Versioned, m.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
+	if raw, err = json.Marshal(m); err != nil {
+		return nil, desc, nil, err
+	}
+	return &m, ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}, raw, nil
+}
+
+// blobs sends config and layers, a few at a time.
+func (p *push) blobs(ctx context.Context, m *ocispec.Manifest) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(uploads)
+	for _, l := range m.Layers {
+		p.to.layer(short(l.Digest.String()), "Waiting")
+	}
+	sent := map[digest.Digest]bool{}
+	for _, l := range append(slices.Clone(m.Layers), m.Config) {
+		if sent[l.Digest] {
+			continue
+		}
+		sent[l.Digest] = true
+		group.Go(func() error { return p.blob(ctx, l, l.Digest == m.Config.Digest) })
+	}
+	return group.Wait()
+}
+
+// blob sends one blob, again where it fails in a way that may pass.
+func (p *push) blob(ctx context.Context, l ocispec.Descriptor, quiet bool) error {
+	for try := 1; ; try++ {
+		err := p.once(ctx, l, quiet)
+		if err == nil || try == attempts || unreachable(err) || !transient(err) {
+			return err
+		}
+		if err := pause(ctx, backoff(try)); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error {
+	id := short(l.Digest.String())
+	say := func(status string) {
+		if !quiet {
+			p.to.layer(id, status)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(p.s.limits.Stall, func() { cancel(errStalled) })
+	defer watch.Stop()
+	l.Annotations = p.sources(ctx, l)
+	w, err := p.pusher.Push(ctx, l)
+	if errdefs.IsAlreadyExists(err) {
+		if st, serr := p.tracker.GetStatus(remotes.MakeRefKey(ctx, l)); serr == nil && st.MountedFrom != "" {
+			say("Mounted from " + strings.TrimPrefix(st.MountedFrom, reference.Domain(p.named)+"/"))
+		} else {
+			say("Layer already exists")
+		}
+		return p.note(ctx, l)
+	}
+	if err != nil {
+		return stalledPush(ctx, err)
+	}
+	defer w.Close()
+	r, err := p.s.store.ContentStore().ReaderAt(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	m := &meter{to: p.to, id: id, status: "Pushing", total: l.Size}
+	from := &watched{r: content.NewReader(r), alive: func() { watch.Reset(p.s.limits.Stall) }}
+	to := writerFunc(func(b []byte) (int, error) {
+		n, err := w.Write(b)
+		if !quiet {
+			_, _ = m.Write(b[:n])
+		}
+		return n, err
+	})
+	if err := copyTo(to, from, l.Size); err != nil {
+		return stalledPush(ctx, err)
+	}
+	if err := w.Commit(ctx, l.Size, l.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return stalledPush(ctx, err)
+	}
+	say("Pushed")
+	return p.note(ctx, l)
+}
+
+func stalledPush(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errStalled) {
+		return errs.New(errs.Unavailable, "the registry takes nothing any more: try again, or use another registry")
+	}
+	return err
+}
+
+// bytes sends what is in memory.
+func (p *push) bytes(ctx context.Context, desc ocispec.Descriptor, raw []byte) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(p.s.limits.Stall, func() { cancel(errStalled) })
+	defer watch.Stop()
+	w, err := p.pusher.Push(ctx, desc)
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
+		return stalledPush(ctx, err)
+	}
+	defer w.Close()
+	if _, err := w.Write(raw); err != nil {
+		return stalledPush(ctx, err)
+	}
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return stalledPush(ctx, err)
+	}
+	return nil
+}
+
+// done tells what was pushed and notes under which digest the registry has it.
+func (p *push) done(ctx context.Context, row images.Image, desc ocispec.Descriptor) error {
+	tag := "latest"
+	if t, ok := p.named.(reference.Tagged); ok {
+		tag = t.Tag()
+	}
+	canonical, err := reference.WithDigest(reference.TrimNamed(p.named), desc.Digest)
+	if err != nil {
+		return err
+	}
+	labels := map[string]string{}
+	for k, v := range row.Labels {
+		labels[k] = v
+	}
+	if labels[store.LabelRepoDigest] != canonical.String() {
+		labels[store.LabelRepoDigest] = canonical.String()
+		if err := p.s.store.SetName(ctx, images.Image{Name: row.Name, Target: row.Target, Labels: labels}); err != nil {
+			return fmt.Errorf("note what was pushed: %w", err)
+		}
+	}
+	p.to.message(image.Progress{Status: fmt.Sprintf("%s: digest: %s size: %d", tag, desc.Digest, desc.Size)})
+	p.to.message(image.Progress{Detail: &image.ProgressDetail{}, Aux: map[string]any{"Tag": tag, "Digest": desc.Digest.String(), "Size": desc.Size}})
+	p.s.tell("push", reference.FamiliarString(p.named), reference.FamiliarName(p.named), nil)
+	return nil
+}
+
+// pushError words an error of a push for people.
+func pushError(named reference.Named, auth *image.Auth, err error) error {
+	var mine *errs.Error
+	if err == nil || errors.As(err, &mine) {
+		return err
+	}
+	repo, host := reference.FamiliarName(named), reference.Domain(named)
+	var status remoteerrors.ErrUnexpectedStatus
+	refused := errors.Is(err, docker.ErrInvalidAuthorization)
+	if errors.As(err, &status) {
+		refused = refused || status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return errs.New(errs.Unavailable, "the push of %s was cancelled: %w", repo, err)
+	case full(err):
+		return noSpace(err)
+	case refused && auth == nil:
+		return errs.New(errs.Unauthenticated, "unauthorized: authentication required: the registry %s lets nobody push to %s without a login: log in first (%w)", host, repo, err)
+	case refused:
+		return errs.New(errs.Denied, "denied: requested access to the resource is denied: the registry %s does not let this user push to %s (%w)", host, repo, err)
+	case status.StatusCode == http.StatusNotFound:
+		return errs.New(errs.NotFound, "the registry %s has no place for %s: %w", host, repo, err)
+	case unreachable(err):
+		return errs.New(errs.Unavailable, "the registry %s cannot be reached to push %s: %w: check the network and the registry's name", host, repo, err)
+	}
+	return errs.New(errs.Unavailable, "push of %s failed: %w: try again later", repo, err)
+}
