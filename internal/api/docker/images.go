@@ -45,7 +45,7 @@ func (h *handler) getImage(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return reply(w, http.StatusOK, inspectImage(img))
+		return reply(w, http.StatusOK, inspectImage(img, virtualSize(r, img)))
 	case "history":
 		img, err := h.Images.InspectImage(r.Context(), name)
 		if err != nil {
@@ -189,12 +189,12 @@ type imageAnswer struct {
 	Created       time.Time
 	DockerVersion string
 	Author        string
-	Config        *container.Config
+	Config        imageConfig
 	Architecture  string
 	Variant       string `json:",omitempty"`
 	Os            string
 	Size          int64
-	VirtualSize   int64
+	VirtualSize   int64 `json:",omitempty"`
 	GraphDriver   graphDriver
 	RootFS        rootFS
 	Metadata      metadata
@@ -209,11 +209,45 @@ type metadata struct {
 	LastTagTime time.Time
 }
 
-func inspectImage(i *image.Image) imageAnswer {
+// virtualSize is the size under the name that clients before 1.44 read.
+func virtualSize(r *http.Request, i *image.Image) int64 {
+	if atLeast(r, "1.44") {
+		return 0
+	}
+	return i.Size
+}
+
+// imageConfig is what an image says about its containers: of a container's
+// configuration the part that an image can have.
+type imageConfig struct {
+	User         string                 `json:",omitempty"`
+	ExposedPorts map[string]struct{}    `json:",omitempty"`
+	Env          []string               `json:",omitempty"`
+	Entrypoint   container.Strings      `json:",omitempty"`
+	Cmd          container.Strings      `json:",omitempty"`
+	Volumes      map[string]struct{}    `json:",omitempty"`
+	WorkingDir   string                 `json:",omitempty"`
+	Labels       map[string]string      `json:",omitempty"`
+	StopSignal   string                 `json:",omitempty"`
+	ArgsEscaped  bool                   `json:",omitempty"`
+	Healthcheck  *container.Healthcheck `json:",omitempty"`
+	OnBuild      []string               `json:",omitempty"`
+	Shell        []string               `json:",omitempty"`
+}
+
+func configOf(c *container.Config) imageConfig {
+	return imageConfig{
+		User: c.User, ExposedPorts: c.ExposedPorts, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Volumes: c.Volumes,
+		WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal, ArgsEscaped: c.ArgsEscaped,
+		Healthcheck: c.Healthcheck, OnBuild: c.OnBuild, Shell: c.Shell,
+	}
+}
+
+func inspectImage(i *image.Image, virtual int64) imageAnswer {
 	return imageAnswer{
 		ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Comment: i.Comment, Created: i.Created,
-		Author: i.Author, Config: &i.Config, Architecture: i.Architecture, Variant: i.Variant, Os: i.OS,
-		Size: i.Size, VirtualSize: i.Size, GraphDriver: graphDriver{Name: "overlay2"},
+		Author: i.Author, Config: configOf(&i.Config), Architecture: i.Architecture, Variant: i.Variant, Os: i.OS,
+		Size: i.Size, VirtualSize: virtual, GraphDriver: graphDriver{Name: "overlay2"},
 		RootFS: rootFS{Type: "layers", Layers: list(i.Layers)}, Metadata: metadata{i.LastTagTime},
 	}
 }
@@ -227,7 +261,7 @@ type imageSummary struct {
 	Created     int64
 	Size        int64
 	SharedSize  int64
-	VirtualSize int64
+	VirtualSize int64 `json:",omitempty"`
 	Labels      map[string]string
 	Containers  int64
 }
@@ -245,7 +279,7 @@ func (h *handler) listImages(w http.ResponseWriter, r *http.Request) error {
 	for _, i := range images {
 		out = append(out, imageSummary{
 			ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Created: i.Created.Unix(),
-			Size: i.Size, VirtualSize: i.Size, SharedSize: -1, Containers: -1, Labels: i.Config.Labels,
+			Size: i.Size, VirtualSize: virtualSize(r, i), SharedSize: -1, Containers: -1, Labels: i.Config.Labels,
 		})
 	}
 	return reply(w, http.StatusOK, out)

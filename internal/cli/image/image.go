@@ -15,7 +15,7 @@ import (
 
 // Commands are the verbs of `lus image`.
 func Commands() []command.Command {
-	return []command.Command{buildCommand(), historyCommand(), importCommand(), inspectCommand(), loadCommand(), lsCommand(),
+	return []command.Command{buildCommand(), compareCommand(), historyCommand(), importCommand(), inspectCommand(), loadCommand(), lsCommand(),
 		pruneCommand(), pullCommand(), pushCommand(), rmCommand(), saveCommand(), tagCommand()}
 }
 
