@@ -29,6 +29,7 @@ type LoadOptions struct {
 	EnvFiles []string
 	Profiles []string
 	Services []string // empty: all
+	Together bool     // the services are to run side by side
 }
 
 // Loaded is a project and what its reader should know.
@@ -67,8 +68,11 @@ func (r *reader) prepare() (*cli.ProjectOptions, error) {
 	if err != nil {
 		return nil, notFound(err)
 	}
-	options.WithListeners(r.more.listen)
 	r.options = options
+	if err := tooLarge(files(options.ConfigPaths)); err != nil {
+		return nil, err
+	}
+	options.WithListeners(r.more.listen)
 	return options, nil
 }
 
@@ -80,8 +84,8 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	r := &reader{LoadOptions: o}
 	p, err := r.read(ctx)
 	switch {
-	case err != nil && r.options == nil:
-		return nil, err
+	case errs.KindOf(err) == errs.Invalid, err != nil && r.options == nil:
+		return nil, err // ours already
 	case err != nil && len(r.options.ConfigPaths) == 0:
 		return nil, notFound(err)
 	case err != nil:
@@ -97,7 +101,13 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	}
 	// What no service uses is not made: neither its network nor its volume.
 	p = p.WithoutUnnecessaryResources()
-	l, err := convert(p, sync.OnceValue(func() documents { return parse(r.more.all(r.options)) }))
+	docs := sync.OnceValue(func() documents { return parse(r.more.all(r.options)) })
+	if o.Together {
+		if err := clash(p, docs); err != nil {
+			return nil, err
+		}
+	}
+	l, err := convert(p, docs)
 	if err == nil {
 		l.trusted = r.trusted
 	}

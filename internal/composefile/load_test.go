@@ -24,7 +24,7 @@ func TestBrokenFilesSayWhatToDo(t *testing.T) {
 	}
 	for _, in := range inputs {
 		t.Run(strings.TrimSuffix(filepath.Base(in), ".yaml"), func(t *testing.T) {
-			_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{in}, Name: "p"})
+			_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{in}, Name: "p", Together: true})
 			if err == nil {
 				t.Fatal("it was accepted")
 			}
@@ -191,6 +191,34 @@ func TestWhatAnIncludedFileSaysIsFoundThere(t *testing.T) {
 	for _, want := range []string{"sub/other.yaml:4: cpu_count: ", "base.yaml:4: umask: "} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not said in:\n%s", want, all)
+		}
+	}
+}
+
+func TestAHugeFileIsNotRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}})
+	if err == nil || !strings.Contains(err.Error(), "this has 100 MB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Two services may take turns on a port, as long as nobody runs both.
+func TestServicesThatTakeTurnsMayShareAPort(t *testing.T) {
+	file, err := filepath.Abs("testdata/broken/port-clash.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []composefile.LoadOptions{{}, {Together: true, Services: []string{"b"}}} {
+		o.Files = []string{file}
+		if _, err := composefile.Load(context.Background(), o); err != nil {
+			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }

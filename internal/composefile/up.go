@@ -35,6 +35,7 @@ func upCommand() command {
 			timeout := f.IntP("timeout", "t", -1, "seconds to let a container stop that is replaced")
 			scale := f.StringArray("scale", nil, "SERVICE=NUM: how many containers of a service to run")
 			return func(ctx context.Context, services []string) error {
+				a.load.Together = !req.NoStart
 				l, err := a.project(ctx, services)
 				if err != nil {
 					return err

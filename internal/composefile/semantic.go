@@ -1,0 +1,130 @@
+package composefile
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// semantic finds errors that name services rather than places.
+func semantic(msg string, docs documents) finding {
+	if rest, ok := strings.CutPrefix(msg, "dependency cycle detected: "); ok {
+		first, _, _ := strings.Cut(rest, " -> ")
+		f := docs.at("services", first, "depends_on")
+		f.hint = "a service cannot wait for itself: remove one of these depends_on"
+		return f
+	}
+	if rest, ok := strings.CutPrefix(msg, "services.scale: can't set container_name and "); ok {
+		service, _, _ := strings.Cut(rest, " ")
+		f := docs.at("services", service, "container_name")
+		f.text = fmt.Sprintf("services.%s: container_name can be given to one container only", service)
+		f.hint = "remove container_name, or scale to 1"
+		return f
+	}
+	for _, look := range []func(string, documents) (finding, bool){loop, undefined, portNumber, decoding, placed} {
+		if f, ok := look(msg, docs); ok {
+			return f
+		}
+	}
+	return finding{file: docs.first()}
+}
+
+// loop finds files and services that lead back to themselves.
+func loop(msg string, docs documents) (finding, bool) {
+	lines := strings.Split(msg, "\n")
+	switch {
+	case strings.HasPrefix(msg, "Circular reference:") && len(lines) > 1:
+		var names []string
+		for _, l := range lines[1 : len(lines)-1] {
+			name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(l), "extends "), " in ")
+			names = append(names, name)
+		}
+		// The library begins anywhere in the circle; the same file gets the same message.
+		first := slices.Index(names, slices.Min(names))
+		names = slices.Concat(names[first:], names[:first], names[first:first+1])
+		f := docs.at("services", names[0], "extends")
+		f.text, f.hint = "extends goes round in a circle: "+strings.Join(names, " -> "), "a service cannot extend itself: remove one of these extends"
+		return f, true
+	case strings.HasPrefix(msg, "include cycle detected:"):
+		f := docs.at("include")
+		var files []string
+		for _, l := range lines[1:] {
+			files = append(files, strings.TrimPrefix(strings.TrimSpace(l), "include "))
+		}
+		f.text, f.hint = "include goes round in a circle: "+strings.Join(files, " -> "), "a file cannot include itself: remove one of these include"
+		return f, true
+	}
+	return finding{}, false
+}
+
+// undefined finds what a service names and nobody defines.
+func undefined(msg string, docs documents) (finding, bool) {
+	quoted := strings.Split(msg, `"`)
+	if rest, ok := strings.CutPrefix(msg, "cannot extend service "); ok && len(quoted) >= 4 {
+		f := docs.at("services", quoted[1], "extends")
+		f.text, f.hint = "cannot extend service "+rest, "the service to extend stands under services: of that file: correct the name"
+		return f, true
+	}
+	if rest, ok := strings.CutPrefix(msg, "service "); ok && strings.Contains(msg, "mutually exclusive") {
+		service, _, _ := strings.Cut(rest, " ")
+		f := docs.at("services", strings.Trim(service, `"`), "network_mode")
+		f.hint = "keep one of the two"
+		return f, true
+	}
+	if !strings.HasPrefix(msg, "service ") || len(quoted) < 3 {
+		return finding{}, false
+	}
+	for _, c := range []struct{ words, key, hint string }{
+		{"depends on undefined service", "depends_on", "define it under services:, or correct the name"},
+		{"undefined volume", "volumes", "name it under the top-level volumes:"},
+		{"undefined network", "networks", "name it under the top-level networks:"},
+		{"undefined secret", "secrets", "name it under the top-level secrets:"},
+		{"undefined config", "configs", "name it under the top-level configs:"},
+		{"undefined model", "models", "name it under the top-level models:"},
+		{"neither an image nor a build", "", "give it image: or build:"},
+	} {
+		if strings.Contains(msg, c.words) {
+			path := slices.DeleteFunc([]string{"services", quoted[1], c.key}, func(k string) bool { return k == "" })
+			f := docs.at(path...)
+			f.hint = c.hint
+			return f, true
+		}
+	}
+	return docs.at("services", quoted[1]), true
+}
+
+func portNumber(msg string, docs documents) (finding, bool) {
+	if !strings.Contains(msg, "hostPort") && !strings.Contains(msg, "containerPort") {
+		return finding{}, false
+	}
+	f := docs.scalar(strings.TrimSpace(msg[strings.LastIndexByte(msg, ':')+1:]))
+	f.hint = "a port is a number from 1 to 65535, as in \"8080:80\""
+	return f, true
+}
+
+// decoding reads "decoding failed due to the following error(s): 'services[web].mem_limit' invalid size: 'lots'".
+func decoding(msg string, docs documents) (finding, bool) {
+	_, rest, ok := strings.Cut(msg, "decoding failed due to the following error(s):")
+	quoted := strings.SplitN(rest, "'", 3)
+	if !ok || len(quoted) < 3 {
+		return finding{}, false
+	}
+	path := strings.Split(strings.NewReplacer("[", ".", "]", "").Replace(quoted[1]), ".")
+	f := docs.at(path...)
+	first, _, _ := strings.Cut(strings.TrimSpace(quoted[2]), "\n")
+	f.text = strings.Join(path, ".") + ": " + first
+	return f, true
+}
+
+// placed finds the place in a message that begins with one, as in
+// "volumes.data: conflicting parameters".
+func placed(msg string, docs documents) (finding, bool) {
+	place := regexp.MustCompile(`^(services|networks|volumes|secrets|configs|include)((?:[.\[][^\s:.\[\]]+\]?)*)`).FindStringSubmatch(msg)
+	if place == nil {
+		return finding{}, false
+	}
+	path := strings.FieldsFunc(place[0], func(r rune) bool { return strings.ContainsRune(".[]", r) })
+	f := docs.at(path...)
+	return f, f.line > 0
+}
