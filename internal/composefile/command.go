@@ -31,13 +31,15 @@ type app struct {
 // command is one verb.
 type command struct {
 	name, args, short, example string
+	rest                       bool // what follows the first argument is not for us
 	// flags registers the verb's flags and returns what carries it out.
 	flags func(a *app, f *pflag.FlagSet) func(ctx context.Context, args []string) error
 }
 
 func commands() []command {
 	return []command{upCommand(), downCommand(), buildCommand(), psCommand(), logsCommand(), configCommand(),
-		lsCommand(), imagesCommand(), portCommand(), stopCommand(), startCommand(), restartCommand(), versionCommand()}
+		lsCommand(), imagesCommand(), portCommand(), stopCommand(), startCommand(), restartCommand(), execCommand(), runCommand(),
+		killCommand(), pauseCommand(), unpauseCommand(), rmCommand(), topCommand(), pullCommand(), versionCommand()}
 }
 
 // Main runs lus-compose and returns its exit code: 0, 1 where it failed, 125
@@ -104,6 +106,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 func (a *app) verb(ctx context.Context, c command, args []string) error {
 	f := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
 	f.SetOutput(io.Discard)
+	f.SetInterspersed(!c.rest)
 	help := f.BoolP("help", "h", false, "show this text")
 	do := c.flags(a, f)
 	if err := f.Parse(args); err != nil {

@@ -83,6 +83,9 @@ func psCommand() command {
 					return err
 				}
 				list = named(list, args)
+				if !*all {
+					list = lasting(list)
+				}
 				switch {
 				case *quiet:
 					for _, c := range list {
@@ -209,7 +212,7 @@ func portCommand() command {
 				if err != nil {
 					return err
 				}
-				for _, c := range named(list, args[:1]) {
+				for _, c := range lasting(named(list, args[:1])) {
 					if c.Labels[compose.LabelNumber] != strconv.Itoa(*index) {
 						continue
 					}
@@ -234,6 +237,9 @@ func configCommand() command {
 			quiet := f.BoolP("quiet", "q", false, "check only")
 			services := f.Bool("services", false, "names of the services only")
 			images := f.Bool("images", false, "names of the images only")
+			volumes := f.Bool("volumes", false, "names of the volumes only")
+			profiles := f.Bool("profiles", false, "names of the profiles only")
+			hash := f.String("hash", "", "sums of the services with these names (a,b), or of all (*)")
 			format := f.String("format", "yaml", "yaml or json")
 			return func(ctx context.Context, args []string) error {
 				l, err := a.project(ctx, args)
@@ -245,6 +251,9 @@ func configCommand() command {
 						fmt.Fprintln(a.Out, map[bool]string{true: s.Name, false: s.Image}[*services])
 					}
 					return nil
+				}
+				if *volumes || *profiles || *hash != "" {
+					return a.parts(l, *volumes, *profiles, *hash)
 				}
 				var text []byte
 				switch *format {
@@ -263,6 +272,34 @@ func configCommand() command {
 			}
 		},
 	}
+}
+
+// parts prints one kind of thing that a project has, one a line.
+func (a *app) parts(l *Loaded, volumes, profiles bool, hash string) error {
+	var lines []string
+	switch {
+	case volumes:
+		for _, v := range l.Project.Volumes {
+			lines = append(lines, v.Key)
+		}
+	case profiles:
+		for _, s := range l.source.AllServices() {
+			lines = append(lines, s.Profiles...)
+		}
+		slices.Sort(lines)
+		lines = slices.Compact(lines)
+	default:
+		wanted := strings.Split(hash, ",")
+		for _, s := range l.Project.Services {
+			if hash == "*" || slices.Contains(wanted, s.Name) {
+				lines = append(lines, s.Name+" "+s.Hash)
+			}
+		}
+	}
+	for _, line := range lines {
+		fmt.Fprintln(a.Out, line)
+	}
+	return nil
 }
 
 func versionCommand() command {

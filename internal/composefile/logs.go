@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"sync"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"lus/internal/base/errs"
 )
@@ -82,11 +80,6 @@ func label(c summary, project string) string {
 		return name[len(project)+1:]
 	}
 	return name
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) error {

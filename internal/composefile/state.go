@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -45,6 +46,12 @@ func (a *app) eachWith(ctx context.Context, project string, services []string, v
 		return err
 	}
 	list = named(list, services)
+	switch verb {
+	case "start", "restart":
+		list = lasting(list)
+	case "kill", "pause", "unpause":
+		list = slices.DeleteFunc(list, func(c summary) bool { return c.State != "running" && c.State != "paused" })
+	}
 	if len(list) == 0 {
 		return errs.New(errs.NotFound, "project %s has no containers for this; `lus compose up -d` makes them", project)
 	}
@@ -73,6 +80,30 @@ func (a *app) eachWith(ctx context.Context, project string, services []string, v
 	}
 	wg.Wait()
 	return errors.Join(failed...)
+}
+
+func killCommand() command {
+	return command{
+		name: "kill", args: "[SERVICE...]", short: "Send a signal to the containers' processes", example: "lus compose kill -s HUP web",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			signal := f.StringP("signal", "s", "SIGKILL", "name or number of the signal")
+			return func(ctx context.Context, services []string) error {
+				project, err := a.projectName(ctx)
+				if err != nil {
+					return err
+				}
+				return a.eachWith(ctx, project, services, "kill", "Killed", url.Values{"signal": {*signal}})
+			}
+		},
+	}
+}
+
+func pauseCommand() command {
+	return stateCommand("pause", "Paused", "Freeze the containers' processes", false)
+}
+
+func unpauseCommand() command {
+	return stateCommand("unpause", "Unpaused", "Let frozen processes go on", false)
 }
 
 func stateCommand(name, did, short string, timed bool) command {

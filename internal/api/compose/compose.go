@@ -20,6 +20,7 @@ type Projects interface {
 	Up(ctx context.Context, req *compose.UpRequest, tell func(compose.Event)) error
 	Down(ctx context.Context, req *compose.DownRequest, tell func(compose.Event)) error
 	Build(ctx context.Context, req *compose.BuildRequest, tell func(compose.Event)) error
+	Pull(ctx context.Context, req *compose.PullRequest, tell func(compose.Event)) error
 }
 
 // maxBody bounds a request: a resolved project of some thousand services.
@@ -31,6 +32,7 @@ func New(p Projects) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"up", stream(p.Up))
 	mux.HandleFunc("POST "+Prefix+"down", stream(p.Down))
 	mux.HandleFunc("POST "+Prefix+"build", stream(p.Build))
+	mux.HandleFunc("POST "+Prefix+"pull", stream(p.Pull))
 	return mux
 }
 

@@ -58,6 +58,9 @@ type Service struct {
 	// Quiet leaves its output out of what a foreground up shows (attach: false).
 	Quiet     bool         `json:"quiet,omitempty"`
 	DependsOn []Dependency `json:"dependsOn,omitempty"`
+	// Hold leaves the containers unstarted once all they wait for holds: whoever
+	// asks starts them, attached from the first byte.
+	Hold bool `json:"hold,omitempty"`
 	// Create is the container to be, less its name and number. Its networks are
 	// already by their real names.
 	Create container.CreateRequest `json:"create"`
@@ -126,6 +129,12 @@ type BuildRequest struct {
 	Services []string `json:"services,omitempty"` // empty: all that have a build section
 	NoCache  bool     `json:"noCache,omitempty"`
 	Pull     bool     `json:"pull,omitempty"`
+}
+
+// PullRequest asks for the images of services that are not built.
+type PullRequest struct {
+	Project  *Project `json:"project"`
+	Services []string `json:"services,omitempty"` // empty: all
 }
 
 // Action is what a step of a plan does.

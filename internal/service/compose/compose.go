@@ -95,7 +95,7 @@ func (s *Service) Up(ctx context.Context, req *compose.UpRequest, tell Tell) err
 	if err != nil {
 		return err
 	}
-	now, err := s.observe(ctx, req.Project.Name)
+	now, err := s.observe(ctx, req.Project.Name, false)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *Service) Down(ctx context.Context, req *compose.DownRequest, tell Tell)
 		return err
 	}
 	defer free()
-	now, err := s.observe(ctx, req.Name)
+	now, err := s.observe(ctx, req.Name, true)
 	if err != nil {
 		return err
 	}
@@ -168,6 +168,26 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 		steps = append(steps, &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b})
 	}
 	return s.run(ctx, req.Project, &plan{steps: steps}, tell)
+}
+
+// Pull pulls the images of a project's services, less those that are built here.
+func (s *Service) Pull(ctx context.Context, req *compose.PullRequest, tell Tell) error {
+	if err := check(req.Project); err != nil {
+		return err
+	}
+	services, err := selected(req.Project, req.Services)
+	if err != nil {
+		return err
+	}
+	p, planned := &plan{}, map[string]bool{}
+	for i := range services {
+		svc := &services[i]
+		if svc.Build == nil && !planned[svc.Image] {
+			planned[svc.Image] = true
+			p.add(&step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc})
+		}
+	}
+	return s.run(ctx, req.Project, p, serial(tell))
 }
 
 func check(p *compose.Project) error {

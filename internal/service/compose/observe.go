@@ -21,9 +21,10 @@ type observed struct {
 	volumes    map[string]*volume.Volume         // by name: all there are
 }
 
-// observe asks the engine. Networks and volumes are taken whole: a project may
+// observe asks the engine; with once also for the containers of `compose run`.
+// Networks and volumes are taken whole: a project may
 // name ones that are not its own.
-func (s *Service) observe(ctx context.Context, project string) (*observed, error) {
+func (s *Service) observe(ctx context.Context, project string, once bool) (*observed, error) {
 	o := &observed{
 		containers: map[string][]*container.Container{},
 		networks:   map[string]*network.Network{},
@@ -36,7 +37,7 @@ func (s *Service) observe(ctx context.Context, project string) (*observed, error
 		return nil, err
 	}
 	for _, c := range list {
-		if c.Config.Labels[compose.LabelOneoff] == "True" {
+		if c.Config.Labels[compose.LabelOneoff] == "True" && !once {
 			continue
 		}
 		service := c.Config.Labels[compose.LabelService]

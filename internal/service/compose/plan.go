@@ -237,6 +237,9 @@ func (u *upPlan) begin(s *compose.Service, n int, old *container.Container, name
 	for _, d := range s.DependsOn {
 		after = append(after, u.conditions(d)...)
 	}
+	if s.Hold {
+		return
+	}
 	u.start[s.Name] = append(u.start[s.Name], u.add(&step{
 		action: compose.StartContainer, kind: "Container", name: name, after: after, service: s, number: n, old: old,
 	}))

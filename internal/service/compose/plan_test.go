@@ -61,6 +61,8 @@ func TestPlans(t *testing.T) {
 	stopped.State.Status = container.Exited
 	scaled := svc("web")
 	scaled.Scale = 2
+	held := svc("web", on("db", compose.ServiceHealthy))
+	held.Hold = true
 	restarts := svc("web", compose.Dependency{Service: "db", Condition: compose.ServiceStarted, Restart: true, Required: true})
 	for _, c := range []struct {
 		name     string
@@ -100,6 +102,15 @@ stop p-web-1
 remove p-web-1 after stop p-web-1
 create p-web-1 after remove p-web-1
 start p-web-1 after create p-web-1, keep p-db-1
+`,
+		},
+		{
+			name:     "one that is held is made and waits, and others start it",
+			services: []compose.Service{svc("db"), held},
+			want: `create p-db-1
+start p-db-1 after create p-db-1
+create p-web-1
+wait p-db-1 (service_healthy) after start p-db-1
 `,
 		},
 		{

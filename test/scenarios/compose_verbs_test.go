@@ -1,0 +1,123 @@
+package scenarios
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lus/test/stack"
+)
+
+const verbsFile = `
+services:
+  web:
+    image: busybox
+    command: httpd -f -h /www
+    environment: {WORD: file}
+    working_dir: /tmp
+    ports: ["80"]
+    volumes: [data:/www]
+    depends_on: {setup: {condition: service_completed_successfully}}
+  setup:
+    image: busybox
+    command: sh -c "echo page >/www/index.html"
+    volumes: [data:/www]
+  extra:
+    image: busybox
+    profiles: [more]
+volumes: {data: {}}
+`
+
+func TestComposeVerbsOfEveryDay(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": verbsFile})
+	web := p.name + "-web-1"
+	state := func() string { return p.OK(t, "inspect", "-f", "{{.State.Status}}", web) }
+	p.ok("up", "-d")
+
+	if got := p.ok("exec", "-T", "-e", "WORD=flag", "-u", "7:8", "-w", "/etc", "web", "sh", "-c", "echo $WORD $(id -u) $(pwd)"); got != "flag 7 /etc" {
+		t.Errorf("exec gave %q", got)
+	}
+	p.do("exec", "web", "sh", "-c", "exit 6").Want(t, 6)
+	stack.Says(t, p.do("exec", "nothing", "true").All(), `service "nothing" is not running`)
+	typed := p.DoIn(p.dir, strings.NewReader("typed\n"), filepath.Join(p.Bin, "lus"), "compose", "-p", p.name, "exec", "-T", "web", "cat")
+	if got := typed.Want(t, 0); got != "typed" {
+		t.Errorf("exec passed on %q", got)
+	}
+	port := p.ok("port", "web", "80")
+	stack.Says(t, stack.Page(t, port[strings.LastIndex(port, ":")+1:], "/"), "page")
+	stack.Says(t, p.ok("top", "web"), "SERVICE", "web", "httpd")
+	stack.Says(t, p.ok("images"), web, "busybox")
+	stack.Says(t, p.ok("ls"), p.name, "running(1)", filepath.Join(p.dir, "compose.yaml"))
+
+	p.ok("pause", "web")
+	if got := state(); got != "paused" {
+		t.Errorf("after pause it is %s", got)
+	}
+	p.ok("unpause", "web")
+	p.ok("stop", "-t", "0", "web")
+	if got := state(); got != "exited" {
+		t.Errorf("after stop it is %s", got)
+	}
+	p.ok("start", "web")
+	p.ok("restart", "-t", "0", "web")
+	if got := state(); got != "running" {
+		t.Errorf("after start and restart it is %s", got)
+	}
+	p.ok("kill", "web")
+	stack.Eventually(t, "the end of the killed container", func() bool { return state() == "exited" })
+	p.ok("rm", "-f", "web")
+	p.Fail(t, 1, "inspect", web)
+	stack.Says(t, p.do("rm", "-f", "web").Err, "No stopped containers")
+}
+
+func TestComposeRunMakesAContainerOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": verbsFile})
+	// What it depends on has ended before it starts, and its own ports stay free.
+	if got := p.ok("run", "--rm", "-T", "-e", "MORE=flag", "web", "sh", "-c", "echo $WORD $MORE $(cat /www/index.html) $(pwd)"); got != "file flag page /tmp" {
+		t.Errorf("run gave %q", got)
+	}
+	p.do("run", "--rm", "-T", "web", "sh", "-c", "exit 5").Want(t, 5)
+	if left := p.ok("ps", "-q"); left != "" {
+		t.Errorf("run --rm left %s", left)
+	}
+	name := p.ok("run", "-d", "-u", "7", "--name", p.name+"-once", "web", "sleep", "300")
+	stack.Says(t, p.OK(t, "exec", name, "id", "-u"), "7")
+	if got := p.ok("ps", "--services"); got != "" {
+		t.Errorf("ps shows what run made: %s", got)
+	}
+	stack.Says(t, p.ok("ps", "-a"), p.name+"-once")
+	p.ok("up", "-d")
+	stack.Says(t, p.OK(t, "inspect", "-f", "{{.State.Status}}", name), "running")
+	p.ok("down")
+	p.Fail(t, 1, "inspect", name)
+	stack.Says(t, p.do("run", "nothing").All(), "no such service: nothing")
+}
+
+func TestComposeConfigAnswersInParts(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": verbsFile})
+	for line, want := range map[string]string{
+		"--services": "setup\nweb", "--images": "busybox\nbusybox", "--volumes": "data", "--profiles": "more", "-q": "",
+	} {
+		if got := p.ok("config", line); got != want {
+			t.Errorf("config %s gave %q, want %q", line, got, want)
+		}
+	}
+	stack.Says(t, p.ok("config"), "working_dir: /tmp", "name: "+p.name)
+	stack.Says(t, p.ok("config", "--format", "json"), `"working_dir": "/tmp"`)
+	if first, second := p.ok("config", "--hash", "web"), p.ok("config", "--hash", "*"); !strings.Contains(second, first) || len(first) != len("web ")+64 {
+		t.Errorf("hashes %q and %q", first, second)
+	}
+}
+
+func TestComposePullFetchesWhatIsNotBuilt(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	ref := stack.Registry(t) + "/one:1"
+	stack.PushBusybox(t, ref, "echo", "pulled")
+	p := compose(t, s, map[string]string{"compose.yaml": "services:\n  a: {image: '" + ref + "'}\n  b: {build: .}\n"})
+	stack.Says(t, p.do("pull").Err, "Image "+ref+"  Pulled")
+	p.OK(t, "rmi", ref)
+}
