@@ -2,7 +2,6 @@ package composefile
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -120,11 +119,11 @@ func decoding(msg string, docs documents) (finding, bool) {
 // placed finds the place in a message that begins with one, as in
 // "volumes.data: conflicting parameters".
 func placed(msg string, docs documents) (finding, bool) {
-	place := regexp.MustCompile(`^(services|networks|volumes|secrets|configs|include)((?:[.\[][^\s:.\[\]]+\]?)*)`).FindStringSubmatch(msg)
-	if place == nil {
+	first, _, _ := strings.Cut(msg, " ")
+	path := strings.FieldsFunc(strings.TrimSuffix(first, ":"), func(r rune) bool { return strings.ContainsRune(".[]", r) })
+	if len(path) == 0 || !slices.Contains([]string{"services", "networks", "volumes", "secrets", "configs", "include"}, path[0]) {
 		return finding{}, false
 	}
-	path := strings.FieldsFunc(place[0], func(r rune) bool { return strings.ContainsRune(".[]", r) })
 	f := docs.at(path...)
 	return f, f.line > 0
 }
