@@ -1,6 +1,7 @@
 package network
 
 import (
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -8,8 +9,8 @@ import (
 	"lus/internal/linux/network/internal/rtnl"
 )
 
-// calm is how long the rules of others must have rested before they are looked
-// at: a firewall that reloads changes them many times.
+// calm is how long after a change the rules of others are looked at: a firewall
+// that reloads makes many changes.
 const calm = 300 * time.Millisecond
 
 // watchRules has the surroundings looked at whenever somebody changes the
@@ -18,12 +19,14 @@ const calm = 300 * time.Millisecond
 // nobody.
 func (w *worker) watchRules() {
 	defer w.done.Done()
-	look := time.AfterFunc(0, func() {})
-	defer look.Stop()
+	var soon atomic.Bool
 	const newSetElement, delSetElement = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWSETELEM, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELSETELEM
 	err := rtnl.Events(w.stopCh, unix.NETLINK_NETFILTER, []int{unix.NFNLGRP_NFTABLES}, []uint16{newSetElement, delSetElement}, func(uint16, []byte) {
-		look.Stop()
-		look = time.AfterFunc(calm, func() {
+		if soon.Swap(true) {
+			return
+		}
+		time.AfterFunc(calm, func() {
+			soon.Store(false)
 			w.looked.Store(0)
 			w.signal()
 		})
