@@ -54,6 +54,7 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 				return err
 			}
 			if err := m.configure(inside, b, ep); err != nil {
+				_ = inside.Do(rtnl.Delete(ep.IfName))
 				return err
 			}
 			continue

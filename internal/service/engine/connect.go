@@ -105,6 +105,9 @@ func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added, 
 	if err := e.plug(ctx, rec, netns, added, undo); err != nil {
 		return err
 	}
+	if isDirect(added[0].net) {
+		undo.add(func(ctx context.Context) error { return e.pull(ctx, rec, added, added[0].net) })
+	}
 	settlePlaces(rec, added)
 	places, err := e.placesNow(rec)
 	if err != nil {
