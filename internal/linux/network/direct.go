@@ -63,7 +63,7 @@ func readDirect(n *model.Network) (*direct, error) {
 		d.flag, err = pick(optIpvlanFlag, ipvlanFlags())
 		d.routed = d.mode != 0
 	}
-	if d.parent == "" {
+	if d.parent == "" || n.Internal { // nothing of it may leave the host
 		d.parent, d.made = "dm-"+n.ID[:12], true
 	}
 	return d, err

@@ -99,12 +99,18 @@ func TestDirectNetworks(t *testing.T) {
 	}
 }
 
-// Without a parent the containers have only each other.
+// Without a parent, or with --internal, the containers have only each other.
 func TestDirectNetworkWithoutParent(t *testing.T) {
 	needKind(t, "macvlan")
 	leavesNothing(t)
-	lan(t)
+	remote := lan(t)
+	remote.serve(t, "remote", 80)
 	m := newManager(t)
+	inner := newNetwork(t, m, direct("macvlan", "wan0", ""), func(n *model.Network) { n.Internal = true })
+	i, j := newBox(t, m, "i", inner), newBox(t, m, "j", inner)
+	if !reaches(i.ns, j.ip.String()+":80") || reaches(i.ns, "10.99.0.2:80") {
+		t.Error("an internal network reaches the parent's, or not itself")
+	}
 	n, other := newNetwork(t, m, direct("macvlan", "", "")), newNetwork(t, m, direct("macvlan", "", ""))
 	a, b, c := newBox(t, m, "a", n), newBox(t, m, "b", n), newBox(t, m, "c", other)
 	if got, err := a.ask("tcp", b.ip.String()+":80"); err != nil || got != "b "+a.ip.String() {
