@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func (s *Stack) UpApart(t testing.TB) {
 	if keeper := s.Helper("lus-keeper"); keeper != 0 {
 		into = inNet(keeper)
 	}
-	cmd := append(into, daemon...)
+	cmd := slices.Concat(into, daemon)
 	if err := s.up(exec.Command(cmd[0], cmd[1:]...)); err != nil {
 		t.Fatalf("%v\n%s", err, s.DaemonLog(20))
 	}
@@ -30,7 +31,7 @@ func (s *Stack) UpApart(t testing.TB) {
 // Inside runs a program in the daemon's network namespace.
 func (s *Stack) Inside(t testing.TB, program string, args ...string) string {
 	t.Helper()
-	cmd := append(inNet(s.DaemonPid()), append([]string{program}, args...)...)
+	cmd := slices.Concat(inNet(s.DaemonPid()), []string{program}, args)
 	out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
