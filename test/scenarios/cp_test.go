@@ -240,6 +240,27 @@ func TestCopyReachesWhatARunningContainerSees(t *testing.T) {
 	}
 }
 
+// The daemon that copies need not be the one that started the container.
+func TestCopyAfterTheDaemonWasKilled(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	dir := t.TempDir()
+	s.OK(t, "run", "-d", "--name", "kept", "-v", "data:/vol", stack.Busybox, "sh", "-c", "echo mine >/vol/f; echo own >/f; touch /ready; sleep 300")
+	stack.Eventually(t, "the container's files", func() bool { return s.Lus("exec", "kept", "test", "-e", "/ready").Code == 0 })
+	s.Kill()
+	s.StartDaemon(t)
+	for p, want := range map[string]string{"/vol/f": "mine", "/f": "own"} {
+		s.OK(t, "cp", "kept:"+p, filepath.Join(dir, "out"))
+		if got := text(t, filepath.Join(dir, "out")); got != want {
+			t.Errorf("%s holds %q", p, got)
+		}
+	}
+	s.OK(t, "cp", filepath.Join(dir, "out"), "kept:/vol/g")
+	s.OK(t, "exec", "kept", "test", "-s", "/vol/g")
+	s.OK(t, "rm", "-f", "kept")
+	s.OK(t, "volume", "rm", "data")
+}
+
 // A process in the container swaps a folder for a link to the host's while we
 // copy both ways: CVE-2018-15664. Whatever wins, it is a file of the container.
 func TestCVE201815664LinksSwappedUnderACopy(t *testing.T) {

@@ -102,6 +102,31 @@ func TestSkopeoReadsWhatWeSaveAndPush(t *testing.T) {
 	}
 }
 
+// What is committed on an image of Docker's format is an OCI image throughout.
+func TestACommitOnAPulledImageIsPushedWhole(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	skopeo := need.Program(t, "skopeo", "skopeo")
+	registry := stack.Registry(t)
+	base, ref, name := registry+"/base:1", registry+"/made:1", named(t, s, "made")
+	t.Cleanup(func() { s.Lus("rmi", "-f", base, ref) })
+	stack.PushBusybox(t, base, "sh")
+	s.OK(t, "pull", base)
+	s.OK(t, "run", "--name", name, base, "sh", "-c", "echo mine >/f")
+	s.OK(t, "commit", name, ref)
+	s.OK(t, "push", ref)
+	raw := s.Do(nil, skopeo, "inspect", "--tls-verify=false", "--raw", "docker://"+ref).Want(t, 0)
+	if strings.Contains(raw, "vnd.docker") || strings.Count(raw, "application/vnd.oci.image.layer.v1.tar+gzip") != 2 {
+		t.Errorf("the manifest is %s", raw)
+	}
+	s.OK(t, "rm", name)
+	s.OK(t, "rmi", ref)
+	s.OK(t, "pull", ref)
+	if got := s.OK(t, "run", "--rm", ref, "cat", "/f"); got != "mine" {
+		t.Errorf("what came back says %q", got)
+	}
+}
+
 func TestPruneRemovesWhatNobodyNeeds(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)

@@ -134,7 +134,20 @@ func (s *Service) blobOf(ctx context.Context, desc ocispec.Descriptor, diff dige
 	if errdefs.IsNotFound(err) {
 		return ocispec.Descriptor{}, nil
 	}
-	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}, err
+	return ocispec.Descriptor{MediaType: ociLayer(desc.MediaType), Digest: desc.Digest, Size: desc.Size}, err
+}
+
+// ociLayer is the OCI name of a layer's media type: the new manifest is an OCI one.
+func ociLayer(mediaType string) string {
+	switch mediaType {
+	case images.MediaTypeDockerSchema2LayerGzip:
+		return ocispec.MediaTypeImageLayerGzip
+	case images.MediaTypeDockerSchema2LayerZstd:
+		return ocispec.MediaTypeImageLayerZstd
+	case images.MediaTypeDockerSchema2Layer:
+		return ocispec.MediaTypeImageLayer
+	}
+	return mediaType
 }
 
 // manifest is the manifest of an image; nil where it has no name any more and
