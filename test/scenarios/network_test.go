@@ -163,3 +163,29 @@ func TestTheOutsideByName(t *testing.T) {
 		t.Errorf("apt-get update: %s", out.All())
 	}
 }
+
+// An old client's link gives one container a name of its own for another.
+func TestALinkIsKnownToOneContainerAlone(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	net1, target, linked, other := network(t, s), named(t, s, "target"), named(t, s, "linked"), named(t, s, "other")
+	docker := dockerClient(t)
+	s.OK(t, "run", "-d", "--name", target, "--network", net1, stack.Busybox, "sleep", "300")
+	s.OK(t, "run", "-d", "--name", other, "--network", net1, stack.Busybox, "sleep", "300")
+	s.Do(nil, docker, "run", "-d", "--name", linked, stack.Busybox, "sleep", "300").Want(t, 0)
+	s.Do(nil, docker, "network", "connect", "--link", target+":friend", net1, linked).Want(t, 0)
+	asks := func(who string) int { return s.Lus("exec", who, "nslookup", "friend").Code }
+	if asks(linked) != 0 || asks(other) == 0 {
+		t.Errorf("friend: asked by the linked %d, by another %d", asks(linked), asks(other))
+	}
+	s.OK(t, "stop", "-t", "0", target)
+	if asks(linked) == 0 {
+		t.Error("a stopped container is still known by the link")
+	}
+	s.OK(t, "start", target)
+	stack.Eventually(t, "the link to the restarted container", func() bool { return asks(linked) == 0 })
+	s.OK(t, "restart", "-t", "0", linked)
+	if asks(linked) != 0 {
+		t.Error("a restarted container has lost its link")
+	}
+}

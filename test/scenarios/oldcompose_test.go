@@ -27,6 +27,7 @@ func oldTodo(t *testing.T, s *stack.Stack) string {
 	return strings.NewReplacer(
 		"build: ./api", "image: "+s.BuildOnce(t, "todo-api", "examples/todo/api"),
 		"build: ./db", "image: "+mysql(t, s),
+		"build: ./web", "build: ./web\n    links: [\"api:backend\"]",
 		"interval: 10s", "interval: 500ms", "retries: 3", "retries: 100", "retries: 5", "retries: 100",
 	).Replace(strings.Join(kept, ""))
 }
@@ -65,6 +66,8 @@ func TestAnOldDockerComposeRunsTheTodoStack(t *testing.T) {
 	again.Want(t, 0)
 	stack.Says(t, again.All(), name+"_web_1 is up-to-date")
 	stack.Says(t, s.OK(t, "compose", "ls"), name)
+	stack.Says(t, do("exec", "-T", "web", "nslookup", "backend"), "Name:\tbackend")
+	stack.Says(t, do("run", "--rm", "-T", "web", "nslookup", name+"_web_1"), name+"_web_1")
 	do("stop", "-t", "1", "web")
 	do("start", "web")
 	stack.Says(t, stack.Page(t, port, "/"), "the page")

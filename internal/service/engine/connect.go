@@ -262,7 +262,7 @@ func (e *Engine) renamed(ctx context.Context, u *unit) error {
 		if !userNetwork(p.net) {
 			continue
 		}
-		if err := e.addNames(ctx, p.net.ID, rec.ID, p.ep.IP.Addr(), dnsNames(&rec, rec.Networks[p.name])); err != nil {
+		if err := e.addNames(ctx, &rec, p); err != nil {
 			return err
 		}
 		e.change(u, func(rec *container.Container) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"lus/internal/base/errs"
@@ -171,6 +172,15 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 	if out[primary.Name] == nil {
 		out[primary.Name] = &container.Endpoint{NetworkID: primary.ID}
 	}
+	// Old clients write links here as well as, or instead of, where they belong.
+	for _, l := range h.Links {
+		if ep := out[primary.Name]; !slices.Contains(ep.Links, l) {
+			ep.Links = append(ep.Links, l)
+		}
+	}
+	if err := checkLinks(out[primary.Name].Links); err != nil {
+		return nil, err
+	}
 	if len(out) > 1 && !onWire(primary) {
 		return nil, errs.New(errs.Invalid, "conflicting options: cannot attach both user-defined and non-user-defined network-modes: %s stands alone", primary.Name)
 	}
@@ -184,8 +194,8 @@ func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpo
 		return &ep, nil
 	}
 	switch {
-	case len(asked.Links) > 0:
-		return nil, errs.New(errs.Unsupported, "links are not supported: containers on one network find each other by name")
+	case len(asked.Links) > 0 && !userNetwork(n):
+		return nil, errs.New(errs.Unsupported, "links are not supported on the default bridge: put both containers on a network of your own, there they find each other by name")
 	case len(asked.Aliases) > 0 && !userNetwork(n):
 		return nil, errs.New(errs.Invalid, "network-scoped aliases are only supported for user-defined networks")
 	case asked.MacAddress != "":
@@ -200,14 +210,26 @@ func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpo
 		cfg := *c
 		ep.IPAMConfig = &cfg
 	}
-	ep.Aliases, ep.GwPriority = asked.Aliases, asked.GwPriority
+	ep.Aliases, ep.Links, ep.GwPriority = asked.Aliases, slices.Clone(asked.Links), asked.GwPriority
 	for _, a := range ep.Aliases {
-		if a == "" || strings.ContainsAny(a, " \t\n\x00/") {
+		if !plainName(a) {
 			return nil, errs.New(errs.Invalid, "invalid network alias %q", a)
 		}
 	}
-	return &ep, nil
+	return &ep, checkLinks(ep.Links)
 }
+
+func checkLinks(links []string) error {
+	for _, l := range links {
+		if name, alias := splitLink(l); !plainName(name) || !plainName(alias) {
+			return errs.New(errs.Invalid, "invalid link %q: write CONTAINER:ALIAS", l)
+		}
+	}
+	return nil
+}
+
+// plainName says that a word can be a name on a network.
+func plainName(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\n\x00/:") }
 
 // enter puts the unit under its name, or a made-up one, where others see it.
 func (e *Engine) enter(u *unit, name string) error {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"slices"
@@ -22,6 +23,7 @@ type nameTables struct {
 type bound struct {
 	ip    netip.Addr
 	names []string
+	links []string // NAME:ALIAS: what this container alone calls others
 }
 
 // dnsNames are the names that others on the network find the container by.
@@ -36,11 +38,16 @@ func dnsNames(rec *container.Container, ep *container.Endpoint) []string {
 }
 
 // addNames makes the container known on the network.
-func (e *Engine) addNames(ctx context.Context, networkID, containerID string, ip netip.Addr, names []string) error {
+func (e *Engine) addNames(ctx context.Context, rec *container.Container, p place) error {
 	e.dns.mu.Lock()
 	defer e.dns.mu.Unlock()
-	e.dns.note(networkID, containerID, bound{ip: ip, names: names})
-	return e.pushNames(ctx, networkID)
+	e.dns.note(p.net.ID, rec.ID, boundTo(rec, p))
+	return e.pushNames(ctx, p.net.ID)
+}
+
+func boundTo(rec *container.Container, p place) bound {
+	ep := rec.Networks[p.name]
+	return bound{ip: p.ep.IP.Addr(), names: dnsNames(rec, ep), links: ep.Links}
 }
 
 // noteNames remembers the names of a container that runs; nothing is sent.
@@ -49,7 +56,7 @@ func (e *Engine) noteNames(rec *container.Container, places []place) {
 	defer e.dns.mu.Unlock()
 	for _, p := range places {
 		if userNetwork(p.net) {
-			e.dns.note(p.net.ID, rec.ID, bound{ip: p.ep.IP.Addr(), names: dnsNames(rec, rec.Networks[p.name])})
+			e.dns.note(p.net.ID, rec.ID, boundTo(rec, p))
 		}
 	}
 }
@@ -68,11 +75,16 @@ func (t *nameTables) note(networkID, containerID string, b bound) {
 func (e *Engine) dropNames(ctx context.Context, networkID, containerID string) {
 	e.dns.mu.Lock()
 	defer e.dns.mu.Unlock()
-	if _, ok := e.dns.net[networkID][containerID]; !ok {
+	gone, ok := e.dns.net[networkID][containerID]
+	if !ok {
 		return
 	}
 	delete(e.dns.net[networkID], containerID)
-	if err := e.pushNames(ctx, networkID); err != nil {
+	err := e.pushNames(ctx, networkID)
+	if len(gone.links) > 0 {
+		err = errors.Join(err, e.Names.SetNames(ctx, linksOf(networkID, containerID), nil))
+	}
+	if err != nil {
 		e.Log.Warn("updating names", "network", ids.Short(networkID), "err", err)
 	}
 	if len(e.dns.net[networkID]) == 0 {
@@ -92,7 +104,39 @@ func (e *Engine) pushNames(ctx context.Context, networkID string) error {
 	for _, addrs := range table {
 		slices.SortFunc(addrs, netip.Addr.Compare)
 	}
-	return e.Names.SetNames(ctx, networkID, table)
+	err := e.Names.SetNames(ctx, networkID, table)
+	for id, b := range e.dns.net[networkID] {
+		if len(b.links) > 0 {
+			err = errors.Join(err, e.Names.SetNames(ctx, linksOf(networkID, id), linked(b.links, table)))
+		}
+	}
+	return err
+}
+
+// linksOf names the table that one container alone is served: what it calls
+// others on a network.
+func linksOf(networkID, containerID string) string { return networkID + "/" + containerID }
+
+// linked gives each link's alias the addresses of the container it names, as
+// long as that runs.
+func linked(links []string, table map[string][]netip.Addr) map[string][]netip.Addr {
+	out := map[string][]netip.Addr{}
+	for _, link := range links {
+		name, alias := splitLink(link)
+		if addrs := table[strings.ToLower(name)]; len(addrs) > 0 {
+			out[strings.ToLower(alias)] = addrs
+		}
+	}
+	return out
+}
+
+// splitLink reads NAME[:ALIAS].
+func splitLink(link string) (name, alias string) {
+	name, alias, ok := strings.Cut(strings.TrimPrefix(link, "/"), ":")
+	if !ok {
+		alias = name
+	}
+	return name, alias
 }
 
 // serveNames starts the name service of a container that is on a network where
@@ -104,8 +148,10 @@ func (e *Engine) serveNames(ctx context.Context, rec *container.Container, netns
 			continue
 		}
 		nets = append(nets, p.net.ID)
-		names := dnsNames(rec, rec.Networks[p.name])
-		if err := e.addNames(ctx, p.net.ID, rec.ID, p.ep.IP.Addr(), names); err != nil {
+		if len(rec.Networks[p.name].Links) > 0 {
+			nets = append(nets, linksOf(p.net.ID, rec.ID))
+		}
+		if err := e.addNames(ctx, rec, p); err != nil {
 			return err
 		}
 		undo.add(func(ctx context.Context) error {

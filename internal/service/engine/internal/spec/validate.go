@@ -168,7 +168,7 @@ func checkNetwork(c *container.Config, h *container.HostConfig) error {
 		return invalid("conflicting options: port publishing and the container type network mode")
 	case h.UTSMode == "host" && c.Hostname != "":
 		return invalid("conflicting options: hostname and the UTS mode")
-	case len(h.Links) > 0:
+	case len(h.Links) > 0 && slices.Contains([]string{"", "default", "bridge", "host", "none"}, h.NetworkMode):
 		return unsupported("links are not supported: put both containers on a network of your own, there they find each other by name")
 	}
 	for _, d := range h.DNS {
