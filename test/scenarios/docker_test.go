@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,4 +138,26 @@ func TestK13LusUnderDockersName(t *testing.T) {
 	stack.Says(t, s.Do(nil, docker, "image", "ls").Want(t, 0), "busybox")
 	s.Do(nil, docker, "container", "rm", "-f", name).Want(t, 0)
 	s.Do(nil, docker, "container", "inspect", name).Want(t, 1)
+}
+
+func TestDockersLoginIsTriedAtTheRegistry(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "ada" || password != "right" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="here"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer registry.Close()
+	host := strings.TrimPrefix(registry.URL, "http://")
+	login := func(password string) stack.Result {
+		return s.Do(strings.NewReader(password), dockerClient(t), "--config", t.TempDir(), "login", "-u", "ada", "--password-stdin", host)
+	}
+	if got := login("right").Want(t, 0); !strings.Contains(got, "Login Succeeded") {
+		t.Errorf("the right password: %q", got)
+	}
+	wrong := login("wrong")
+	wrong.Want(t, 1)
+	stack.Says(t, wrong.Err, "unauthorized")
 }

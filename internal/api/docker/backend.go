@@ -101,6 +101,10 @@ type Images interface {
 	PushImage(ctx context.Context, ref string, auth *image.Auth, progress func(image.Progress)) error
 	SaveImages(ctx context.Context, refs []string, w io.Writer) error
 	LoadImages(ctx context.Context, tar io.Reader, progress func(image.Progress)) error
+	// Distribution tells what a name stands for at its registry.
+	Distribution(ctx context.Context, ref string, auth *image.Auth) (*image.Distribution, error)
+	// Login tries credentials at their registry.
+	Login(ctx context.Context, auth *image.Auth) error
 }
 
 // Builder is what the API asks of the image builder.

@@ -25,6 +25,7 @@ func (h *handler) containers() {
 	h.handle("POST /containers/{name}/wait", h.waitContainer)
 	h.handle("POST /containers/{name}/resize", h.resizeContainer)
 	h.handle("POST /containers/{name}/attach", h.attachContainer)
+	h.handle("GET /containers/{name}/attach/ws", h.attachSocket)
 	h.handle("GET /containers/{name}/logs", h.logs)
 	h.handle("GET /containers/{name}/top", h.topContainer)
 	h.handle("GET /containers/{name}/stats", h.stats)

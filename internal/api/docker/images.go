@@ -18,6 +18,8 @@ func (h *handler) images() {
 	h.handle("GET /images/get", h.saveImages)
 	h.handle("POST /images/load", h.loadImages)
 	h.handle("POST /images/prune", h.pruneImages)
+	h.handle("GET /images/search", noSearch)
+	h.handle("GET /distribution/", h.distribution)
 	// An image's name has slashes, so the verb is cut from the end by hand.
 	h.handle("GET /images/", h.getImage)
 	h.handle("POST /images/", h.postImage)
@@ -306,4 +308,21 @@ func history(i *image.Image) []historyItem {
 		out = append(out, item)
 	}
 	return out
+}
+
+// distribution answers GET /distribution/NAME/json; a name has slashes.
+func (h *handler) distribution(w http.ResponseWriter, r *http.Request) error {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/distribution/"), "/json")
+	if !ok || name == "" {
+		return errs.New(errs.NotFound, "page not found")
+	}
+	a, err := auth(r)
+	if err != nil {
+		return err
+	}
+	d, err := h.Images.Distribution(r.Context(), name, a)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, d)
 }

@@ -35,13 +35,22 @@ type inspected struct {
 	ProcessLabel    string
 	AppArmorProfile string
 	ExecIDs         []string
-	HostConfig      *container.HostConfig
+	HostConfig      hostAnswer
 	GraphDriver     graphDriver
 	SizeRw          *int64 `json:",omitempty"`
 	SizeRootFs      *int64 `json:",omitempty"`
 	Mounts          []container.MountPoint
 	Config          *container.Config
 	NetworkSettings networkSettings
+}
+
+// hostAnswer adds what only Windows has, which clients find there.
+type hostAnswer struct {
+	*container.HostConfig
+	CPUCount           int64  `json:"CpuCount"`
+	CPUPercent         int64  `json:"CpuPercent"`
+	IOMaximumIOps      uint64 `json:"IOMaximumIOps"`
+	IOMaximumBandwidth uint64 `json:"IOMaximumBandwidth"`
 }
 
 type stateAnswer struct {
@@ -90,7 +99,7 @@ func inspect(c *container.Container) *inspected {
 		ID: c.ID, Created: c.Created, Path: c.Path, Args: list(c.Args), State: stateOf(c), Image: c.Image,
 		ResolvConfPath: c.ResolvConfPath, HostnamePath: c.HostnamePath, HostsPath: c.HostsPath, LogPath: c.LogPath,
 		Name: "/" + c.Name, RestartCount: c.RestartCount, Driver: c.Driver, Platform: runtime.GOOS, AppArmorProfile: c.AppArmorProfile,
-		ExecIDs: c.ExecIDs, HostConfig: c.HostConfig, GraphDriver: graphDriver{Name: c.Driver},
+		ExecIDs: c.ExecIDs, HostConfig: hostAnswer{HostConfig: c.HostConfig}, GraphDriver: graphDriver{Name: c.Driver},
 		SizeRw: c.SizeRw, SizeRootFs: c.SizeRootFs, Mounts: list(c.Mounts), Config: c.Config,
 		NetworkSettings: settingsOf(c),
 	}

@@ -1,14 +1,18 @@
 package docker
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
+	"mime"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"lus/internal/api/status"
 	"lus/internal/base/errs"
@@ -40,6 +44,8 @@ type handler struct {
 	Deps
 	mux     *http.ServeMux
 	running builds
+	// listeners counts those who follow events.
+	listeners atomic.Int64
 }
 
 // action is one endpoint. An error it returns becomes the answer, unless the
@@ -58,16 +64,8 @@ func New(d Deps) http.Handler {
 	h.networks()
 	h.volumes()
 	h.builds()
-	for _, path := range []string{"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"} {
-		h.handle(path, noSwarm)
-		h.handle(path+"/", noSwarm)
-	}
-	h.handle("GET /plugins", func(w http.ResponseWriter, _ *http.Request) error { return reply(w, http.StatusOK, []string{}) })
+	h.elsewhere()
 	return h
-}
-
-func noSwarm(http.ResponseWriter, *http.Request) error {
-	return errs.New(errs.Unavailable, "This node is not a swarm manager. Lus is one machine: use compose to run several services")
 }
 
 func (h *handler) handle(pattern string, do action) {
@@ -95,6 +93,7 @@ func (h *handler) handle(pattern string, do action) {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Api-Version", Version)
 	w.Header().Set("Ostype", "linux")
+	w.Header().Set("Docker-Experimental", "false")
 	w.Header().Set("Server", "Lus")
 	version, path := split(r.URL.Path)
 	if version != "" {
@@ -183,6 +182,12 @@ func (w *watcher) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
+// Hijack takes the connection over, for those who know no ResponseController.
+func (w *watcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.begun = true
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
 // Unwrap lets http.ResponseController reach the connection.
 func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
@@ -216,13 +221,34 @@ func done(w http.ResponseWriter) error {
 	return nil
 }
 
-// decode reads a JSON body. An empty one leaves v as it is.
+// decode reads a JSON body, which its content type has to call so. An empty one
+// leaves v as it is.
 func decode(w http.ResponseWriter, r *http.Request, v any) error {
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(v)
-	if err == nil || errors.Is(err, io.EOF) {
+	kind := r.Header.Get("Content-Type")
+	if kind == "" && r.ContentLength == 0 {
 		return nil
 	}
-	return errs.New(errs.Invalid, "invalid JSON: %w", err)
+	media, _, err := mime.ParseMediaType(kind)
+	if err != nil {
+		return errs.New(errs.Invalid, "malformed Content-Type header (%s): %w", kind, err)
+	}
+	if media != "application/json" {
+		return errs.New(errs.Invalid, "unsupported Content-Type header (%s): must be 'application/json'", kind)
+	}
+	if r.ContentLength == 0 {
+		return nil
+	}
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	if err := body.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return errs.New(errs.Invalid, "invalid JSON: got EOF while reading request body")
+		}
+		return errs.New(errs.Invalid, "invalid JSON: %w", err)
+	}
+	if body.More() {
+		return errs.New(errs.Invalid, "unexpected content after JSON")
+	}
+	return nil
 }
 
 // flag reads a boolean of the query as Docker does: anything but an empty

@@ -15,6 +15,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/version"
+	"lus/internal/model/image"
 )
 
 func (h *handler) system() {
@@ -27,16 +28,18 @@ func (h *handler) system() {
 
 func ping(w http.ResponseWriter, r *http.Request) error {
 	head := w.Header()
-	head.Set("Docker-Experimental", "false")
 	head.Set("Builder-Version", "2")
 	head.Set("Swarm", "inactive")
 	head.Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	head.Set("Pragma", "no-cache")
 	head.Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte("OK"))
+	if r.Method == http.MethodHead {
+		head.Set("Content-Length", "0")
+		w.WriteHeader(http.StatusOK)
+		return nil
 	}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write([]byte("OK"))
 	return nil
 }
 
@@ -50,20 +53,47 @@ func kernel() string {
 
 func (h *handler) version(w http.ResponseWriter, _ *http.Request) error {
 	details := map[string]string{
-		"ApiVersion": Version, "MinAPIVersion": MinVersion, "Arch": runtime.GOARCH,
-		"GoVersion": runtime.Version(), "KernelVersion": kernel(), "Os": runtime.GOOS,
+		"ApiVersion": Version, "MinAPIVersion": MinVersion, "Arch": runtime.GOARCH, "GitCommit": commit(),
+		"GoVersion": runtime.Version(), "KernelVersion": kernel(), "Os": runtime.GOOS, "BuildTime": madeAt(),
 	}
 	answer := map[string]any{
 		"Platform":   map[string]string{"Name": "Lus"},
-		"Components": []map[string]any{{"Name": "Engine", "Version": version.String(), "Details": details}},
+		"Components": []map[string]any{{"Name": "Engine", "Version": version.String(), "Details": withExperimental(details)}},
 		"Version":    version.String(),
 	}
 	for k, v := range details {
-		if k == "Os" || k == "Arch" || k == "ApiVersion" || k == "MinAPIVersion" || k == "GoVersion" || k == "KernelVersion" {
-			answer[k] = v
-		}
+		answer[k] = v
 	}
 	return reply(w, http.StatusOK, answer)
+}
+
+func withExperimental(details map[string]string) map[string]string {
+	out := maps.Clone(details)
+	out["Experimental"] = "false"
+	return out
+}
+
+// commit is the commit in the version, as git describes it.
+func commit() string {
+	_, after, ok := strings.Cut(version.String(), "-g")
+	if !ok {
+		return version.String()
+	}
+	hash, _, _ := strings.Cut(after, "-")
+	return hash
+}
+
+// madeAt is when this program's file was made.
+func madeAt() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	st, err := os.Stat(self)
+	if err != nil {
+		return ""
+	}
+	return st.ModTime().UTC().Format("2006-01-02T15:04:05.000000000+00:00")
 }
 
 func (h *handler) info(w http.ResponseWriter, r *http.Request) error {
@@ -75,36 +105,19 @@ func (h *handler) info(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var sys unix.Sysinfo_t
-	if err := unix.Sysinfo(&sys); err != nil {
-		return err
-	}
-	host, err := os.Hostname()
+	answer, err := h.hostFacts()
 	if err != nil {
 		return err
 	}
-	answer := map[string]any{
-		"Name": host, "OperatingSystem": system(), "Images": len(images), "MemTotal": sys.Totalram * uint64(sys.Unit),
-		"ServerVersion": version.String(), "KernelVersion": kernel(), "OSType": runtime.GOOS,
-		"Architecture": machine(), "NCPU": runtime.NumCPU(), "IndexServerAddress": "https://index.docker.io/v1/",
-		"Swarm":             map[string]any{"LocalNodeState": "inactive", "NodeID": "", "ControlAvailable": false},
-		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"lus"}},
-		"ExperimentalBuild": false, "LiveRestoreEnabled": true,
-	}
+	answer["Images"] = len(images)
 	maps.Copy(answer, info)
 	return reply(w, http.StatusOK, answer)
 }
 
 // system is the host's name for its system, as people read it.
 func system() string {
-	data, err := os.ReadFile("/etc/os-release")
-	if err != nil {
-		return runtime.GOOS
-	}
-	for line := range strings.Lines(string(data)) {
-		if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
-			return strings.Trim(strings.TrimSpace(name), `"`)
-		}
+	if name := release("PRETTY_NAME"); name != "" {
+		return name
 	}
 	return runtime.GOOS
 }
@@ -136,6 +149,8 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
+	h.listeners.Add(1)
+	defer h.listeners.Add(-1)
 	flush(w) // clients wait for the head before they do what they watch for
 	out := json.NewEncoder(w)
 	for e := range events {
@@ -171,6 +186,15 @@ func moment(s string) (time.Time, error) {
 	return time.Unix(sec, nano), nil
 }
 
-func (h *handler) auth(http.ResponseWriter, *http.Request) error {
-	return errs.New(errs.Unsupported, "credentials are not checked here: put them into the credential file with `lus login`, pulls use them")
+// auth tries credentials at their registry. Nothing is kept: clients send
+// them along with what needs them.
+func (h *handler) auth(w http.ResponseWriter, r *http.Request) error {
+	var a image.Auth
+	if err := decode(w, r, &a); err != nil {
+		return err
+	}
+	if err := h.Images.Login(r.Context(), &a); err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, map[string]string{"Status": "Login Succeeded", "IdentityToken": ""})
 }

@@ -114,11 +114,12 @@ type HostConfig struct {
 
 // Resources are the limits of a container; zero means unlimited.
 type Resources struct {
-	CPUShares          int64           `json:"CpuShares"`
-	Memory             int64           `json:"Memory"`   // bytes
-	NanoCPUs           int64           `json:"NanoCpus"` // 1e9 is one CPU
-	CgroupParent       string          `json:"CgroupParent"`
-	BlkioWeight        uint16          `json:"BlkioWeight"`
+	CPUShares    int64  `json:"CpuShares"`
+	Memory       int64  `json:"Memory"`   // bytes
+	NanoCPUs     int64  `json:"NanoCpus"` // 1e9 is one CPU
+	CgroupParent string `json:"CgroupParent"`
+	BlkioWeight  uint16 `json:"BlkioWeight"`
+	BlkioDevices
 	CPUPeriod          int64           `json:"CpuPeriod"`
 	CPUQuota           int64           `json:"CpuQuota"`
 	CPURealtimePeriod  int64           `json:"CpuRealtimePeriod"`
@@ -134,6 +135,32 @@ type Resources struct {
 	OomKillDisable     *bool           `json:"OomKillDisable"`
 	PidsLimit          *int64          `json:"PidsLimit"`
 	Ulimits            []Ulimit        `json:"Ulimits"`
+}
+
+// BlkioDevices are limits of single block devices.
+type BlkioDevices struct {
+	BlkioWeightDevice    []DeviceWeight `json:"BlkioWeightDevice"`
+	BlkioDeviceReadBps   []DeviceRate   `json:"BlkioDeviceReadBps"`
+	BlkioDeviceWriteBps  []DeviceRate   `json:"BlkioDeviceWriteBps"`
+	BlkioDeviceReadIOps  []DeviceRate   `json:"BlkioDeviceReadIOps"`
+	BlkioDeviceWriteIOps []DeviceRate   `json:"BlkioDeviceWriteIOps"`
+}
+
+// Any reports whether there is one.
+func (b *BlkioDevices) Any() bool {
+	return len(b.BlkioWeightDevice)+len(b.BlkioDeviceReadBps)+len(b.BlkioDeviceWriteBps)+len(b.BlkioDeviceReadIOps)+len(b.BlkioDeviceWriteIOps) > 0
+}
+
+// DeviceWeight is a block device's share.
+type DeviceWeight struct {
+	Path   string `json:"Path"`
+	Weight uint16 `json:"Weight"`
+}
+
+// DeviceRate is a block device's limit, in bytes or operations a second.
+type DeviceRate struct {
+	Path string `json:"Path"`
+	Rate uint64 `json:"Rate"`
 }
 
 // Device is a device node of the host to be had inside.

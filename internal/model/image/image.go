@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"lus/internal/model/container"
 )
 
@@ -102,4 +104,10 @@ type Commit struct {
 	Complete func(asked *container.Config) (*container.Config, error)
 	// Fill writes the changes into a folder, in the words of overlayfs.
 	Fill func(ctx context.Context, dir *os.File) error
+}
+
+// Distribution is what a name stands for at its registry.
+type Distribution struct {
+	Descriptor ocispec.Descriptor
+	Platforms  []ocispec.Platform
 }

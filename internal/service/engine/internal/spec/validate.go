@@ -242,6 +242,8 @@ func checkMisc(_ *container.Config, h *container.HostConfig) error {
 		return unsupported("--cgroup is not supported")
 	case h.CgroupParent != "":
 		return unsupported("--cgroup-parent is not supported: containers stand in a cgroup of this daemon")
+	case h.BlkioDevices.Any():
+		return errs.New(errs.Unsupported, "limits of single block devices (--device-read-bps and the like, --blkio-weight-device) are not supported: --blkio-weight shares the disks")
 	case len(h.DeviceRequests) > 0:
 		return errs.New(errs.Unsupported, "could not select device driver %q with capabilities: %v", h.DeviceRequests[0].Driver, h.DeviceRequests[0].Capabilities)
 	}
