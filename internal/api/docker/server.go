@@ -245,7 +245,7 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 		}
 		return errs.New(errs.Invalid, "invalid JSON: %w", err)
 	}
-	if body.More() {
+	if _, err := body.Token(); !errors.Is(err, io.EOF) {
 		return errs.New(errs.Invalid, "unexpected content after JSON")
 	}
 	return nil

@@ -1,0 +1,88 @@
+package image
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A config comes from whoever pushed the image.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(`{"architecture":"amd64","os":"linux","config":{"Env":["A=b"],"Cmd":["x"],"ExposedPorts":{"80/tcp":{}}},"rootfs":{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"history":[{"created":"2020-01-01T00:00:00Z","empty_layer":true}]}`))
+	f.Add([]byte(`{"created":null,"history":null,"rootfs":{"diff_ids":[""]}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		id := digest.FromBytes(raw).String()
+		i, err := readConfig(id, raw)
+		if err != nil {
+			if i != nil {
+				t.Fatalf("%q: an image and an error", raw)
+			}
+			return
+		}
+		for _, l := range i.Layers {
+			if digest.Digest(l).Validate() != nil {
+				t.Fatalf("%q: the layer %q was taken", raw, l)
+			}
+		}
+		if len(i.Layers) > 0 {
+			chainIDs(i.Layers)
+		}
+		if _, err := json.Marshal(i.Config); err != nil {
+			t.Fatalf("%q was taken and cannot be shown: %v", raw, err)
+		}
+	})
+}
+
+// An index comes from a registry; the choice in it names no manifest that it
+// does not have.
+func FuzzChoose(f *testing.F) {
+	f.Add([]byte(`[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":7,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}}]`))
+	f.Add([]byte(`[{"mediaType":"application/vnd.oci.image.index.v1+json","platform":{"os":"linux","architecture":"amd64","variant":"v9"}},{}]`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var list []ocispec.Descriptor
+		if json.Unmarshal(raw, &list) != nil {
+			t.Skip()
+		}
+		p := chooser(t)
+		got, err := p.choose(list)
+		if err != nil {
+			return
+		}
+		for _, d := range list {
+			if d.Digest == got.Digest && d.MediaType == got.MediaType {
+				return
+			}
+		}
+		t.Fatalf("%q: %+v is not in the list", raw, got)
+	})
+}
+
+// chooser is a pull for one platform.
+func chooser(t *testing.T) *pull {
+	t.Helper()
+	named, err := parse("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pull{named: named, match: platforms.Only(ocispec.Platform{OS: "linux", Architecture: "amd64"})}
+}
+
+// FuzzReference: names come from people, files and other machines.
+func FuzzReference(f *testing.F) {
+	for _, s := range []string{"busybox", "a/b:1", "x@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "127.0.0.1:5000/a", "A", "..", "a//b", "sha256:abc"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		named, err := parse(s)
+		if err != nil {
+			return
+		}
+		again, err := parse(named.String())
+		if err != nil || again.String() != named.String() {
+			t.Fatalf("%q is %q, and that is %v (%v)", s, named, again, err)
+		}
+	})
+}
