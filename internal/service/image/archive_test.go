@@ -54,6 +54,29 @@ func TestSavedImagesAreLoadedElsewhere(t *testing.T) {
 	}
 }
 
+func TestANameWithoutATagSavesAllTagsOfItOnce(t *testing.T) {
+	w, other := newWorld(t), &world{t: t, root: t.TempDir(), users: &users{}}
+	other.open()
+	defer other.store.Close()
+	id := w.importTar("app:1", tarOf(t, entry{name: "f", text: "one"}))
+	w.importTar("app:2", tarOf(t, entry{name: "f", text: "two"}))
+	w.importTar("else:1", tarOf(t, entry{name: "f", text: "three"}))
+	if err := w.TagImage(context.Background(), "app:1", "app:latest"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.LoadImages(context.Background(), bytes.NewReader(w.save("app", "app:1", strings.TrimPrefix(id, "sha256:")[:12])), nil); err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[string]string{"app:1": "one", "app:latest": "one", "app:2": "two"} {
+		if got, _ := other.read(ref, "f"); got != want {
+			t.Errorf("%s holds %q", ref, got)
+		}
+	}
+	if list, err := other.ListImages(context.Background(), true, nil); err != nil || len(list) != 2 {
+		t.Errorf("%d images came: %v", len(list), err)
+	}
+}
+
 func TestBadArchiveLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.importTar("app:1", tarOf(t, entry{name: "f", text: "x"}))
