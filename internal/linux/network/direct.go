@@ -24,6 +24,7 @@ type direct struct {
 	flag   uint32 // ipvlan only
 	routed bool   // ipvlan l3: no gateway, everything goes to the parent
 	made   bool   // the parent is ours
+	mtu    uint32 // 0: the parent's
 }
 
 // The options of direct networks, as Docker names them.
@@ -48,7 +49,11 @@ func ipvlanFlags() map[string]uint32 {
 func isDirect(n *model.Network) bool { return n.Driver == "macvlan" || n.Driver == "ipvlan" }
 
 func readDirect(n *model.Network) (*direct, error) {
-	d := &direct{kind: n.Driver, parent: n.Options[optParent]}
+	o, err := readOptions(n)
+	if err != nil {
+		return nil, err
+	}
+	d := &direct{kind: n.Driver, parent: n.Options[optParent], mtu: o.mtu}
 	pick := func(key string, from map[string]uint32) (v uint32, err error) {
 		v, ok := from[n.Options[key]]
 		if !ok {
@@ -56,7 +61,6 @@ func readDirect(n *model.Network) (*direct, error) {
 		}
 		return v, err
 	}
-	var err error
 	if d.kind == "macvlan" {
 		d.mode, err = pick(optMacvlanMode, macvlanModes())
 	} else if d.mode, err = pick(optIpvlanMode, ipvlanModes()); err == nil {
@@ -163,7 +167,7 @@ func (m *Manager) plugDirect(netns *os.File, inside *rtnl.Conn, b *bridge, ep En
 	m.mu.Lock()
 	born := m.cableName()
 	m.mu.Unlock()
-	d := rtnl.Direct{Kind: b.direct.kind, Name: born, Parent: parent.Index, Mode: b.direct.mode, Flags: b.direct.flag, MAC: ep.MAC, NS: int(netns.Fd())}
+	d := rtnl.Direct{Kind: b.direct.kind, Name: born, Parent: parent.Index, Mode: b.direct.mode, Flags: b.direct.flag, MTU: b.direct.mtu, MAC: ep.MAC, NS: int(netns.Fd())}
 	switch err := m.rt.Do(d.Message()); {
 	case errors.Is(err, syscall.EOPNOTSUPP):
 		return errs.New(errs.Unsupported, "this kernel has no %s interfaces (modprobe %s)", b.direct.kind, b.direct.kind)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,14 +27,32 @@ const (
 	optICC        = "com.docker.network.bridge.enable_icc"
 	optMasquerade = "com.docker.network.bridge.enable_ip_masquerade"
 	optMTU        = "com.docker.network.driver.mtu"
+	optHostIP     = "com.docker.network.bridge.host_binding_ipv4"
+	optDefault    = "com.docker.network.bridge.default_bridge" // tells, and asks for nothing
 )
+
+// CheckOptions refuses an option of Docker's that this package does not carry
+// out: what is ignored would be missed later.
+func CheckOptions(n *model.Network) error {
+	known := []string{optName, optICC, optMasquerade, optMTU, optHostIP, optDefault}
+	if isDirect(n) {
+		known = []string{optMTU}
+	}
+	for key := range n.Options {
+		if strings.HasPrefix(key, "com.docker.network.") && !slices.Contains(known, key) {
+			return errs.New(errs.Unsupported, "network %s: the option %s is not supported for the driver %s: leave it out", n.Name, key, n.Driver)
+		}
+	}
+	return nil
+}
 
 // options are a network's options, read.
 type options struct {
 	name       string
 	talk       bool
 	masquerade bool
-	mtu        uint32 // 0: that of the way out
+	mtu        uint32     // 0: that of the way out
+	hostIP     netip.Addr // where ports are published that name no address
 }
 
 func readOptions(n *model.Network) (options, error) {
@@ -53,6 +72,13 @@ func readOptions(n *model.Network) (options, error) {
 			return o, errs.New(errs.Invalid, "network %s: option %s must be a number from 68 to 65535, not %q", n.Name, optMTU, s)
 		}
 		o.mtu = uint32(v)
+	}
+	if s, ok := n.Options[optHostIP]; ok {
+		ip, err := netip.ParseAddr(s)
+		if err != nil || !ip.Is4() {
+			return o, errs.New(errs.Invalid, "network %s: option %s must be an IPv4 address, not %q", n.Name, optHostIP, s)
+		}
+		o.hostIP = ip
 	}
 	if len(o.name) >= unix.IFNAMSIZ || strings.ContainsAny(o.name, "/: \t\n\x00%") || o.name == "." || o.name == ".." {
 		return o, errs.New(errs.Invalid, "network %s: %q is no name for an interface (at most 15 characters, no slash or space)", n.Name, o.name)
@@ -115,7 +141,7 @@ func (m *Manager) makeBridge(n *model.Network, o options, p *pool) (b *bridge, c
 	if err != nil {
 		return nil, false, err
 	}
-	b = &bridge{id: n.ID, gateway: netip.PrefixFrom(p.gateway, p.subnet.Bits()), internal: n.Internal, talk: o.talk, pool: p, mtu: o.mtu}
+	b = &bridge{id: n.ID, gateway: netip.PrefixFrom(p.gateway, p.subnet.Bits()), internal: n.Internal, talk: o.talk, pool: p, mtu: o.mtu, hostIP: o.hostIP}
 	if b.mtu == 0 {
 		b.mtu = m.outwardMTU(links)
 	}

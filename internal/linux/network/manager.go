@@ -74,7 +74,8 @@ type bridge struct {
 	internal bool
 	talk     bool // containers may talk to each other
 	pool     *pool
-	direct   *direct // on macvlan and ipvlan, which have no bridge
+	hostIP   netip.Addr // where ports are published that name no address
+	direct   *direct    // on macvlan and ipvlan, which have no bridge
 }
 
 // cable is the host's end of a container's interface.

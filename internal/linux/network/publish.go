@@ -71,6 +71,9 @@ func (m *Manager) Publish(ctx context.Context, containerID string, ip netip.Addr
 	defer func() { closeAll(files) }()
 	mappings := make([]firewall.Mapping, 0, len(ports))
 	for _, p := range ports {
+		if !p.HostIP.IsValid() {
+			p.HostIP = b.hostIP
+		}
 		f, port, err := m.take(p)
 		if err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
 	"lus/internal/linux/network"
+	model "lus/internal/model/network"
 )
 
 // keeper is a Holder that outlives Managers, as the keeper does.
@@ -171,6 +172,24 @@ func TestPublishedRangesAndFreePorts(t *testing.T) {
 	publish(t, m, a, "9000:80")
 	if answer, err := host().ask("tcp", "127.0.0.1:9000"); err != nil || !strings.HasPrefix(answer, "a ") {
 		t.Errorf("a port taken again: %q, %v", answer, err)
+	}
+}
+
+// A network may say where ports are published that name no address.
+func TestTheAddressThatANetworkPublishesOn(t *testing.T) {
+	needRoot(t)
+	remote := lan(t)
+	m := newManager(t)
+	n := newNetwork(t, m, func(n *model.Network) {
+		n.Options = map[string]string{"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"}
+	})
+	box := newBox(t, m, "a", n)
+	got := publish(t, m, box, "8080:80", "0.0.0.0:8081:80")
+	if p := got["80/tcp"]; len(p) != 2 || p[0].HostIP != "127.0.0.1" || p[1].HostIP != "0.0.0.0" {
+		t.Errorf("published: %v", got)
+	}
+	if !reaches(host(), "127.0.0.1:8080") || reaches(remote, "10.99.0.1:8080") || !reaches(remote, "10.99.0.1:8081") {
+		t.Error("the one is for this host, the other for all")
 	}
 }
 

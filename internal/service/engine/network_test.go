@@ -191,6 +191,7 @@ func TestNetworksThatCannotBe(t *testing.T) {
 		"an unknown driver": {Name: "odd", Driver: "odd"},
 		"another host":      {Name: "host2", Driver: "host"},
 		"IPv6":              {Name: "six", EnableIPv6: true},
+		"an odd option":     {Name: "opt", Options: map[string]string{"com.docker.network.bridge.gateway_mode_ipv4": "routed"}},
 		"a bad subnet":      {Name: "bad", IPAM: model.IPAM{Config: []model.Pool{{Subnet: "nonsense"}}}},
 		"a taken subnet":    {Name: "dup", IPAM: model.IPAM{Config: []model.Pool{{Subnet: "10.99.0.0/25"}}}},
 	} {

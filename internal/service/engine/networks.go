@@ -11,6 +11,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
+	"lus/internal/linux/network"
 	"lus/internal/model/container"
 	"lus/internal/model/event"
 	"lus/internal/model/filter"
@@ -156,7 +157,7 @@ func checkNetwork(n *model.Network) error {
 	case len(n.IPAM.Config) > 1:
 		return errs.New(errs.Unsupported, "%s driver doesn't support multiple subnets", n.Driver)
 	}
-	return nil
+	return network.CheckOptions(n)
 }
 
 // checkAddress refuses an address of one's own choice where none can be had.

@@ -21,6 +21,7 @@ type Direct struct {
 	Parent int32
 	Mode   uint32
 	Flags  uint32
+	MTU    uint32           // 0: the parent's
 	MAC    net.HardwareAddr // ipvlan has its parent's
 	NS     int
 }
@@ -31,6 +32,9 @@ func (d *Direct) Message() *Message {
 		Text(unix.IFLA_IFNAME, d.Name).
 		Uint32(unix.IFLA_LINK, uint32(d.Parent)).
 		Uint32(unix.IFLA_NET_NS_FD, uint32(d.NS))
+	if d.MTU != 0 {
+		m.Uint32(unix.IFLA_MTU, d.MTU)
+	}
 	if d.MAC != nil {
 		m.Bytes(unix.IFLA_ADDRESS, d.MAC)
 	}
