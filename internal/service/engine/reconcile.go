@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"lus/internal/base/errs"
@@ -38,13 +39,17 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	var running []network.Running
 	for _, u := range e.units {
+		before := u.row()
 		e.adopt(u, status)
 		if u.rec.State.Running() {
 			running = append(running, e.connected(&u.rec))
 		} else {
 			blank(&u.rec)
 		}
-		e.records.touch(u)
+		// Most are as they were: a start among many containers writes little.
+		if !reflect.DeepEqual(before, u.row()) {
+			e.records.touch(u)
+		}
 	}
 	if err := e.reconcileNetworks(ctx, running); err != nil {
 		return err
