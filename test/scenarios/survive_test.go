@@ -247,6 +247,38 @@ func TestNothingIsLeftOfABuildThatDiedWithTheDaemon(t *testing.T) {
 	s.Unchanged(t, before, stack.Files) // what is kept for the next build is the builder's own
 }
 
+// A daemon that is told to stop leaves what containers need, and nothing where
+// none runs.
+func TestAStopLeavesWhatRunsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	s.OK(t, "run", "-d", "--name", "runs", "-p", stack.Port(t)+":80", stack.Busybox, "sleep", "1000")
+	pid := s.OK(t, "inspect", "--format", "{{.State.Pid}}", "runs")
+	keeper, names := s.Helper("lus-keeper"), s.Helper("lus-dns")
+	if code := s.Stop(); code != 0 {
+		t.Errorf("the daemon ended with %d", code)
+	}
+	if s.Helper("lus-keeper") != keeper || s.Helper("lus-dns") != names || keeper == 0 {
+		t.Errorf("the helpers were %d and %d, now they are %d and %d", keeper, names, s.Helper("lus-keeper"), s.Helper("lus-dns"))
+	}
+	s.StartDaemon(t)
+	if now := s.OK(t, "inspect", "--format", "{{.State.Pid}}", "runs"); now != pid {
+		t.Errorf("it was process %s, now it is %s", pid, now)
+	}
+	recordsAgree(t, s)
+	s.OK(t, "stop", "-t", "0", "runs")
+	if code := s.Stop(); code != 0 {
+		t.Errorf("the daemon ended with %d", code)
+	}
+	for kind, left := range s.Look().Less(stack.Files) {
+		if len(left) > 0 {
+			t.Errorf("left, as a %s: %q", kind, left)
+		}
+	}
+	s.StartDaemon(t)
+	s.OK(t, "start", "runs")
+}
+
 func TestAnExitWhileTheDaemonIsDeadIsKnown(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
