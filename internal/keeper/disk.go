@@ -97,7 +97,8 @@ func (d *disk) run() {
 			if !ok {
 				break
 			}
-			d.done(j, j.sink.do(&j))
+			err := j.sink.do(&j)
+			d.done(j, err)
 		}
 		d.mu.Lock()
 		closed := d.closed
