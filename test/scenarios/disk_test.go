@@ -181,6 +181,34 @@ func room(t *testing.T, dir string) int64 {
 	return int64(st.Bfree) * st.Bsize
 }
 
+// TestAFullDiskCanBeEmptiedByTheFrontDoor: the daemon starts on a disk without
+// room, after a kill and after a stop, and removing an image makes some.
+func TestAFullDiskCanBeEmptiedByTheFrontDoor(t *testing.T) {
+	t.Parallel()
+	s, d := onSmallDisk(t)
+	s.OK(t, "run", "-d", "--name", "runs", stack.Busybox, "sleep", "1000")
+	s.OK(t, "create", "--name", "made", stack.Busybox, "true")
+	big := stack.Folder(t, map[string]string{"big": strings.Repeat("full", 1<<20)})
+	tar := filepath.Join(t.TempDir(), "big.tar")
+	s.Do(nil, "tar", "-cf", tar, "-C", big, "big").Want(t, 0)
+	s.OK(t, "import", tar, "first")
+	s.OK(t, "import", tar, "second")
+	for i, end := range []func(){s.Kill, func() { s.Stop() }} {
+		d.fill(0)
+		end()
+		s.StartDaemon(t)
+		stack.Says(t, s.OK(t, "ps"), "runs")
+		s.OK(t, "rmi", []string{"first", "second"}[i])
+		stack.Eventually(t, "its 4 MB", func() bool { return room(t, d.dir) >= 3<<20 })
+		s.OK(t, "run", "--rm", stack.Busybox, "true")
+		d.empty()
+	}
+	d.fill(0)
+	s.OK(t, "stop", "-t", "0", "runs")
+	s.OK(t, "rm", "runs", "made")
+	d.empty()
+}
+
 // TestAFullDiskUnderALog: by default a container waits for room and nothing is
 // lost; with mode=non-blocking it goes on and the log tells how much it lacks.
 func TestAFullDiskUnderALog(t *testing.T) {

@@ -57,10 +57,15 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	e.sweepFolders()
 	e.sweepCgroups(list)
 	e.loaded = e.all()
+	// A full disk is no reason to leave everybody without a daemon: it is by the
+	// daemon that they make room. What is not written now is tried again.
 	if err := e.records.flush(ctx); err != nil {
-		return err
+		e.Log.Error("writing what a start found out", "err", err)
 	}
-	return e.Images.Sweep(ctx, e.UsedImages())
+	if err := e.Images.Sweep(ctx, e.UsedImages()); err != nil {
+		e.Log.Error("letting go of images that nobody uses", "err", err)
+	}
+	return nil
 }
 
 // adopt compares one record with what the keeper says.
