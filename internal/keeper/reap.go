@@ -65,6 +65,7 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	s.loop.close(&p.pidfd)
 	s.loop.close(&p.status)
 	p.closeStdin()
+	s.lastNotice(p)
 	if p.sink == nil || p.sink.idle() {
 		s.depart(p)
 		return

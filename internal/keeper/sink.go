@@ -115,6 +115,15 @@ func (s *server) store(p *proc, o *output, n int) {
 	k.disk.put(j)
 }
 
+// lastNotice has the log tell what was dropped at the very end: nothing comes
+// any more that it could go before.
+func (s *server) lastNotice(p *proc) {
+	if k := p.sink; k != nil && k.drop {
+		k.disk.put(job{sink: k, what: appendLog, chunk: chunk{At: time.Now()}, lost: k.lost})
+		k.lost = 0
+	}
+}
+
 // block stops reading a process's output until its disk takes some again.
 func (s *server) block(p *proc) {
 	for i := range p.outs {

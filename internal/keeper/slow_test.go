@@ -105,8 +105,12 @@ func TestADiskThatStandsStillStopsOnlyWhoWritesThere(t *testing.T) {
 	ends.Streams.Log.Path, ends.Streams.Stdin = filepath.Join(disk.dir, "ends"), true
 	b.run(ends, "read go; echo said; exit 5")
 
+	quits := b.logged("quits")
+	quits.Streams.Log.Path, quits.Streams.Log.Drop, quits.Streams.Stdin = filepath.Join(disk.dir, "quits"), true, true
+	b.run(quits, "read go; i=0; while [ $i -lt 400000 ]; do echo $i; i=$((i+1)); done; exit 6")
+
 	disk.must(freeze)
-	for _, c := range []*task.Create{waits, drops} {
+	for _, c := range []*task.Create{waits, drops, quits} {
 		b.typed(c.Key, "go\n")
 	}
 	eventually(t, func() bool { _, err := os.Stat(through + "-drops"); return err == nil })
@@ -134,8 +138,13 @@ func TestADiskThatStandsStillStopsOnlyWhoWritesThere(t *testing.T) {
 	if exit := b.end(ends.Key); exit.Code != 5 {
 		t.Errorf("the one that ended: %+v", exit)
 	}
-	if err := b.Ack(t.Context(), ends.Key, 0); err != nil {
-		t.Error(err)
+	if exit := b.end(quits.Key); exit.Code != 6 {
+		t.Errorf("the one that quit: %+v", exit)
+	}
+	for _, k := range []task.Key{ends.Key, quits.Key} {
+		if err := b.Ack(t.Context(), k, 0); err != nil {
+			t.Error(err)
+		}
 	}
 	// The program cannot be replaced in the middle of a write, and says so.
 	if err := b.Upgrade(t.Context(), b.self, b.self, "--run", b.where.Run, "--root", b.where.Root); !errs.Is(err, errs.Unavailable) {
@@ -175,6 +184,7 @@ func TestADiskThatStandsStillStopsOnlyWhoWritesThere(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { out, _, _ := b.logOf(ends.Streams.Log.Path); return out == "said\n" })
+	eventually(t, func() bool { _, _, notices := b.logOf(quits.Streams.Log.Path); return strings.Contains(notices, "dropped") })
 	b.end(late.Key)
 }
 
