@@ -184,7 +184,10 @@ func TestADiskThatStandsStillStopsOnlyWhoWritesThere(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { out, _, _ := b.logOf(ends.Streams.Log.Path); return out == "said\n" })
-	eventually(t, func() bool { _, _, notices := b.logOf(quits.Streams.Log.Path); return strings.Contains(notices, "dropped") })
+	eventually(t, func() bool {
+		_, _, notices := b.logOf(quits.Streams.Log.Path)
+		return strings.Contains(notices, "dropped")
+	})
 	b.end(late.Key)
 }
 
