@@ -7,14 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"lus/internal/base/errs"
-	"lus/internal/model/build"
 	"lus/internal/model/compose"
 	"lus/internal/model/network"
 	"lus/internal/model/volume"
@@ -123,7 +121,7 @@ func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*
 		return nil, errs.New(errs.Invalid, "container_name %q can be given to one container only: remove it, or scale to 1", s.ContainerName)
 	}
 	if s.Build != nil {
-		b, err := buildRequest(s, out.Image)
+		b, err := buildRequest(p, s, out.Image)
 		if err != nil {
 			return nil, err
 		}
@@ -170,30 +168,4 @@ func dependsLabel(deps []compose.Dependency) string {
 		parts = append(parts, fmt.Sprintf("%s:%s:%t", d.Service, d.Condition, d.Restart))
 	}
 	return strings.Join(parts, ",")
-}
-
-func buildRequest(s types.ServiceConfig, tag string) (*build.Request, error) {
-	b := s.Build
-	r := &build.Request{
-		Dockerfile: b.Dockerfile, DockerfileText: []byte(b.DockerfileInline),
-		Tags: append([]string{tag}, b.Tags...), Args: map[string]*string{}, Labels: b.Labels,
-		Target: b.Target, NoCache: b.NoCache, Pull: b.Pull, ShmSize: int64(b.ShmSize),
-		NetworkMode: b.Network, ExtraHosts: b.ExtraHosts.AsList(":"),
-	}
-	if len(b.Platforms) > 1 {
-		return nil, errs.New(errs.Unsupported, "build: platforms: images of several platforms are not built yet; leave one")
-	}
-	if len(b.Platforms) == 1 {
-		r.Platform = b.Platforms[0]
-	}
-	maps.Copy(r.Args, b.Args)
-	switch {
-	case strings.Contains(b.Context, "://") || strings.HasPrefix(b.Context, "git@"):
-		r.Remote = b.Context
-	case filepath.IsAbs(b.Context):
-		r.ContextDir = b.Context
-	default:
-		return nil, errs.New(errs.Invalid, "build: context %q is neither a folder nor a URL", b.Context)
-	}
-	return r, nil
 }

@@ -145,19 +145,27 @@ func attachmentExamples() map[string]example {
 
 func partExamples() map[string]example {
 	return map[string]example{
-		"services.*.build.context":           {with: "build: {context: /srv/web}", want: `"contextDir":"/srv/web"`},
-		"services.*.build.dockerfile":        {with: "build: {context: /srv, dockerfile: Other}", want: `Other"`},
-		"services.*.build.dockerfile_inline": {with: "build: {context: /srv, dockerfile_inline: FROM scratch}", want: `"dockerfileText":`},
-		"services.*.build.args":              {with: "build: {context: /srv, args: {A: b}}", want: `"args":{"A":"b"}`},
-		"services.*.build.labels":            {with: "build: {context: /srv, labels: {l: m}}", want: `"labels":{"l":"m"}`},
-		"services.*.build.target":            {with: "build: {context: /srv, target: last}", want: `"target":"last"`},
-		"services.*.build.no_cache":          {with: "build: {context: /srv, no_cache: true}", want: `"noCache":true`},
-		"services.*.build.pull":              {with: "build: {context: /srv, pull: true}", want: `"pull":true`},
-		"services.*.build.network":           {with: "build: {context: /srv, network: none}", want: `"networkMode":"none"`},
-		"services.*.build.extra_hosts":       {with: "build: {context: /srv, extra_hosts: ['h:10.0.0.1']}", want: `"extraHosts":["h:10.0.0.1"]`},
-		"services.*.build.shm_size":          {with: "build: {context: /srv, shm_size: 1m}", want: `"shmSize":1048576`},
-		"services.*.build.tags":              {with: "build: {context: /srv, tags: [web:2]}", want: `"tags":["nginx","web:2"]`},
-		"services.*.build.platforms":         {with: "build: {context: /srv, platforms: [linux/arm64]}", want: `"platform":"linux/arm64"`},
+		"services.*.build.context":             {with: "build: {context: /srv/web}", want: `"contextDir":"/srv/web"`},
+		"services.*.build.dockerfile":          {with: "build: {context: /srv, dockerfile: Other}", want: `Other"`},
+		"services.*.build.dockerfile_inline":   {with: "build: {context: /srv, dockerfile_inline: FROM scratch}", want: `"dockerfileText":`},
+		"services.*.build.args":                {with: "build: {context: /srv, args: {A: b}}", want: `"args":{"A":"b"}`},
+		"services.*.build.labels":              {with: "build: {context: /srv, labels: {l: m}}", want: `"labels":{"l":"m"}`},
+		"services.*.build.target":              {with: "build: {context: /srv, target: last}", want: `"target":"last"`},
+		"services.*.build.no_cache":            {with: "build: {context: /srv, no_cache: true}", want: `"noCache":true`},
+		"services.*.build.pull":                {with: "build: {context: /srv, pull: true}", want: `"pull":true`},
+		"services.*.build.network":             {with: "build: {context: /srv, network: none}", want: `"networkMode":"none"`},
+		"services.*.build.extra_hosts":         {with: "build: {context: /srv, extra_hosts: ['h:10.0.0.1']}", want: `"extraHosts":["h:10.0.0.1"]`},
+		"services.*.build.shm_size":            {with: "build: {context: /srv, shm_size: 1m}", want: `"shmSize":1048576`},
+		"services.*.build.tags":                {with: "build: {context: /srv, tags: [web:2]}", want: `"tags":["nginx","web:2"]`},
+		"services.*.build.ulimits.*.single":    {with: "build: {context: /srv, ulimits: {nofile: 9}}", want: `"ulimits":["nofile=9:9"]`},
+		"services.*.build.ulimits.*.soft":      {with: "build: {context: /srv, ulimits: {nofile: {soft: 7, hard: 9}}}", want: `"ulimits":["nofile=7:`},
+		"services.*.build.ulimits.*.hard":      {with: "build: {context: /srv, ulimits: {nofile: {soft: 7, hard: 9}}}", want: `:9"]`},
+		"services.*.build.secrets.*.source":    {with: "build: {context: /srv, secrets: [key]}", want: `"secrets":{"key":`},
+		"services.*.build.secrets.*.target":    {with: "build: {context: /srv, secrets: [{source: key, target: other}]}", want: `"secrets":{"other":`},
+		"services.*.build.ssh.*.id":            {with: "build: {context: /srv, ssh: [mine=/home/key]}", want: `"ssh":{"mine":`},
+		"services.*.build.ssh.*.path":          {with: "build: {context: /srv, ssh: [mine=/home/key]}", want: `["/home/key"]`},
+		"services.*.build.additional_contexts": {with: "build: {context: /srv, additional_contexts: {a: /other}}", want: `"contexts":{"a":"/other"}`},
+		"services.*.build.platforms":           {with: "build: {context: /srv, platforms: [linux/arm64]}", want: `"platform":"linux/arm64"`},
 	}
 }
 
@@ -239,8 +247,8 @@ func namedExamples() map[string]example {
 	named["services.*.blkio_config.weight_device"] = "blkio_config: {weight_device: [{path: /dev/vda, weight: 300}]}"
 	for key, value := range map[string]string{
 		"cache_from": "[c]", "cache_to": "[c]", "no_cache_filter": "[s]", "provenance": "'true'", "sbom": "'true'",
-		"isolation": "hyperv", "ulimits": "{nofile: 9}", "ssh": "[default]", "additional_contexts": "{a: /srv}",
-		"privileged": "true", "entitlements": "[network.host]", "secrets": "[key]",
+		"isolation":  "hyperv",
+		"privileged": "true", "entitlements": "[network.host]",
 	} {
 		named["services.*.build."+key] = "build: {context: /srv, " + key + ": " + value + "}"
 	}

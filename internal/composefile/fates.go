@@ -163,14 +163,16 @@ func (t verdicts) deploy() {
 
 func (t verdicts) build() {
 	const b = "services.*.build"
-	t.carried(b, "context dockerfile dockerfile_inline args labels target no_cache pull network extra_hosts shm_size tags platforms")
+	t.carried(b, "context dockerfile dockerfile_inline args labels target no_cache pull network extra_hosts shm_size tags platforms ulimits secrets ssh additional_contexts")
+	t.carried(b+".secrets.*", "source target")
+	t.moot(b+".secrets.*", "uid gid mode") // the step that mounts it says them
+	t.carried(b+".ulimits.*", "single soft hard")
+	t.carried(b+".ssh.*", "id path")
 	t.idle("has no effect: the builder keeps a cache of its own", b, "cache_from cache_to")
 	t.idle("has no effect: write no_cache to build every step anew", b, "no_cache_filter")
 	t.idle("is not made here and has no effect", b, "provenance sbom")
 	t.idle(windows, b, "isolation")
 	t.only(b+".isolation", func(v reflect.Value) bool { return v.String() != "default" })
-	t.idle(notYet, b, "ulimits")
-	t.refused("is not carried out yet: remove it, or build the image beforehand and name it with image:", b, "secrets ssh additional_contexts")
 	t.refused("privileged builds are not carried out: remove it", b, "privileged entitlements")
 }
 

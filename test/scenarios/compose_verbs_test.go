@@ -121,3 +121,22 @@ func TestComposePullFetchesWhatIsNotBuilt(t *testing.T) {
 	stack.Says(t, p.do("pull").Err, "Image "+ref+"  Pulled")
 	p.OK(t, "rmi", ref)
 }
+
+func TestComposeBuildUsesSecretsAndOtherFolders(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{
+		"key.txt": "hidden", "other/file": "from the other folder",
+		"Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=key wc -c </run/secrets/key >/length && ulimit -n >/files\nCOPY --from=other file /file\nCMD cat /length /files /file\n",
+		"compose.yaml": `
+services:
+  web:
+    build: {context: ., secrets: [key], additional_contexts: {other: ./other}, ulimits: {nofile: 77}}
+secrets: {key: {file: key.txt}}
+`,
+	})
+	p.ok("build")
+	t.Cleanup(func() { p.Lus("rmi", "-f", p.name+"-web") })
+	if got := strings.Fields(p.OK(t, "run", "--rm", p.name+"-web")); strings.Join(got, " ") != "6 77 from the other folder" {
+		t.Errorf("the build saw %q", got)
+	}
+}
