@@ -126,6 +126,8 @@ func TestDebiansDockerBuilds(t *testing.T) {
 	if got, err := os.ReadFile(id); err != nil || s.OK(t, "inspect", "-f", "{{.Id}}", image) != string(got) {
 		t.Errorf("the id is %s (%v)", got, err)
 	}
+	old := s.Do(nil, "env", "DOCKER_BUILDKIT=0", client, "build", "-t", image, stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"}))
+	stack.Says(t, old.Want(t, 0), "Successfully built ", "Successfully tagged "+image+":latest")
 	bad := s.Do(nil, client, "build", stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN exit 3\n"}))
 	bad.Want(t, 1)
 	stack.Says(t, bad.Err, "exit code: 3")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 
 	"lus/internal/base/errs"
@@ -93,7 +94,7 @@ func (h *handler) build(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		out.send(image.Progress{Stream: "Successfully built " + shortID(id) + "\n"})
 		for _, t := range req.Tags {
-			out.send(image.Progress{Stream: "Successfully tagged " + t + "\n"})
+			out.send(image.Progress{Stream: "Successfully tagged " + withTag(t) + "\n"})
 		}
 	}
 	return nil
@@ -156,6 +157,14 @@ func (b *builds) cancel(id string) {
 	if end := b.ends[id]; end != nil {
 		end()
 	}
+}
+
+// withTag is a name with the tag that is meant where it has none.
+func withTag(name string) string {
+	if strings.Contains(name[strings.LastIndexByte(name, '/')+1:], ":") {
+		return name
+	}
+	return name + ":latest"
 }
 
 // shortID is the twelve digits of an image's id.
