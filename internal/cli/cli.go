@@ -14,6 +14,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/version"
+	"lus/internal/cli/builder"
 	"lus/internal/cli/command"
 	"lus/internal/cli/container"
 	"lus/internal/cli/image"
@@ -35,6 +36,7 @@ func nouns() []noun {
 		{"image", "Images", image.Commands},
 		{"network", "Networks", network.Commands},
 		{"volume", "Volumes", volume.Commands},
+		{"builder", "The build cache", builder.Commands},
 		{"system", "Lus as a whole", system.Commands},
 	}
 }

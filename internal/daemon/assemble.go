@@ -121,7 +121,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: builder, System: facts{eng, nets, confiner}, Log: o.log,
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: tellingBuilder{builder, eng.Publish}, System: facts{eng, nets, confiner}, Log: o.log,
 	}))
 	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}

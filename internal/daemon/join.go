@@ -4,12 +4,16 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/apparmor"
 	"lus/internal/linux/network"
 	"lus/internal/linux/runtime"
+	model "lus/internal/model/build"
+	"lus/internal/model/event"
 	"lus/internal/model/task"
 	"lus/internal/service/build"
 	"lus/internal/service/engine"
@@ -131,6 +135,21 @@ func (b *buildNetwork) gateway() string {
 		return ""
 	}
 	return bridge.IPAM.Config[0].Gateway
+}
+
+// tellingBuilder tells of pruned build cache as of all pruning.
+type tellingBuilder struct {
+	*build.Service
+	tell func(event.Event)
+}
+
+// Prune drops build cache.
+func (b tellingBuilder) Prune(ctx context.Context, p model.Prune) (*model.Pruned, error) {
+	out, err := b.Service.Prune(ctx, p)
+	if err == nil {
+		b.tell(event.New("builder", "prune", "", map[string]string{"reclaimed": strconv.FormatInt(out.Freed, 10)}, time.Now()))
+	}
+	return out, err
 }
 
 // readied makes images that were built ready to run: what a first run would

@@ -34,6 +34,8 @@ type Containers interface {
 	// UpdateContainer changes limits and restart policy, at once where it runs.
 	UpdateContainer(ctx context.Context, name string, req *container.UpdateRequest) (warnings []string, err error)
 	RenameContainer(ctx context.Context, name, to string) error
+	// PruneContainers removes those that do not run.
+	PruneContainers(ctx context.Context, f filter.Filters) (removed []string, freed int64, err error)
 	RemoveContainer(ctx context.Context, name string, o container.RemoveOptions) error
 	// WaitContainer returns once it waits: the channel then gives one Exit.
 	// Condition is "not-running" (or empty), "next-exit" or "removed".
@@ -83,6 +85,8 @@ type Volumes interface {
 	CreateVolume(ctx context.Context, req *volume.CreateRequest) (*volume.Volume, error)
 	InspectVolume(ctx context.Context, name string) (*volume.Volume, error)
 	ListVolumes(ctx context.Context, f filter.Filters) ([]*volume.Volume, error)
+	// VolumesUsage lists all with their UsageData.
+	VolumesUsage(ctx context.Context) ([]*volume.Volume, error)
 	RemoveVolume(ctx context.Context, name string, force bool) error
 	PruneVolumes(ctx context.Context, f filter.Filters) (removed []string, freed int64, err error)
 }
@@ -96,7 +100,6 @@ type Images interface {
 	ListImages(ctx context.Context, all bool, f filter.Filters) ([]*image.Image, error)
 	TagImage(ctx context.Context, ref, target string) error
 	RemoveImage(ctx context.Context, ref string, force, prune bool) ([]image.Removed, error)
-	PruneImages(ctx context.Context, f filter.Filters) (removed []image.Removed, freed int64, err error)
 	// PushImage sends one tag, or all of a repository where ref has none.
 	PushImage(ctx context.Context, ref string, auth *image.Auth, progress func(image.Progress)) error
 	SaveImages(ctx context.Context, refs []string, w io.Writer) error
@@ -105,6 +108,11 @@ type Images interface {
 	Distribution(ctx context.Context, ref string, auth *image.Auth) (*image.Distribution, error)
 	// Login tries credentials at their registry.
 	Login(ctx context.Context, auth *image.Auth) error
+	// Usage tells what the images take, each and together.
+	Usage(ctx context.Context) (*image.Usage, error)
+	// PruneImages removes those that no container uses and nobody named; with
+	// the filter dangling=false the named ones too.
+	PruneImages(ctx context.Context, f filter.Filters) ([]image.Removed, int64, error)
 }
 
 // Builder is what the API asks of the image builder.
@@ -116,6 +124,9 @@ type Builder interface {
 	// the head of its request.
 	ServeControl(ctx context.Context, conn net.Conn) error
 	ServeSession(ctx context.Context, conn net.Conn, meta map[string][]string) error
+	// Cache lists what the build cache holds, and Prune drops of it.
+	Cache(ctx context.Context) ([]build.Record, error)
+	Prune(ctx context.Context, p build.Prune) (*build.Pruned, error)
 }
 
 // System is what the API asks about the whole.

@@ -19,6 +19,7 @@ import (
 func (h *handler) builds() {
 	h.handle("POST /build", h.build)
 	h.handle("POST /build/cancel", h.cancelBuild)
+	h.handle("POST /build/prune", h.pruneBuild)
 	h.handle("POST /grpc", h.upgraded(func(ctx context.Context, conn net.Conn, _ http.Header) error {
 		return h.Builder.ServeControl(ctx, conn)
 	}))

@@ -29,6 +29,7 @@ func (h *handler) containers() {
 	h.handle("GET /containers/{name}/logs", h.logs)
 	h.handle("GET /containers/{name}/top", h.topContainer)
 	h.handle("GET /containers/{name}/stats", h.stats)
+	h.handle("POST /containers/prune", h.pruneContainers)
 	h.handle("DELETE /containers/{name}", h.removeContainer)
 }
 

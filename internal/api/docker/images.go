@@ -279,12 +279,31 @@ func (h *handler) listImages(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := make([]imageSummary, 0, len(images))
 	for _, i := range images {
-		out = append(out, imageSummary{
-			ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Created: i.Created.Unix(),
-			Size: i.Size, VirtualSize: virtualSize(r, i), SharedSize: -1, Containers: -1, Labels: i.Config.Labels,
-		})
+		out = append(out, summarizeImage(r, i))
+	}
+	if !flag(r, "shared-size") {
+		return reply(w, http.StatusOK, out)
+	}
+	usage, err := h.Images.Usage(r.Context())
+	if err != nil {
+		return err
+	}
+	for k := range out {
+		for _, i := range usage.Images {
+			if i.ID == out[k].ID {
+				out[k].SharedSize = i.SharedSize
+			}
+		}
 	}
 	return reply(w, http.StatusOK, out)
+}
+
+// summarizeImage leaves out what takes long to find; -1 says so.
+func summarizeImage(r *http.Request, i *image.Image) imageSummary {
+	return imageSummary{
+		ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Created: i.Created.Unix(),
+		Size: i.Size, VirtualSize: virtualSize(r, i), SharedSize: -1, Containers: -1, Labels: i.Config.Labels,
+	}
 }
 
 // historyItem is one row of GET /images/NAME/history, newest first.

@@ -23,6 +23,7 @@ func (h *handler) system() {
 	h.handle("GET /version", h.version)
 	h.handle("GET /info", h.info)
 	h.handle("GET /events", h.events)
+	h.handle("GET /system/df", h.diskUsage)
 	h.handle("POST /auth", h.auth)
 }
 

@@ -66,18 +66,3 @@ func (h *handler) pushImage(w http.ResponseWriter, r *http.Request, name string)
 	out := newProgress(w)
 	return out.end(h.Images.PushImage(r.Context(), name, a, out.send))
 }
-
-func (h *handler) pruneImages(w http.ResponseWriter, r *http.Request) error {
-	f, err := filters(r)
-	if err != nil {
-		return err
-	}
-	removed, freed, err := h.Images.PruneImages(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, struct {
-		ImagesDeleted  []image.Removed
-		SpaceReclaimed int64
-	}{list(removed), freed})
-}

@@ -204,7 +204,12 @@ func (e *Env) Each(args []string, do func(arg string) error) error {
 
 // Confirm asks before something is destroyed; anything but y is no.
 func (e *Env) Confirm(what string) bool {
-	fmt.Fprintf(e.Out, "WARNING! %s\nAre you sure you want to continue? [y/N] ", what)
+	return e.Ask("WARNING! " + what + "\nAre you sure you want to continue?")
+}
+
+// Ask asks a question that is answered with y or, by anything else, with no.
+func (e *Env) Ask(question string) bool {
+	fmt.Fprint(e.Out, question+" [y/N] ")
 	var answer string
 	_, _ = fmt.Fscanln(e.In, &answer)
 	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")

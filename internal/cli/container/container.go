@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"lus/internal/cli/command"
+	"lus/internal/cli/prune"
 	"lus/internal/client"
 )
 
@@ -13,7 +14,7 @@ import (
 func Commands() []command.Command {
 	return []command.Command{
 		attachCommand(), commitCommand(), cpCommand(), createCommand(), diffCommand(), execCommand(), exportCommand(), inspectCommand(), killCommand(), logsCommand(), lsCommand(),
-		pauseCommand(), portCommand(), pruneCommand(), renameCommand(), restartCommand(), rmCommand(), runCommand(), startCommand(),
+		pauseCommand(), portCommand(), prune.Command(prune.Containers()), renameCommand(), restartCommand(), rmCommand(), runCommand(), startCommand(),
 		statsCommand(), stopCommand(), topCommand(), unpauseCommand(), updateCommand(), waitCommand(),
 	}
 }

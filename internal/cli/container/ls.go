@@ -56,13 +56,13 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	if o.size || strings.Contains(o.format, ".Size") {
 		q.Set("size", "1")
 	}
-	var list []summary
+	var list []Summary
 	if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/containers/json", Query: q}, &list); err != nil {
 		return err
 	}
-	rows := make([]row, 0, len(list))
+	rows := make([]Row, 0, len(list))
 	for _, s := range list {
-		rows = append(rows, row{s, !o.noTrunc})
+		rows = append(rows, NewRow(s, !o.noTrunc))
 	}
 	if o.quiet && (o.format == "" || o.format == "table") {
 		o.format = "{{.ID}}"
@@ -71,10 +71,11 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	if o.size {
 		columns += "\t{{.Size}}"
 	}
-	return output.List(e.Out, o.format, columns, headers(), rows)
+	return output.List(e.Out, o.format, columns, Headers(), rows)
 }
 
-func headers() output.Headers {
+// Headers are the headings of a list of containers.
+func Headers() output.Headers {
 	return output.Headers{
 		"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "CreatedAt": "CREATED AT",
 		"Status": "STATUS", "State": "STATE", "Ports": "PORTS", "Names": "NAMES", "Size": "SIZE", "Labels": "LABELS",

@@ -51,42 +51,8 @@ func remove(ctx context.Context, e *command.Env, name string, q url.Values) erro
 	return e.Client.Call(ctx, client.Request{Method: "DELETE", Path: path(name, ""), Query: q}, nil)
 }
 
-func pruneCommand() command.Command {
-	return command.Command{
-		Name: "prune", Short: "Remove all containers that do not run",
-		Example: "container prune -f", Min: 0, Max: 0,
-		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			force := f.BoolP("force", "f", false, "Do not ask")
-			filters := f.StringArray("filter", nil, "Only those that fit, as label=a=b")
-			return func(ctx context.Context, _ []string) error {
-				if !*force && !e.Confirm("This will remove all stopped containers.") {
-					return nil
-				}
-				list, err := list(ctx, e, append(*filters, "status=created", "status=exited", "status=dead"), true)
-				if err != nil {
-					return err
-				}
-				if len(list) > 0 {
-					fmt.Fprintln(e.Out, "Deleted Containers:")
-				}
-				for _, c := range list {
-					err := remove(ctx, e, c.ID, nil)
-					if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Conflict) {
-						continue // gone, or started, in the meantime
-					}
-					if err != nil {
-						return err
-					}
-					fmt.Fprintln(e.Out, c.ID)
-				}
-				return nil
-			}
-		},
-	}
-}
-
 // list asks for containers that fit the filters.
-func list(ctx context.Context, e *command.Env, filters []string, all bool) ([]summary, error) {
+func list(ctx context.Context, e *command.Env, filters []string, all bool) ([]Summary, error) {
 	q, err := output.Filters(filters)
 	if err != nil {
 		return nil, err
@@ -94,7 +60,7 @@ func list(ctx context.Context, e *command.Env, filters []string, all bool) ([]su
 	if all {
 		q.Set("all", "1")
 	}
-	var out []summary
+	var out []Summary
 	err = e.Client.Call(ctx, client.Request{Method: "GET", Path: "/containers/json", Query: q}, &out)
 	return out, err
 }

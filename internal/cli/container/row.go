@@ -15,8 +15,8 @@ import (
 	"lus/internal/cli/output"
 )
 
-// summary is a line of GET /containers/json.
-type summary struct {
+// Summary is a line of GET /containers/json.
+type Summary struct {
 	ID              string `json:"Id"`
 	Names           []string
 	Image           string
@@ -40,20 +40,24 @@ type port struct {
 	Type        string
 }
 
-// row is one container; its methods are the fields of templates.
-type row struct {
-	s     summary
+// Row is one container; its methods are the fields of templates.
+type Row struct {
+	s     Summary
 	trunc bool
 }
 
-func (r row) ID() string {
+// NewRow is a container's line, with ids and the like cut short or whole.
+func NewRow(s Summary, trunc bool) Row { return Row{s, trunc} }
+
+// ID is the container's id.
+func (r Row) ID() string {
 	if r.trunc {
 		return r.s.ID[:min(12, len(r.s.ID))]
 	}
 	return r.s.ID
 }
 
-func (r row) Names() string {
+func (r Row) Names() string {
 	var names []string
 	for _, n := range r.s.Names {
 		n = strings.TrimPrefix(n, "/")
@@ -65,7 +69,7 @@ func (r row) Names() string {
 	return strings.Join(names, ",")
 }
 
-func (r row) Image() string {
+func (r Row) Image() string {
 	switch {
 	case r.s.Image == "":
 		return "<no image>"
@@ -76,7 +80,7 @@ func (r row) Image() string {
 	return r.s.Image
 }
 
-func (r row) Command() string {
+func (r Row) Command() string {
 	c := r.s.Command
 	if r.trunc {
 		c = output.Ellipsis(c, 20)
@@ -84,17 +88,17 @@ func (r row) Command() string {
 	return strconv.Quote(c)
 }
 
-func (r row) CreatedAt() string { return time.Unix(r.s.Created, 0).String() }
+func (r Row) CreatedAt() string { return time.Unix(r.s.Created, 0).String() }
 
-func (r row) RunningFor() string {
+func (r Row) RunningFor() string {
 	return units.HumanDuration(time.Since(time.Unix(r.s.Created, 0))) + " ago"
 }
 
-func (r row) State() string  { return r.s.State }
-func (r row) Status() string { return r.s.Status }
-func (r row) Ports() string  { return ports(r.s.Ports) }
+func (r Row) State() string  { return r.s.State }
+func (r Row) Status() string { return r.s.Status }
+func (r Row) Ports() string  { return ports(r.s.Ports) }
 
-func (r row) Size() string {
+func (r Row) Size() string {
 	s := units.HumanSizeWithPrecision(float64(r.s.SizeRw), 3)
 	if r.s.SizeRootFs > 0 {
 		s += fmt.Sprintf(" (virtual %s)", units.HumanSizeWithPrecision(float64(r.s.SizeRootFs), 3))
@@ -102,7 +106,7 @@ func (r row) Size() string {
 	return s
 }
 
-func (r row) Labels() string {
+func (r Row) Labels() string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(r.s.Labels)) {
 		out = append(out, k+"="+r.s.Labels[k])
@@ -111,9 +115,9 @@ func (r row) Labels() string {
 }
 
 // Label is one label's value.
-func (r row) Label(name string) string { return r.s.Labels[name] }
+func (r Row) Label(name string) string { return r.s.Labels[name] }
 
-func (r row) Mounts() string {
+func (r Row) Mounts() string {
 	var out []string
 	for _, m := range r.s.Mounts {
 		name := cmp.Or(m.Name, m.Source)
@@ -125,7 +129,7 @@ func (r row) Mounts() string {
 	return strings.Join(out, ",")
 }
 
-func (r row) LocalVolumes() string {
+func (r Row) LocalVolumes() string {
 	n := 0
 	for _, m := range r.s.Mounts {
 		if m.Driver == "local" {
@@ -135,7 +139,7 @@ func (r row) LocalVolumes() string {
 	return strconv.Itoa(n)
 }
 
-func (r row) Networks() string {
+func (r Row) Networks() string {
 	return strings.Join(slices.Sorted(maps.Keys(r.s.NetworkSettings.Networks)), ",")
 }
 

@@ -29,7 +29,8 @@ type buildFlags struct {
 	more                   moreFlags
 }
 
-func buildCommand() command.Command {
+// BuildCommand is `lus image build`, which `lus builder build` is too.
+func BuildCommand() command.Command {
 	return command.Command{
 		Name: "build", Args: "PATH | URL | -", Short: "Build an image from a Dockerfile",
 		Example: "build -t app:1.0 .", Min: 1, Max: 1,

@@ -9,14 +9,15 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
+	"lus/internal/cli/prune"
 	"lus/internal/client"
 	"lus/internal/model/image"
 )
 
 // Commands are the verbs of `lus image`.
 func Commands() []command.Command {
-	return []command.Command{buildCommand(), compareCommand(), historyCommand(), importCommand(), inspectCommand(), loadCommand(), lsCommand(),
-		pruneCommand(), pullCommand(), pushCommand(), rmCommand(), saveCommand(), tagCommand()}
+	return []command.Command{BuildCommand(), compareCommand(), historyCommand(), importCommand(), inspectCommand(), loadCommand(), lsCommand(),
+		prune.Command(prune.Images()), pullCommand(), pushCommand(), rmCommand(), saveCommand(), tagCommand()}
 }
 
 // path is an image's path in the API. Names keep their slashes.

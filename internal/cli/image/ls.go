@@ -14,13 +14,14 @@ import (
 	"lus/internal/client"
 )
 
-// summary is a line of GET /images/json.
-type summary struct {
+// Summary is a line of GET /images/json.
+type Summary struct {
 	ID          string `json:"Id"`
 	RepoTags    []string
 	RepoDigests []string
 	Created     int64
 	Size        int64
+	SharedSize  int64
 	Containers  int64
 }
 
@@ -46,7 +47,7 @@ func lsCommand() command.Command {
 				if *all {
 					q.Set("all", "1")
 				}
-				var list []summary
+				var list []Summary
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/images/json", Query: q}, &list); err != nil {
 					return err
 				}
@@ -66,9 +67,9 @@ type imageTable struct {
 	digests, quiet, trunc bool
 }
 
-func printImages(e *command.Env, list []summary, t imageTable) error {
+func printImages(e *command.Env, list []Summary, t imageTable) error {
 	t.digests = t.digests || strings.Contains(t.format, ".Digest")
-	var rows []imageRow
+	var rows []Row
 	for _, s := range list {
 		rows = append(rows, rowsOf(s, t)...)
 	}
@@ -79,28 +80,36 @@ func printImages(e *command.Env, list []summary, t imageTable) error {
 	if t.quiet && (t.format == "" || t.format == "table") {
 		t.format = "{{.ID}}"
 	}
-	return output.List(e.Out, t.format, columns, output.Headers{
-		"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID", "CreatedSince": "CREATED",
-		"CreatedAt": "CREATED AT", "Size": "SIZE", "Containers": "CONTAINERS",
-	}, rows)
+	return output.List(e.Out, t.format, columns, Headers(), rows)
 }
 
+// Headers are the headings of a list of images.
+func Headers() output.Headers {
+	return output.Headers{
+		"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID", "CreatedSince": "CREATED",
+		"CreatedAt": "CREATED AT", "Size": "SIZE", "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE", "Containers": "CONTAINERS",
+	}
+}
+
+// Rows are an image's lines, one for each of its names.
+func Rows(s Summary) []Row { return rowsOf(s, imageTable{trunc: true}) }
+
 // rowsOf gives a row for each name of an image.
-func rowsOf(s summary, t imageTable) []imageRow {
+func rowsOf(s Summary, t imageTable) []Row {
 	digest := map[string]string{}
 	for _, d := range s.RepoDigests {
 		if repo, sum, ok := strings.Cut(d, "@"); ok {
 			digest[repo] = sum
 		}
 	}
-	row := func(repo, tag string) imageRow {
+	row := func(repo, tag string) Row {
 		sum := digest[repo]
 		if sum == "" || !t.digests {
 			sum = "<none>"
 		}
-		return imageRow{s: s, repo: repo, tag: tag, digest: sum, trunc: t.trunc}
+		return Row{s: s, repo: repo, tag: tag, digest: sum, trunc: t.trunc}
 	}
-	var out []imageRow
+	var out []Row
 	for _, ref := range s.RepoTags {
 		if i := strings.LastIndexByte(ref, ':'); i > 0 && ref != "<none>:<none>" {
 			out = append(out, row(ref[:i], ref[i+1:]))
@@ -118,30 +127,46 @@ func rowsOf(s summary, t imageTable) []imageRow {
 	return out
 }
 
-// imageRow is an image under one of its names; its methods are the fields of
+// Row is an image under one of its names; its methods are the fields of
 // templates.
-type imageRow struct {
-	s                 summary
+type Row struct {
+	s                 Summary
 	repo, tag, digest string
 	trunc             bool
 }
 
-func (r imageRow) Repository() string { return r.repo }
-func (r imageRow) Tag() string        { return r.tag }
-func (r imageRow) Digest() string     { return r.digest }
-func (r imageRow) ID() string         { return shortID(r.s.ID, r.trunc) }
-func (r imageRow) CreatedSince() string {
+func (r Row) Repository() string { return r.repo }
+func (r Row) Tag() string        { return r.tag }
+func (r Row) Digest() string     { return r.digest }
+func (r Row) ID() string         { return shortID(r.s.ID, r.trunc) }
+func (r Row) CreatedSince() string {
 	if r.s.Created <= 0 {
 		return "N/A"
 	}
 	return units.HumanDuration(time.Since(time.Unix(r.s.Created, 0))) + " ago"
 }
-func (r imageRow) CreatedAt() string   { return time.Unix(r.s.Created, 0).String() }
-func (r imageRow) Size() string        { return units.HumanSizeWithPrecision(float64(r.s.Size), 3) }
-func (r imageRow) VirtualSize() string { return units.HumanSize(float64(r.s.Size)) }
-func (r imageRow) SharedSize() string  { return "N/A" }
-func (r imageRow) UniqueSize() string  { return "N/A" }
-func (r imageRow) Containers() string {
+func (r Row) CreatedAt() string   { return time.Unix(r.s.Created, 0).String() }
+func (r Row) Size() string        { return units.HumanSizeWithPrecision(float64(r.s.Size), 3) }
+func (r Row) VirtualSize() string { return units.HumanSize(float64(r.s.Size)) }
+
+// SharedSize is what other images have too.
+func (r Row) SharedSize() string {
+	if r.s.SharedSize < 0 {
+		return "N/A"
+	}
+	return units.HumanSize(float64(r.s.SharedSize))
+}
+
+// UniqueSize is what no other image has.
+func (r Row) UniqueSize() string {
+	if r.s.SharedSize < 0 {
+		return "N/A"
+	}
+	return units.HumanSize(float64(r.s.Size-r.s.SharedSize))
+}
+
+// Containers is how many were made from the image.
+func (r Row) Containers() string {
 	if r.s.Containers < 0 {
 		return "N/A"
 	}

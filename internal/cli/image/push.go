@@ -7,12 +7,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
-	"lus/internal/cli/output"
 	"lus/internal/client"
 )
 
@@ -82,53 +80,4 @@ func suffix(all bool) string {
 		return ":latest"
 	}
 	return ""
-}
-
-func pruneCommand() command.Command {
-	return command.Command{
-		Name: "prune", Args: "", Short: "Remove the images without a name that no container uses",
-		Example: "image prune -a --filter until=24h", Min: 0, Max: 0,
-		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			all := f.BoolP("all", "a", false, "Remove all that no container uses, with a name or without")
-			force := f.BoolP("force", "f", false, "Do not ask")
-			filters := f.StringArray("filter", nil, "Only those that match: until=TIME, label=NAME[=VALUE], label!=NAME[=VALUE]")
-			return func(ctx context.Context, _ []string) error {
-				question := "This will remove all dangling images."
-				if *all {
-					question = "This will remove all images without at least one container associated to them."
-				}
-				if !*force && !e.Confirm(question) {
-					return nil
-				}
-				return prune(ctx, e, append(*filters, fmt.Sprint("dangling=", !*all)))
-			}
-		},
-	}
-}
-
-func prune(ctx context.Context, e *command.Env, filters []string) error {
-	q, err := output.Filters(filters)
-	if err != nil {
-		return err
-	}
-	var out struct {
-		ImagesDeleted  []removed
-		SpaceReclaimed uint64
-	}
-	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/images/prune", Query: q}, &out); err != nil {
-		return err
-	}
-	if len(out.ImagesDeleted) > 0 {
-		fmt.Fprintln(e.Out, "Deleted Images:")
-		for _, r := range out.ImagesDeleted {
-			if r.Untagged != "" {
-				fmt.Fprintln(e.Out, "untagged:", r.Untagged)
-			} else {
-				fmt.Fprintln(e.Out, "deleted:", r.Deleted)
-			}
-		}
-		fmt.Fprintln(e.Out)
-	}
-	fmt.Fprintln(e.Out, "Total reclaimed space:", units.HumanSize(float64(out.SpaceReclaimed)))
-	return nil
 }

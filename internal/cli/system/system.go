@@ -16,7 +16,7 @@ import (
 
 // Commands are the verbs of `lus system`.
 func Commands() []command.Command {
-	return []command.Command{eventsCommand(), infoCommand(), stopCommand()}
+	return []command.Command{dfCommand(), eventsCommand(), infoCommand(), pruneCommand(), stopCommand()}
 }
 
 // Others are the verbs without a noun.

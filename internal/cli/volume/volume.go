@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -13,13 +14,14 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
 	"lus/internal/cli/output"
+	"lus/internal/cli/prune"
 	"lus/internal/client"
 	"lus/internal/model/volume"
 )
 
 // Commands are the verbs of `lus volume`.
 func Commands() []command.Command {
-	return []command.Command{createCommand(), inspectCommand(), lsCommand(), pruneCommand(), rmCommand()}
+	return []command.Command{createCommand(), inspectCommand(), lsCommand(), prune.Command(prune.Volumes()), rmCommand()}
 }
 
 // path is a volume's path in the API.
@@ -96,33 +98,55 @@ func lsCommand() command.Command {
 					return err
 				}
 				output.ByName(list.Volumes, func(v volume.Volume) string { return v.Name })
-				rows := make([]row, 0, len(list.Volumes))
+				rows := make([]Row, 0, len(list.Volumes))
 				for _, v := range list.Volumes {
-					rows = append(rows, row{v})
+					rows = append(rows, Row{v})
 				}
 				if *quiet && *format == "" {
 					*format = "{{.Name}}"
 				}
-				return output.List(e.Out, *format, "{{.Driver}}\t{{.Name}}", output.Headers{
-					"Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS",
-					"Links": "LINKS", "Size": "SIZE",
-				}, rows)
+				return output.List(e.Out, *format, "{{.Driver}}\t{{.Name}}", Headers(), rows)
 			}
 		},
 	}
 }
 
-// row is one volume; its methods are the fields of templates.
-type row struct{ v volume.Volume }
+// Headers are the headings of a list of volumes.
+func Headers() output.Headers {
+	return output.Headers{
+		"Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS",
+		"Links": "LINKS", "Size": "SIZE", "Availability": "AVAILABILITY", "Group": "GROUP", "Status": "STATUS",
+	}
+}
 
-func (r row) Name() string             { return r.v.Name }
-func (r row) Driver() string           { return r.v.Driver }
-func (r row) Scope() string            { return r.v.Scope }
-func (r row) Mountpoint() string       { return r.v.Mountpoint }
-func (r row) Labels() string           { return output.Labels(r.v.Labels) }
-func (r row) Label(name string) string { return r.v.Labels[name] }
-func (r row) Links() string            { return "N/A" }
-func (r row) Size() string             { return "N/A" }
+// Row is one volume; its methods are the fields of templates.
+type Row struct{ v volume.Volume }
+
+func (r Row) Name() string             { return r.v.Name }
+func (r Row) Driver() string           { return r.v.Driver }
+func (r Row) Scope() string            { return r.v.Scope }
+func (r Row) Mountpoint() string       { return r.v.Mountpoint }
+func (r Row) Labels() string           { return output.Labels(r.v.Labels) }
+func (r Row) Label(name string) string { return r.v.Labels[name] }
+
+// NewRow is a volume's line.
+func NewRow(v volume.Volume) Row { return Row{v} }
+
+// Links is how many containers have it; a list does not ask for that.
+func (r Row) Links() string {
+	if r.v.UsageData == nil {
+		return "N/A"
+	}
+	return strconv.FormatInt(r.v.UsageData.RefCount, 10)
+}
+
+// Size is what it takes; a list does not ask for that.
+func (r Row) Size() string {
+	if r.v.UsageData == nil {
+		return "N/A"
+	}
+	return units.HumanSize(float64(r.v.UsageData.Size))
+}
 
 func rmCommand() command.Command {
 	return command.Command{
@@ -138,44 +162,6 @@ func rmCommand() command.Command {
 				return e.Each(args, func(name string) error {
 					return e.Client.Call(ctx, client.Request{Method: "DELETE", Path: path(name), Query: q}, nil)
 				})
-			}
-		},
-	}
-}
-
-func pruneCommand() command.Command {
-	return command.Command{
-		Name: "prune", Short: "Remove volumes that no container uses",
-		Example: "volume prune -f", Min: 0, Max: 0,
-		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			all := f.BoolP("all", "a", false, "Those with a name too")
-			force := f.BoolP("force", "f", false, "Do not ask")
-			filters := f.StringArray("filter", nil, "Only those that fit, as label=a=b")
-			return func(ctx context.Context, _ []string) error {
-				what := "This will remove anonymous local volumes not used by at least one container."
-				if *all {
-					*filters = append(*filters, "all=true")
-					what = "This will remove all local volumes not used by at least one container."
-				}
-				q, err := output.Filters(*filters)
-				if err != nil {
-					return err
-				}
-				if !*force && !e.Confirm(what) {
-					return nil
-				}
-				var out struct {
-					VolumesDeleted []string
-					SpaceReclaimed uint64
-				}
-				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/volumes/prune", Query: q}, &out); err != nil {
-					return err
-				}
-				if len(out.VolumesDeleted) > 0 {
-					fmt.Fprintln(e.Out, "Deleted Volumes:\n"+strings.Join(out.VolumesDeleted, "\n")+"\n")
-				}
-				fmt.Fprintln(e.Out, "Total reclaimed space:", units.HumanSize(float64(out.SpaceReclaimed)))
-				return nil
 			}
 		},
 	}

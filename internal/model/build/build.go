@@ -4,6 +4,7 @@ package build
 
 import (
 	"io"
+	"time"
 
 	"lus/internal/model/image"
 )
@@ -63,3 +64,40 @@ type Output struct {
 
 // InSession is the Remote of a build whose files come from the client's session.
 const InSession = "client-session"
+
+// Record is one piece of the build cache, in the shape of the Docker Engine API
+// 1.51.
+type Record struct {
+	ID          string     `json:"ID"`
+	Parents     []string   `json:"Parents,omitempty"`
+	Type        string     `json:"Type"`
+	Description string     `json:"Description"`
+	InUse       bool       `json:"InUse"`
+	Shared      bool       `json:"Shared"` // an image has these files too
+	Size        int64      `json:"Size"`   // bytes
+	CreatedAt   time.Time  `json:"CreatedAt"`
+	LastUsedAt  *time.Time `json:"LastUsedAt"`
+	UsageCount  int        `json:"UsageCount"`
+}
+
+// Prune says which of the build cache is to go: what no running build uses and
+// no image has, or, with All, also what images and frontends share.
+type Prune struct {
+	All bool
+	// UnusedFor leaves what was used more recently.
+	UnusedFor time.Duration
+	// Reserved, MaxUsed and MinFree are bytes: what may stay in any case, how
+	// much may stay at most, and how much of the disk is to be free. Zero: no
+	// bound.
+	Reserved, MaxUsed, MinFree int64
+	// Match are fields and the values they must have: id (its beginning),
+	// parent, type, description; for inuse, shared and private an empty value
+	// means that they are true.
+	Match map[string]string
+}
+
+// Pruned is what was dropped of the build cache.
+type Pruned struct {
+	IDs   []string
+	Freed int64 // bytes that the disk got back
+}

@@ -25,6 +25,8 @@ type Image struct {
 	OS           string
 	Variant      string
 	Size         int64    // bytes of its layers, unpacked
+	SharedSize   int64    // of these, what other images have too; only where asked for
+	Parts        []Part   // what Size is made of, topmost first
 	Layers       []string // diff ids, lowest first
 	Config       container.Config
 	History      []History
@@ -40,6 +42,18 @@ type History struct {
 	Comment    string    `json:"comment,omitempty"`
 	EmptyLayer bool      `json:"empty_layer,omitempty"`
 	Size       int64     `json:"-"` // bytes of its layer, unpacked; not part of the image's config
+}
+
+// Part is one folder of an image. Images that have a layer in common share it.
+type Part struct {
+	Name string
+	Size int64 // bytes
+}
+
+// Usage is what all images take together.
+type Usage struct {
+	Images []*Image
+	Total  int64 // bytes: each shared part once, and what is kept packed
 }
 
 // Layers is an image's file system, ready to be mounted.

@@ -13,7 +13,14 @@ type Volume struct {
 	Labels     map[string]string `json:"Labels"`
 	Scope      string            `json:"Scope"`
 	Options    map[string]string `json:"Options"`
-	Anonymous  bool              `json:"-"` // made by an image's VOLUME or -v /path
+	Anonymous  bool              `json:"-"`                   // made by an image's VOLUME or -v /path
+	UsageData  *Usage            `json:"UsageData,omitempty"` // only where asked for
+}
+
+// Usage is what a volume takes, and how many containers have it.
+type Usage struct {
+	Size     int64 `json:"Size"` // bytes
+	RefCount int64 `json:"RefCount"`
 }
 
 // CreateRequest is the body of POST /volumes/create.

@@ -72,7 +72,7 @@ func TestABasePulledFromARegistry(t *testing.T) {
 	if m.Layers[1].Digest != b.config(r.id).RootFS.DiffIDs[1] {
 		t.Error("the new layer is not known by its diff id")
 	}
-	_, err = b.Prune(t.Context(), 0)
+	_, err = b.Prune(t.Context(), build.Prune{All: true})
 	must(t, err)
 	_, err = b.store.GarbageCollect(t.Context())
 	must(t, err)

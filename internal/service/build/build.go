@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -152,7 +153,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 		return nil, err
 	}
 	e, err := engine.Open(ctx, engine.Options{
-		Root: filepath.Join(s.d.Root, "cache"), Store: s.d.Store, Executor: x, Log: s.d.Log,
+		Root: s.cacheDir(), Store: s.d.Store, Executor: x, Log: s.d.Log,
 		Built: s.d.Built, Gateway: s.d.Gateway,
 	})
 	if err != nil {
@@ -206,19 +207,46 @@ func (s *Service) tidy(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	_, err = o.engine.Prune(ctx, engine.Keep{Bytes: s.d.MaxCache})
+	_, err = o.engine.Prune(ctx, build.Prune{MaxUsed: s.d.MaxCache})
 	err = errors.Join(err, o.engine.Rest())
 	debug.FreeOSMemory()
 	return err
 }
 
-// Prune drops the build cache that no running build uses, all of it or what
-// was not used for a while, and returns how many bytes that gave back.
-func (s *Service) Prune(ctx context.Context, unusedFor time.Duration) (freed int64, err error) {
+// Prune drops build cache that no running build uses, and tells what that gave
+// back.
+func (s *Service) Prune(ctx context.Context, p build.Prune) (*build.Pruned, error) {
+	if !s.used() {
+		return &build.Pruned{}, nil
+	}
 	o, done, err := s.begin(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer done()
-	return o.engine.Prune(ctx, engine.Keep{All: true, Age: unusedFor})
+	defer s.soon()
+	return o.engine.Prune(ctx, p)
 }
+
+// Cache lists what the build cache holds.
+func (s *Service) Cache(ctx context.Context) ([]build.Record, error) {
+	if !s.used() {
+		return nil, nil
+	}
+	o, done, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	defer s.soon()
+	return o.engine.Cache(ctx)
+}
+
+// used reports whether anything was ever built: where not, nobody needs to open
+// BuildKit to learn that its cache is empty.
+func (s *Service) used() bool {
+	_, err := os.Stat(s.cacheDir())
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func (s *Service) cacheDir() string { return filepath.Join(s.d.Root, "cache") }

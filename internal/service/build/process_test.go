@@ -153,7 +153,7 @@ func TestCancelInMidRun(t *testing.T) {
 		t.Errorf("folders of steps are left: %v", left)
 	}
 	noMountsBelow(t, filepath.Join(b.root, "build", "steps"))
-	_, err := b.Prune(t.Context(), 0)
+	_, err := b.Prune(t.Context(), build.Prune{All: true})
 	must(t, err)
 	_, err = b.store.GarbageCollect(t.Context())
 	must(t, err)

@@ -21,6 +21,8 @@ import (
 type Images interface {
 	// Resolve finds an image by name or id; errs.NotFound where there is none.
 	Resolve(ctx context.Context, ref string) (*image.Image, error)
+	// InspectImage is Resolve with what takes longer to find: its size.
+	InspectImage(ctx context.Context, ref string) (*image.Image, error)
 	// Layers are an image's folders, held as long as the engine uses the image.
 	Layers(ctx context.Context, imageID string) (*image.Layers, error)
 	// CommitImage makes an image of a container's changes.

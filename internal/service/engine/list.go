@@ -30,7 +30,7 @@ func (e *Engine) InspectContainer(ctx context.Context, name string, size bool) (
 func (e *Engine) measure(ctx context.Context, rec *container.Container) {
 	rw := diskUsage(e.paths(rec.ID).upper)
 	root := rw
-	if img, err := e.Images.Resolve(ctx, rec.Image); err == nil {
+	if img, err := e.Images.InspectImage(ctx, rec.Image); err == nil {
 		root += img.Size
 	}
 	rec.SizeRw, rec.SizeRootFs = &rw, &root

@@ -312,6 +312,7 @@ func (e *Engine) PruneNetworks(ctx context.Context, f filter.Filters) (removed [
 		}
 		removed = append(removed, n.Name)
 	}
+	e.tellPruned("network", 0)
 	return removed, nil
 }
 

@@ -290,11 +290,25 @@ func (e *Engine) PruneVolumes(ctx context.Context, f filter.Filters) (removed []
 		}
 		removed, freed = append(removed, v.Name), freed+size
 	}
+	e.tellPruned("volume", freed)
 	return removed, freed, nil
 }
 
-// diskUsage counts the bytes of the files below dir, hard links once; what
-// vanishes meanwhile does not count.
+// VolumesUsage lists the volumes with what they take and how many containers
+// have them.
+func (e *Engine) VolumesUsage(ctx context.Context) ([]*volume.Volume, error) {
+	list, err := e.ListVolumes(ctx, nil)
+	for _, v := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v.UsageData = &volume.Usage{Size: diskUsage(v.Mountpoint), RefCount: int64(len(e.users(v.Name)))}
+	}
+	return list, err
+}
+
+// diskUsage counts the bytes of the files below dir, hard links once and holes
+// not at all; what vanishes meanwhile does not count.
 func diskUsage(dir string) int64 {
 	var total int64
 	seen := map[uint64]bool{}
@@ -305,7 +319,7 @@ func diskUsage(dir string) int64 {
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && (st.Nlink == 1 || !seen[st.Ino]) {
 			seen[st.Ino] = true
-			total += st.Size
+			total += min(st.Size, st.Blocks*512)
 		}
 	}
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

@@ -192,6 +192,7 @@ func (s *Service) measure(ctx context.Context, i *image.Image) error {
 		}
 		sizes = append(sizes, usage.Size)
 		i.Size += usage.Size
+		i.Parts = append(i.Parts, image.Part{Name: name, Size: usage.Size})
 		name = info.Parent
 	}
 	// Layers that were linked together share a snapshot: then nobody can tell

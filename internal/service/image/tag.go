@@ -178,6 +178,9 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 		removed = append(removed, image.Removed{Deleted: r.id})
 		s.configs.drop(r.id)
 		s.tell("delete", r.id, "", labels)
+		if err := s.forgetHold(ctx, r.id); err != nil {
+			return removed, err
+		}
 		s.collect(ctx)
 	}
 	return removed, nil

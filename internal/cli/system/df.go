@@ -1,0 +1,247 @@
+package system
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"lus/internal/cli/command"
+	"lus/internal/cli/container"
+	"lus/internal/cli/image"
+	"lus/internal/cli/output"
+	"lus/internal/cli/volume"
+	"lus/internal/client"
+	"lus/internal/model/build"
+	model "lus/internal/model/volume"
+)
+
+// usage is what df reads of GET /system/df.
+type usage struct {
+	LayersSize int64
+	Images     []image.Summary
+	Containers []container.Summary
+	Volumes    []model.Volume
+	BuildCache []build.Record
+}
+
+func dfCommand() command.Command {
+	return command.Command{
+		Name: "df", Short: "Show what takes how much of the disk",
+		Example: "system df -v", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			format := f.String("format", "", "Print by a Go template, table or json")
+			verbose := f.BoolP("verbose", "v", false, "Show each image, container, volume and piece of build cache")
+			return func(ctx context.Context, _ []string) error {
+				var u usage
+				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/system/df"}, &u); err != nil {
+					return err
+				}
+				if *verbose {
+					return printEach(e, *format, &u)
+				}
+				return output.List(e.Out, *format, "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", output.Headers{
+					"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE",
+				}, u.totals())
+			}
+		},
+	}
+}
+
+// total is one kind's line; its methods are the fields of templates.
+type total struct {
+	kind          string
+	count, active int
+	size, free    int64
+	share         bool // how much of all can be had back is told in percent
+}
+
+func (t total) Type() string       { return t.kind }
+func (t total) TotalCount() string { return strconv.Itoa(t.count) }
+func (t total) Active() string     { return strconv.Itoa(t.active) }
+func (t total) Size() string       { return units.HumanSize(float64(t.size)) }
+
+func (t total) Reclaimable() string {
+	text := units.HumanSize(float64(t.free))
+	if t.share && t.size > 0 {
+		text += fmt.Sprintf(" (%d%%)", t.free*100/t.size)
+	}
+	return text
+}
+
+// totals adds up each kind.
+func (u *usage) totals() []total {
+	images := total{kind: "Images", count: len(u.Images), size: u.LayersSize, free: u.LayersSize, share: true}
+	for _, i := range u.Images {
+		if i.Containers > 0 {
+			images.active++
+			images.free -= i.Size - i.SharedSize
+		}
+	}
+	containers := total{kind: "Containers", count: len(u.Containers), share: true}
+	for _, c := range u.Containers {
+		containers.size += c.SizeRw
+		if c.State == "running" || c.State == "paused" || c.State == "restarting" {
+			containers.active++
+		} else {
+			containers.free += c.SizeRw
+		}
+	}
+	volumes := total{kind: "Local Volumes", count: len(u.Volumes), share: true}
+	for _, v := range u.Volumes {
+		if v.UsageData == nil {
+			continue
+		}
+		volumes.size += v.UsageData.Size
+		if v.UsageData.RefCount > 0 {
+			volumes.active++
+		} else {
+			volumes.free += v.UsageData.Size
+		}
+	}
+	return []total{images, containers, volumes, u.cache()}
+}
+
+// cache adds up the build cache. What images have too is counted there.
+func (u *usage) cache() total {
+	t := total{kind: "Build Cache", count: len(u.BuildCache)}
+	for _, r := range u.BuildCache {
+		if r.InUse {
+			t.active++
+		}
+		if r.Shared {
+			continue
+		}
+		t.size += r.Size
+		if !r.InUse {
+			t.free += r.Size
+		}
+	}
+	return t
+}
+
+// piece is one record of the build cache; its methods are the fields of templates.
+type piece struct{ r build.Record }
+
+func (p piece) ID() string {
+	id := p.r.ID[:min(12, len(p.r.ID))]
+	if p.r.InUse {
+		id += "*"
+	}
+	return id
+}
+
+func (p piece) Parents() string      { return strings.Join(p.r.Parents, ", ") }
+func (p piece) CacheType() string    { return p.r.Type }
+func (p piece) Description() string  { return p.r.Description }
+func (p piece) Size() string         { return units.HumanSizeWithPrecision(float64(p.r.Size), 3) }
+func (p piece) CreatedAt() string    { return p.r.CreatedAt.String() }
+func (p piece) CreatedSince() string { return units.HumanDuration(time.Since(p.r.CreatedAt)) + " ago" }
+
+func (p piece) LastUsedAt() string {
+	if p.r.LastUsedAt == nil {
+		return ""
+	}
+	return p.r.LastUsedAt.String()
+}
+
+func (p piece) LastUsedSince() string {
+	if p.r.LastUsedAt == nil {
+		return ""
+	}
+	return units.HumanDuration(time.Since(*p.r.LastUsedAt)) + " ago"
+}
+
+func (p piece) UsageCount() string { return strconv.Itoa(p.r.UsageCount) }
+func (p piece) InUse() string      { return strconv.FormatBool(p.r.InUse) }
+func (p piece) Shared() string     { return strconv.FormatBool(p.r.Shared) }
+
+// each is all that df -v prints; its fields are those of templates.
+type each struct {
+	Images     []image.Row
+	Containers []container.Row
+	Volumes    []volume.Row
+	BuildCache []piece
+}
+
+func (u *usage) each() each {
+	var out each
+	for _, i := range u.Images {
+		out.Images = append(out.Images, image.Rows(i)...)
+	}
+	for _, c := range u.Containers {
+		c.SizeRootFs = 0 // the image's part is told above
+		out.Containers = append(out.Containers, container.NewRow(c, true))
+	}
+	for _, v := range u.Volumes {
+		out.Volumes = append(out.Volumes, volume.NewRow(v))
+	}
+	for _, r := range u.BuildCache {
+		out.BuildCache = append(out.BuildCache, piece{r})
+	}
+	return out
+}
+
+func printEach(e *command.Env, format string, u *usage) error {
+	all := u.each()
+	if format != "" && format != "table" {
+		doc, err := all.document()
+		if err != nil {
+			return err
+		}
+		if format == "json" {
+			_, err = fmt.Fprintln(e.Out, string(doc))
+			return err
+		}
+		return output.Objects(e.Out, format, []json.RawMessage{doc})
+	}
+	fmt.Fprint(e.Out, "Images space usage:\n\n")
+	err := output.List(e.Out, "", "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}", image.Headers(), all.Images)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(e.Out, "\nContainers space usage:\n\n")
+	err = output.List(e.Out, "", "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}", container.Headers(), all.Containers)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(e.Out, "\nLocal Volumes space usage:\n\n")
+	if err := output.List(e.Out, "", "{{.Name}}\t{{.Links}}\t{{.Size}}", volume.Headers(), all.Volumes); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Out, "\nBuild cache usage: %s\n\n", u.cache().Size())
+	return output.List(e.Out, "", "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}", output.Headers{
+		"ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED", "LastUsedSince": "LAST USED",
+		"UsageCount": "USAGE", "Shared": "SHARED",
+	}, all.BuildCache)
+}
+
+// document is all of it as JSON: the rows as they would be printed.
+func (a each) document() (json.RawMessage, error) {
+	doc := map[string]json.RawMessage{}
+	var err error
+	for name, rows := range map[string]func() (json.RawMessage, error){
+		"Images": func() (json.RawMessage, error) { return jsonRows(a.Images) }, "Containers": func() (json.RawMessage, error) { return jsonRows(a.Containers) },
+		"Volumes": func() (json.RawMessage, error) { return jsonRows(a.Volumes) }, "BuildCache": func() (json.RawMessage, error) { return jsonRows(a.BuildCache) },
+	} {
+		if doc[name], err = rows(); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(doc)
+}
+
+func jsonRows[R any](rows []R) (json.RawMessage, error) {
+	var b bytes.Buffer
+	if err := output.List(&b, "json", "", nil, rows); err != nil {
+		return nil, err
+	}
+	lines := bytes.Split(bytes.TrimSpace(b.Bytes()), []byte("\n"))
+	return append(append([]byte("["), bytes.Join(lines, []byte(","))...), ']'), nil
+}

@@ -1,0 +1,169 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/event"
+	"lus/internal/model/filter"
+	"lus/internal/model/image"
+)
+
+// Usage tells what the images take, each and together.
+func (s *Service) Usage(ctx context.Context) (*image.Usage, error) {
+	list, err := s.ListImages(ctx, true, nil)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := s.blobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	count := map[string]int{}
+	for _, i := range list {
+		for _, p := range i.Parts {
+			count[p.Name]++
+		}
+	}
+	u := &image.Usage{Images: list, Total: packed}
+	seen := map[string]bool{}
+	for _, i := range list {
+		for _, p := range i.Parts {
+			if count[p.Name] > 1 {
+				i.SharedSize += p.Size
+			}
+			if !seen[p.Name] {
+				seen[p.Name] = true
+				u.Total += p.Size
+			}
+		}
+	}
+	return u, nil
+}
+
+// blobs is what the blobs take: configs, manifests, and layers as they were
+// pulled or made to be pushed.
+func (s *Service) blobs(ctx context.Context) (total int64, err error) {
+	err = s.store.ContentStore().Walk(ctx, func(i content.Info) error {
+		total += i.Size
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("size of the blobs: %w", err)
+	}
+	return total, nil
+}
+
+// PruneImages removes the images that no container was made from: those
+// without a name, or with the filter dangling=false all. It tells what the disk
+// got back: layers that another image or the build cache has too stay.
+func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []image.Removed, freed int64, err error) {
+	list, err := s.prunable(ctx, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	before, err := s.blobs(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	keys, err := s.store.BackendKeys(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	size := map[string]int64{} // by what is on the disk, which several names may lead to
+	removed = []image.Removed{}
+	for _, i := range list {
+		gone, err := s.RemoveImage(ctx, i.ID, true, true)
+		if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Conflict) {
+			continue // gone, or used, meanwhile
+		}
+		if err != nil {
+			return removed, 0, err
+		}
+		removed = append(removed, gone...)
+		for _, p := range i.Parts {
+			size[keys[p.Name]] = p.Size
+		}
+	}
+	if len(removed) > 0 {
+		s.collect(ctx)
+		if freed, err = s.freed(ctx, size, before); err != nil {
+			return removed, 0, err
+		}
+	}
+	s.emit(event.New("image", "prune", "", map[string]string{"reclaimed": strconv.FormatInt(freed, 10)}, time.Now()))
+	return removed, freed, nil
+}
+
+// prunable lists the images that match f and that no container needs.
+func (s *Service) prunable(ctx context.Context, f filter.Filters) ([]*image.Image, error) {
+	for key := range f {
+		if !slices.Contains([]string{"dangling", "label", "label!", "until"}, key) {
+			return nil, errs.New(errs.Invalid, "invalid filter '%s': images are pruned by dangling, label, label! and until", key)
+		}
+	}
+	dangling, err := truth(f["dangling"])
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.ListImages(ctx, true, filter.Filters{"label": f["label"], "label!": f["label!"], "until": f["until"]})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(i *image.Image) bool {
+		if (dangling == nil || *dangling) && len(i.RepoTags) > 0 {
+			return true
+		}
+		return s.used(i.ID)
+	}), nil
+}
+
+func (s *Service) used(id string) bool {
+	if s.users == nil {
+		return false
+	}
+	running, stopped := s.users.ContainersUsing(id)
+	return len(running)+len(stopped) > 0
+}
+
+// forgetHold lets go of the layers of an image that has just lost its names,
+// unless a container that was being made meanwhile needs them. No other can
+// come: nothing leads to the image any more.
+func (s *Service) forgetHold(ctx context.Context, id string) error {
+	s.inUse.mu.Lock()
+	held := s.inUse.held[id] != nil && !s.used(id)
+	if held {
+		delete(s.inUse.held, id)
+	}
+	s.inUse.mu.Unlock()
+	if !held {
+		return nil
+	}
+	return s.letGo(ctx, id)
+}
+
+// freed is the size of those parts that are gone, and of the blobs.
+func (s *Service) freed(ctx context.Context, size map[string]int64, before int64) (int64, error) {
+	after, err := s.blobs(ctx)
+	if err != nil {
+		return 0, err
+	}
+	keys, err := s.store.BackendKeys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, key := range keys {
+		delete(size, key)
+	}
+	total := max(before-after, 0)
+	for _, n := range size {
+		total += n
+	}
+	return total, nil
+}
