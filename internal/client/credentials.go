@@ -22,6 +22,7 @@ type credentialFile struct {
 	Auths       map[string]image.Auth `json:"auths"`
 	CredsStore  string                `json:"credsStore"`
 	CredHelpers map[string]string     `json:"credHelpers"`
+	DetachKeys  string                `json:"detachKeys"`
 }
 
 func credentialPath() string {
@@ -50,6 +51,16 @@ func readCredentials() (*credentialFile, error) {
 		return nil, errs.New(errs.Invalid, "the credential file %s cannot be read: %w", path, err)
 	}
 	return f, nil
+}
+
+// DetachKeys are the keys that detach from a terminal, where the user chose
+// some in Docker's configuration file.
+func DetachKeys() (string, error) {
+	f, err := readCredentials()
+	if err != nil {
+		return "", err
+	}
+	return f.DetachKeys, nil
 }
 
 // Credentials returns the user's credentials for a registry's host ("docker.io",

@@ -128,7 +128,13 @@ func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.St
 	input := make(chan struct{})
 	go func() {
 		defer close(input)
-		h.input(rest(conn, buffered.Reader), s, keys, func() { _ = s.Detach(); _ = conn.Close() })
+		h.input(rest(conn, buffered.Reader), s, keys, func() {
+			if s.Left != nil {
+				s.Left()
+			}
+			_ = s.Detach()
+			_ = conn.Close()
+		})
 		if hungUp(conn) {
 			_ = s.Detach()
 		}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/cli/command"
-	"lus/internal/cli/terminal"
 	"lus/internal/model/container"
 )
 
@@ -39,7 +38,7 @@ func attachTo(ctx context.Context, e *command.Env, name string, d *details, inpu
 	case d.Config.Tty && input && d.Config.OpenStdin && !interactive(e.In):
 		return fmt.Errorf("the input device is not a TTY: use --no-stdin")
 	}
-	keys, err := terminal.ParseKeys(detachKeys)
+	keys, err := detaching(&detachKeys, d.Config.Tty)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 	if err != nil {
 		return failed(err)
 	}
-	keys, err := terminal.ParseKeys(o.detachKeys)
+	keys, err := detaching(&o.detachKeys, o.tty)
 	if err != nil {
 		return failed(err)
 	}

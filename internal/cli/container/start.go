@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/cli/command"
-	"lus/internal/cli/terminal"
 	"lus/internal/model/container"
 )
 
@@ -44,7 +43,7 @@ func startAttached(ctx context.Context, e *command.Env, name string, input bool,
 	if d.State.Running {
 		return attachTo(ctx, e, name, d, input, detachKeys, true)
 	}
-	keys, err := terminal.ParseKeys(detachKeys)
+	keys, err := detaching(&detachKeys, d.Config.Tty)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +28,20 @@ type joined struct {
 	stderr io.Writer
 	keys   *terminal.Keys
 
-	detached chan struct{} // closed once the user typed the detach keys
+	leaving  atomic.Bool   // the user typed the detach keys
+	detached chan struct{} // closed once the daemon was told
+}
+
+// detaching reads the keys that detach: as typed, or the user's own of the
+// configuration file. They are looked for on a terminal only.
+func detaching(typed *string, tty bool) (*terminal.Keys, error) {
+	if *typed == "" && tty {
+		var err error
+		if *typed, err = client.DetachKeys(); err != nil {
+			return nil, err
+		}
+	}
+	return terminal.ParseKeys(*typed)
 }
 
 // outputs returns where output goes: a stream that is not attached, nowhere.
@@ -67,12 +81,10 @@ func (j *joined) copy() (detached bool, err error) {
 	}()
 	select {
 	case err = <-ended:
-		select {
-		case <-j.detached: // closing the stream was our own doing
+		if j.leaving.Load() { // ending the stream was our own doing
 			return true, nil
-		default:
-			return false, err
 		}
+		return false, err
 	case <-j.detached:
 		_ = j.stream.Close()
 		return true, nil
@@ -89,6 +101,12 @@ func (j *joined) input() {
 		detach := false
 		if j.tty && j.keys != nil {
 			p, detach = j.keys.Typed(p)
+		}
+		if detach {
+			// The daemon knows the keys too: it tells of it, and may end the
+			// stream before we do.
+			j.leaving.Store(true)
+			p = append(p, j.keys.Sequence()...)
 		}
 		if len(p) > 0 {
 			if _, werr := j.stream.Write(p); werr != nil {

@@ -162,7 +162,7 @@ func (r Row) UniqueSize() string {
 	if r.s.SharedSize < 0 {
 		return "N/A"
 	}
-	return units.HumanSize(float64(r.s.Size-r.s.SharedSize))
+	return units.HumanSize(float64(r.s.Size - r.s.SharedSize))
 }
 
 // Containers is how many were made from the image.

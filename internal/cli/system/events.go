@@ -56,32 +56,24 @@ func eventsCommand() command.Command {
 	}
 }
 
+// printEvents prints each event as it comes, so that no line waits for the next.
 func printEvents(w io.Writer, from io.Reader, format string) error {
 	dec := json.NewDecoder(from)
 	for {
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
+		var ev event.Event
+		if err := dec.Decode(&ev); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return errs.New(errs.Unavailable, "the daemon went away: %w", err)
 		}
-		switch format {
-		case "json", "{{json .}}":
-			fmt.Fprintln(w, string(raw))
-			continue
-		case "":
-		default:
-			if err := output.Objects(w, format, []json.RawMessage{raw}); err != nil {
-				return err
-			}
+		if format == "" {
+			fmt.Fprintln(w, line(ev))
 			continue
 		}
-		var ev event.Event
-		if err := json.Unmarshal(raw, &ev); err != nil {
+		if err := output.List(w, format, "", nil, []event.Event{ev}); err != nil {
 			return err
 		}
-		fmt.Fprintln(w, line(ev))
 	}
 }
 

@@ -79,6 +79,9 @@ func ParseKeys(s string) (*Keys, error) {
 	return k, nil
 }
 
+// Sequence is the whole sequence.
+func (k *Keys) Sequence() []byte { return k.sequence }
+
 // Typed takes what was typed and returns what to pass on, and whether the
 // sequence is complete. Keys that may begin it are held back until it is clear.
 func (k *Keys) Typed(p []byte) (pass []byte, detach bool) {

@@ -60,4 +60,6 @@ type Stream struct {
 	In  io.WriteCloser // nil where standard input was not asked for; Close half-closes
 	// Detach ends the stream and leaves the process alone.
 	Detach func() error
+	// Left is told when the user left by the detach keys.
+	Left func()
 }

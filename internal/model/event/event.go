@@ -6,6 +6,11 @@ import "time"
 
 // Event is one thing that happened.
 type Event struct {
+	// Status, ID and From repeat the rest for old clients (containers and images).
+	Status string `json:"status,omitempty"`
+	ID     string `json:"id,omitempty"`
+	From   string `json:"from,omitempty"`
+
 	Type   string `json:"Type"`   // container, image, network, volume, builder, daemon
 	Action string `json:"Action"` // create, start, die, ...; "health_status: healthy"
 	Actor  Actor  `json:"Actor"`
@@ -13,10 +18,6 @@ type Event struct {
 	// Time in seconds and in nanoseconds since 1970.
 	Time     int64 `json:"time"`
 	TimeNano int64 `json:"timeNano"`
-	// Status, ID and From repeat the above for old clients (containers and images).
-	Status string `json:"status,omitempty"`
-	ID     string `json:"id,omitempty"`
-	From   string `json:"from,omitempty"`
 }
 
 // Actor is what it happened to.

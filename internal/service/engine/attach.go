@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 
 	"lus/internal/base/errs"
@@ -35,6 +36,7 @@ func (e *Engine) Attach(ctx context.Context, name string, o container.AttachOpti
 	}
 	detached := make(chan struct{})
 	var once sync.Once
+	s.Left = func() { e.tellOf(u, "detach") }
 	s.Detach = func() error {
 		once.Do(func() { close(detached) })
 		return s.Out.Close()
@@ -42,6 +44,7 @@ func (e *Engine) Attach(ctx context.Context, name string, o container.AttachOpti
 	if o.Stdin && o.Stream && rec.Config.OpenStdin {
 		s.In = &stdin{e: e, key: task.Key{Container: u.id}, run: r, once: rec.Config.StdinOnce, quit: detached}
 	}
+	e.tell(&rec, "attach")
 	return s, nil
 }
 
@@ -186,5 +189,9 @@ func (e *Engine) ResizeContainer(ctx context.Context, name string, rows, cols ui
 	if rec := u.snapshot(); !rec.State.Running() {
 		return errs.New(errs.Conflict, "container %s is not running", rec.ID)
 	}
-	return e.Runtime.Resize(ctx, task.Key{Container: u.id}, rows, cols)
+	if err := e.Runtime.Resize(ctx, task.Key{Container: u.id}, rows, cols); err != nil {
+		return err
+	}
+	e.tellOf(u, "resize", "height", strconv.Itoa(int(rows)), "width", strconv.Itoa(int(cols)))
+	return nil
 }

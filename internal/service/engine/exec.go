@@ -123,12 +123,13 @@ func (e *Engine) StartExec(ctx context.Context, id string, detach, tty bool, siz
 	if size == nil {
 		size = x.cfg.ConsoleSize
 	}
+	// Told before, since it may end at once.
+	e.tell(&rec, "exec_start: "+strings.Join(x.cfg.Cmd, " "), "execID", x.id)
 	s, err := e.runExec(context.WithoutCancel(ctx), x, &rec, detach, size)
 	if err != nil {
 		e.execFailed(x, err)
 		return nil, err
 	}
-	e.tell(&rec, "exec_start: "+strings.Join(x.cfg.Cmd, " "), "execID", x.id)
 	return s, nil
 }
 

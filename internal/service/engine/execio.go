@@ -153,20 +153,25 @@ func (s *execIO) stream(x *execution) *container.Stream {
 			case <-ctx.Done():
 			}
 		})
-		st := &container.Stream{Tty: true, Out: s.reader, Detach: s.reader.Close}
+		st := &container.Stream{Tty: true, Out: s.reader, Detach: s.reader.Close, Left: x.left(s.e)}
 		if x.cfg.AttachStdin {
 			st.In = &execStdin{e: s.e, key: x.key()}
 		}
 		return st
 	case s.out != nil:
 		s.out.start(x.ended)
-		st := &container.Stream{Out: s.out, Detach: s.out.Close}
+		st := &container.Stream{Out: s.out, Detach: s.out.Close, Left: x.left(s.e)}
 		if s.in != nil {
 			st.In = s.in
 		}
 		return st
 	}
 	return nil
+}
+
+// left tells that the user of an exec left it by the detach keys.
+func (x *execution) left(e *Engine) func() {
+	return func() { e.tellOf(x.unit, "exec_detach", "execID", x.id) }
 }
 
 // execStdin writes to an exec's terminal; it is opened at the first write.

@@ -93,12 +93,13 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 	}
 	again, delay := e.finish(u, r, s)
 	now := u.snapshot()
+	e.tellDie(&now, s.Exit)
 	for name := range before.Networks {
 		if n, err := e.network(before.Networks[name].NetworkID); err == nil && onWire(n) {
 			e.tellNetwork(n, "disconnect", now.ID)
 		}
 	}
-	e.tellDie(&now, s.Exit)
+	e.tellMounts(u, "unmount")
 	removed := now.HostConfig.AutoRemove && !again
 	if removed {
 		e.forget(u)

@@ -316,6 +316,7 @@ func (e *Engine) launched(u *unit, r *run, l *launch) {
 	for _, p := range l.places {
 		e.tellNetwork(p.net, "connect", rec.ID)
 	}
+	e.tellMounts(u, "mount")
 	e.tell(&now, "start")
 	e.startProbe(u, r)
 	if early != nil {

@@ -44,7 +44,11 @@ func (e *Engine) TopContainer(ctx context.Context, name string, args []string) (
 		}
 		return nil, errs.New(errs.Unavailable, "top needs ps on the host (Debian's package procps): %w", err)
 	}
-	return parsePS(string(out), pids)
+	top, err := parsePS(string(out), pids)
+	if err == nil {
+		e.tell(&rec, "top")
+	}
+	return top, err
 }
 
 // parsePS keeps the lines whose PID is one of pids. The last column may hold

@@ -136,6 +136,12 @@ func (e *Engine) tell(rec *container.Container, action string, more ...string) {
 	e.events.Publish(event.New("container", action, rec.ID, attr, e.Now()))
 }
 
+// tellOf tells of a container as it is now.
+func (e *Engine) tellOf(u *unit, action string, more ...string) {
+	rec := u.snapshot()
+	e.tell(&rec, action, more...)
+}
+
 func (e *Engine) all() []*unit {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -112,6 +113,22 @@ func (e *Engine) tellVolume(name, action string, more ...string) {
 		attr[more[i]] = more[i+1]
 	}
 	e.events.Publish(event.New("volume", action, name, attr, e.Now()))
+}
+
+// tellMounts tells that a run's volumes are mounted, or no more.
+func (e *Engine) tellMounts(u *unit, action string) {
+	u.mu.Lock()
+	ms := u.mounts
+	u.mu.Unlock()
+	for _, m := range ms {
+		switch {
+		case m.Type != mounts.Volume:
+		case action == "mount":
+			e.tellVolume(m.Name, action, "container", u.id, "destination", m.Target, "read/write", strconv.FormatBool(!m.ReadOnly), "propagation", m.Propagation)
+		default:
+			e.tellVolume(m.Name, action, "container", u.id)
+		}
+	}
 }
 
 func (e *Engine) volume(name string) (*volumeEntry, error) {
