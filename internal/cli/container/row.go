@@ -40,8 +40,11 @@ type port struct {
 	Type        string
 }
 
-// Row is one container; its methods are the fields of templates.
-type Row struct {
+// Row is a line for those who print more than a list.
+type Row = row
+
+// row is one container; its methods are the fields of templates.
+type row struct {
 	s     Summary
 	trunc bool
 }
@@ -50,14 +53,14 @@ type Row struct {
 func NewRow(s Summary, trunc bool) Row { return Row{s, trunc} }
 
 // ID is the container's id.
-func (r Row) ID() string {
+func (r row) ID() string {
 	if r.trunc {
 		return r.s.ID[:min(12, len(r.s.ID))]
 	}
 	return r.s.ID
 }
 
-func (r Row) Names() string {
+func (r row) Names() string {
 	var names []string
 	for _, n := range r.s.Names {
 		n = strings.TrimPrefix(n, "/")
@@ -69,7 +72,7 @@ func (r Row) Names() string {
 	return strings.Join(names, ",")
 }
 
-func (r Row) Image() string {
+func (r row) Image() string {
 	switch {
 	case r.s.Image == "":
 		return "<no image>"
@@ -80,7 +83,7 @@ func (r Row) Image() string {
 	return r.s.Image
 }
 
-func (r Row) Command() string {
+func (r row) Command() string {
 	c := r.s.Command
 	if r.trunc {
 		c = output.Ellipsis(c, 20)
@@ -88,17 +91,17 @@ func (r Row) Command() string {
 	return strconv.Quote(c)
 }
 
-func (r Row) CreatedAt() string { return time.Unix(r.s.Created, 0).String() }
+func (r row) CreatedAt() string { return time.Unix(r.s.Created, 0).String() }
 
-func (r Row) RunningFor() string {
+func (r row) RunningFor() string {
 	return units.HumanDuration(time.Since(time.Unix(r.s.Created, 0))) + " ago"
 }
 
-func (r Row) State() string  { return r.s.State }
-func (r Row) Status() string { return r.s.Status }
-func (r Row) Ports() string  { return ports(r.s.Ports) }
+func (r row) State() string  { return r.s.State }
+func (r row) Status() string { return r.s.Status }
+func (r row) Ports() string  { return ports(r.s.Ports) }
 
-func (r Row) Size() string {
+func (r row) Size() string {
 	s := units.HumanSizeWithPrecision(float64(r.s.SizeRw), 3)
 	if r.s.SizeRootFs > 0 {
 		s += fmt.Sprintf(" (virtual %s)", units.HumanSizeWithPrecision(float64(r.s.SizeRootFs), 3))
@@ -106,7 +109,7 @@ func (r Row) Size() string {
 	return s
 }
 
-func (r Row) Labels() string {
+func (r row) Labels() string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(r.s.Labels)) {
 		out = append(out, k+"="+r.s.Labels[k])
@@ -115,9 +118,9 @@ func (r Row) Labels() string {
 }
 
 // Label is one label's value.
-func (r Row) Label(name string) string { return r.s.Labels[name] }
+func (r row) Label(name string) string { return r.s.Labels[name] }
 
-func (r Row) Mounts() string {
+func (r row) Mounts() string {
 	var out []string
 	for _, m := range r.s.Mounts {
 		name := cmp.Or(m.Name, m.Source)
@@ -129,7 +132,7 @@ func (r Row) Mounts() string {
 	return strings.Join(out, ",")
 }
 
-func (r Row) LocalVolumes() string {
+func (r row) LocalVolumes() string {
 	n := 0
 	for _, m := range r.s.Mounts {
 		if m.Driver == "local" {
@@ -139,7 +142,7 @@ func (r Row) LocalVolumes() string {
 	return strconv.Itoa(n)
 }
 
-func (r Row) Networks() string {
+func (r row) Networks() string {
 	return strings.Join(slices.Sorted(maps.Keys(r.s.NetworkSettings.Networks)), ",")
 }
 

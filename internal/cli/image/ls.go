@@ -102,7 +102,7 @@ func rowsOf(s Summary, t imageTable) []Row {
 			digest[repo] = sum
 		}
 	}
-	row := func(repo, tag string) Row {
+	line := func(repo, tag string) Row {
 		sum := digest[repo]
 		if sum == "" || !t.digests {
 			sum = "<none>"
@@ -112,45 +112,48 @@ func rowsOf(s Summary, t imageTable) []Row {
 	var out []Row
 	for _, ref := range s.RepoTags {
 		if i := strings.LastIndexByte(ref, ':'); i > 0 && ref != "<none>:<none>" {
-			out = append(out, row(ref[:i], ref[i+1:]))
+			out = append(out, line(ref[:i], ref[i+1:]))
 		}
 	}
 	if len(out) > 0 {
 		return out
 	}
 	for repo := range digest {
-		out = append(out, row(repo, "<none>"))
+		out = append(out, line(repo, "<none>"))
 	}
 	if len(out) == 0 {
-		out = append(out, row("<none>", "<none>"))
+		out = append(out, line("<none>", "<none>"))
 	}
 	return out
 }
 
-// Row is an image under one of its names; its methods are the fields of
+// Row is a line for those who print more than a list.
+type Row = row
+
+// row is an image under one of its names; its methods are the fields of
 // templates.
-type Row struct {
+type row struct {
 	s                 Summary
 	repo, tag, digest string
 	trunc             bool
 }
 
-func (r Row) Repository() string { return r.repo }
-func (r Row) Tag() string        { return r.tag }
-func (r Row) Digest() string     { return r.digest }
-func (r Row) ID() string         { return shortID(r.s.ID, r.trunc) }
-func (r Row) CreatedSince() string {
+func (r row) Repository() string { return r.repo }
+func (r row) Tag() string        { return r.tag }
+func (r row) Digest() string     { return r.digest }
+func (r row) ID() string         { return shortID(r.s.ID, r.trunc) }
+func (r row) CreatedSince() string {
 	if r.s.Created <= 0 {
 		return "N/A"
 	}
 	return units.HumanDuration(time.Since(time.Unix(r.s.Created, 0))) + " ago"
 }
-func (r Row) CreatedAt() string   { return time.Unix(r.s.Created, 0).String() }
-func (r Row) Size() string        { return units.HumanSizeWithPrecision(float64(r.s.Size), 3) }
-func (r Row) VirtualSize() string { return units.HumanSize(float64(r.s.Size)) }
+func (r row) CreatedAt() string   { return time.Unix(r.s.Created, 0).String() }
+func (r row) Size() string        { return units.HumanSizeWithPrecision(float64(r.s.Size), 3) }
+func (r row) VirtualSize() string { return units.HumanSize(float64(r.s.Size)) }
 
 // SharedSize is what other images have too.
-func (r Row) SharedSize() string {
+func (r row) SharedSize() string {
 	if r.s.SharedSize < 0 {
 		return "N/A"
 	}
@@ -158,7 +161,7 @@ func (r Row) SharedSize() string {
 }
 
 // UniqueSize is what no other image has.
-func (r Row) UniqueSize() string {
+func (r row) UniqueSize() string {
 	if r.s.SharedSize < 0 {
 		return "N/A"
 	}
@@ -166,7 +169,7 @@ func (r Row) UniqueSize() string {
 }
 
 // Containers is how many were made from the image.
-func (r Row) Containers() string {
+func (r row) Containers() string {
 	if r.s.Containers < 0 {
 		return "N/A"
 	}

@@ -119,21 +119,24 @@ func Headers() output.Headers {
 	}
 }
 
-// Row is one volume; its methods are the fields of templates.
-type Row struct{ v volume.Volume }
+// Row is a line for those who print more than a list.
+type Row = row
 
-func (r Row) Name() string             { return r.v.Name }
-func (r Row) Driver() string           { return r.v.Driver }
-func (r Row) Scope() string            { return r.v.Scope }
-func (r Row) Mountpoint() string       { return r.v.Mountpoint }
-func (r Row) Labels() string           { return output.Labels(r.v.Labels) }
-func (r Row) Label(name string) string { return r.v.Labels[name] }
+// row is one volume; its methods are the fields of templates.
+type row struct{ v volume.Volume }
+
+func (r row) Name() string             { return r.v.Name }
+func (r row) Driver() string           { return r.v.Driver }
+func (r row) Scope() string            { return r.v.Scope }
+func (r row) Mountpoint() string       { return r.v.Mountpoint }
+func (r row) Labels() string           { return output.Labels(r.v.Labels) }
+func (r row) Label(name string) string { return r.v.Labels[name] }
 
 // NewRow is a volume's line.
 func NewRow(v volume.Volume) Row { return Row{v} }
 
 // Links is how many containers have it; a list does not ask for that.
-func (r Row) Links() string {
+func (r row) Links() string {
 	if r.v.UsageData == nil {
 		return "N/A"
 	}
@@ -141,7 +144,7 @@ func (r Row) Links() string {
 }
 
 // Size is what it takes; a list does not ask for that.
-func (r Row) Size() string {
+func (r row) Size() string {
 	if r.v.UsageData == nil {
 		return "N/A"
 	}
