@@ -96,8 +96,8 @@ func TestSystemDFAndPruneSayWhatDUSays(t *testing.T) {
 	t.Run("both clients print the same", func(t *testing.T) {
 		ago := regexp.MustCompile(`(About a|Less than a)?[0-9]* ?[a-z]+ ago +`)
 		for _, args := range [][]string{{"system", "df"}, {"system", "df", "-v"}, {"system", "df", "--format", "json"}, {"system", "df", "--format", "table {{.Type}}\t{{.Reclaimable}}"}} {
-			ours := ago.ReplaceAllString(s.OK(t, args...), "")
-			theirs := ago.ReplaceAllString(s.Do(nil, client, args...).Want(t, 0), "")
+			ours := squeezed(ago.ReplaceAllString(s.OK(t, args...), ""))
+			theirs := squeezed(ago.ReplaceAllString(s.Do(nil, client, args...).Want(t, 0), ""))
 			if args[len(args)-1] == "-v" { // the build cache's order is nobody's
 				ours, theirs = before(ours, "Build cache"), before(theirs, "Build cache")
 			}
@@ -153,6 +153,16 @@ func TestSystemDFAndPruneSayWhatDUSays(t *testing.T) {
 			t.Errorf("after pruning there are %q: an image with a container stays, others go", left)
 		}
 	})
+}
+
+// squeezed makes each run of blanks one: columns are as wide as their ages, and
+// those go on.
+func squeezed(text string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		out = append(out, strings.Join(strings.Fields(line), " "))
+	}
+	return strings.Join(out, "\n")
 }
 
 func before(text, mark string) string {
