@@ -157,9 +157,8 @@ func (b tellingBuilder) Prune(ctx context.Context, p model.Prune) (*model.Pruned
 // anyway.
 func readied(images *image.Service) func(context.Context, string) {
 	return func(ctx context.Context, id string) {
-		// An image without layers (FROM scratch, and labels) cannot be run, and
-		// whoever tries is told why.
-		_, _ = images.Layers(ctx, id)
+		// Where that fails the first run tries again, and tells why.
+		_ = images.Hold(ctx, id)
 	}
 }
 

@@ -70,7 +70,29 @@ func (s *Service) Layers(ctx context.Context, imageID string) (*image.Layers, er
 	if len(i.Layers) == 0 {
 		return nil, errs.New(errs.Invalid, "image %s has no layers: there is nothing in it to run", short(imageID))
 	}
-	return s.hand(ctx, i)
+	return s.hand(ctx, i, true)
+}
+
+// Hold takes hold of the layers of an image that was just made, so that its
+// first container need not. No container is waiting for them.
+func (s *Service) Hold(ctx context.Context, imageID string) error {
+	unlock, err := s.busy.lock(ctx, "use "+imageID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.inUse.mu.Lock()
+	held := s.inUse.held[imageID] != nil
+	s.inUse.mu.Unlock()
+	if held {
+		return nil
+	}
+	i, err := s.byID(ctx, imageID)
+	if err != nil || len(i.Layers) == 0 { // FROM scratch, and labels
+		return err
+	}
+	_, err = s.hand(ctx, i, false)
+	return err
 }
 
 func (u *inUse) handOut(id string) *image.Layers {
@@ -84,9 +106,9 @@ func (u *inUse) handOut(id string) *image.Layers {
 	return h.layers
 }
 
-// hand takes the lease, unpacks what is not, and remembers the folders. The
-// caller has the image's lock.
-func (s *Service) hand(ctx context.Context, i *image.Image) (*image.Layers, error) {
+// hand takes the lease, unpacks what is not, and remembers the folders; fresh
+// where a container is to have them. The caller has the image's lock.
+func (s *Service) hand(ctx context.Context, i *image.Image, fresh bool) (*image.Layers, error) {
 	ids := chainIDs(i.Layers)
 	chain := ids[len(ids)-1]
 	s.inUse.mu.Lock()
@@ -110,7 +132,7 @@ func (s *Service) hand(ctx context.Context, i *image.Image) (*image.Layers, erro
 	}
 	l := &image.Layers{ImageID: i.ID, ChainID: chain, Dirs: dirs}
 	s.inUse.mu.Lock()
-	s.inUse.held[i.ID] = &heldImage{fresh: true, layers: l}
+	s.inUse.held[i.ID] = &heldImage{fresh: fresh, layers: l}
 	s.inUse.mu.Unlock()
 	return l, nil
 }

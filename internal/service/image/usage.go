@@ -133,11 +133,11 @@ func (s *Service) used(id string) bool {
 }
 
 // forgetHold lets go of the layers of an image that has just lost its names,
-// unless a container that was being made meanwhile needs them. No other can
-// come: nothing leads to the image any more.
+// unless a container needs them, or may be about to: then a sweep does it.
 func (s *Service) forgetHold(ctx context.Context, id string) error {
 	s.inUse.mu.Lock()
-	held := s.inUse.held[id] != nil && !s.used(id)
+	h := s.inUse.held[id]
+	held := h != nil && !h.fresh && !s.used(id)
 	if held {
 		delete(s.inUse.held, id)
 	}
