@@ -97,6 +97,30 @@ func TestS58PythonHelloWorld(t *testing.T) {
 	}
 }
 
+// A caller is told by its environment where the API is; without one it ends
+// with words and a code.
+func TestS61ATodoCaller(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	net1, api, image := network(t, s), named(t, s, "todos"), named(t, s, "caller")
+	s.Build(t, image, map[string]string{
+		"Dockerfile": "FROM busybox\nCOPY caller.sh /\nENV API_URL=http://localhost:8000\nCMD [\"sh\", \"/caller.sh\"]\n",
+		"caller.sh":  "wget -qO- -T 5 \"$API_URL/todos/1\" || { echo \"no answer from $API_URL: is the API up?\" >&2; exit 3; }\n",
+	}).Want(t, 0)
+	call := func() stack.Result {
+		return s.Lus("run", "--rm", "--network", net1, "-e", "API_URL=http://"+api+":8000", image)
+	}
+	r := call()
+	r.Want(t, 3)
+	stack.Says(t, r.Err, "no answer from http://"+api+":8000")
+	s.OK(t, "run", "-d", "--name", api, "--network", net1, stack.Busybox, "sh", "-c",
+		`mkdir -p /www/todos && echo '{"id": 1, "title": "call the API"}' >/www/todos/1 && exec httpd -f -p 8000 -h /www`)
+	stack.Eventually(t, "the API answers", func() bool { return s.Lus("exec", api, "wget", "-qO-", "http://127.0.0.1:8000/todos/1").Code == 0 })
+	stack.Says(t, call().Want(t, 0), `"call the API"`)
+	s.OK(t, "rm", "-f", api)
+	call().Want(t, 3)
+}
+
 func TestS62ABrokenDockerfileShowsTheLine(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
