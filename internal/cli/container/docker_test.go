@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"lus/internal/cli/command"
 	"lus/internal/client"
 	"lus/internal/model/container"
@@ -194,6 +196,7 @@ func TestCreateAsksForWhatDockerAsksFor(t *testing.T) {
 		"--device /dev/fuse --device /dev/null:/dev/x:r --device /dev/zero:rw --device-cgroup-rule c\\x2013:*\\x20rwm busybox",
 		"--platform linux/amd64 --pull never busybox",
 		"--annotation a=b --runtime x --storage-opt size=1G --volume-driver local busybox",
+		"--blkio-weight 300 --blkio-weight-device /dev/vda:200 --device-read-bps /dev/vda:1mb --device-write-bps /dev/vda:2m --device-read-iops /dev/vda:10 --device-write-iops /dev/vda:20 busybox",
 		"-itd busybox", // create has no -d: both must refuse
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -282,5 +285,41 @@ func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Each flag of docker's run is here: honoured, or refused with a reason.
+func TestEveryFlagOfDockersRunIsKnown(t *testing.T) {
+	docker := need.Program(t, "docker", "docker-cli")
+	out, err := exec.Command(docker, "run", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	runCommand().Flags(&command.Env{}, f)
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		_, rest, ok := strings.Cut(line, "--")
+		if !ok || !strings.HasPrefix(strings.TrimSpace(line), "-") {
+			continue
+		}
+		name, _, _ := strings.Cut(rest, " ")
+		name = strings.TrimSpace(name)
+		n++
+		if f.Lookup(name) == nil && name != "help" {
+			t.Errorf("run has no --%s", name)
+		}
+	}
+	if n < 90 {
+		t.Errorf("only %d flags were read of docker's help", n)
+	}
+	for name, why := range refusals() {
+		value := map[string]string{"isolation": "hyperv"}[name]
+		if value == "" {
+			value = "1"
+		}
+		if err := f.Set(name, value); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("--%s: %v", name, err)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package container
 
 import (
 	"github.com/spf13/pflag"
+
+	"lus/internal/model/container"
 )
 
 // options are the flags of run and create, as typed.
@@ -19,7 +21,11 @@ type options struct {
 	stopTimeout, healthRetries, oomScore                                int
 	cpuShares, cpuPeriod, cpuQuota, pidsLimit, swappiness               int64
 	interactive, tty, remove, readOnly, privileged, init, publishAll    bool
-	noHealth, oomKillDisable                                            bool
+	noHealth, oomKillDisable, restartUnhealthy                          bool
+
+	blkioWeight                                           uint16
+	weightDevices, readBps, writeBps, readIOps, writeIOps []string
+	cpuRTPeriod, cpuRTRuntime                             int64
 
 	name, pull string
 	quiet      bool
@@ -35,6 +41,8 @@ func (o *options) register(f *pflag.FlagSet) {
 	o.surroundings(f)
 	o.network(f)
 	o.health(f)
+	o.devicesIO(f)
+	refused(f)
 	f.StringVar(&o.name, "name", "", "Give the container a name")
 	f.StringVar(&o.pull, "pull", "missing", "Pull the image before: always, missing, never")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Do not show the progress of a pull")
@@ -133,5 +141,6 @@ func (o *options) health(f *pflag.FlagSet) {
 	f.StringVar(&o.healthStart, "health-start-period", "", "Time in which failures do not count")
 	f.StringVar(&o.healthStartI, "health-start-interval", "", "Time between checks in the start period")
 	f.IntVar(&o.healthRetries, "health-retries", 0, "Failures in a row until it is unhealthy")
+	f.BoolVar(&o.restartUnhealthy, "restart-unhealthy", false, "Restart it when it becomes unhealthy (as --annotation "+container.RestartUnhealthy+"=true)")
 	f.BoolVar(&o.noHealth, "no-healthcheck", false, "Switch off the image's health check")
 }

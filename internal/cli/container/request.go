@@ -68,6 +68,12 @@ func (o *options) fillProcess(req *container.CreateRequest) (err error) {
 	if h.Annotations, err = pairs("annotation", o.annotations); err != nil {
 		return err
 	}
+	if o.restartUnhealthy {
+		if h.Annotations == nil {
+			h.Annotations = map[string]string{}
+		}
+		h.Annotations[container.RestartUnhealthy] = "true"
+	}
 	if h.LogConfig.Config, err = pairs("log-opt", o.logOpts); err != nil {
 		return err
 	}
@@ -172,6 +178,9 @@ func (o *options) fillLimits(req *container.CreateRequest) (err error) {
 		h.Ulimits = append(h.Ulimits, container.Ulimit{Name: l.Name, Soft: l.Soft, Hard: l.Hard})
 	}
 	slices.SortFunc(h.Ulimits, func(a, b container.Ulimit) int { return strings.Compare(a.Name, b.Name) })
+	if err := o.fillBlkio(h); err != nil {
+		return err
+	}
 	h.StorageOpt, err = pairs("storage-opt", o.storage)
 	return err
 }

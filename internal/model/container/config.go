@@ -146,11 +146,6 @@ type BlkioDevices struct {
 	BlkioDeviceWriteIOps []DeviceRate   `json:"BlkioDeviceWriteIOps"`
 }
 
-// Any reports whether there is one.
-func (b *BlkioDevices) Any() bool {
-	return len(b.BlkioWeightDevice)+len(b.BlkioDeviceReadBps)+len(b.BlkioDeviceWriteBps)+len(b.BlkioDeviceReadIOps)+len(b.BlkioDeviceWriteIOps) > 0
-}
-
 // DeviceWeight is a block device's share.
 type DeviceWeight struct {
 	Path   string `json:"Path"`

@@ -23,6 +23,11 @@ const (
 	Unhealthy     = "unhealthy"
 )
 
+// RestartUnhealthy is the annotation or label that, being true, has a container
+// restarted when it becomes unhealthy. Docker has no such option, so any client
+// can ask for it, and so can an image.
+const RestartUnhealthy = "org.lus.restart-unhealthy"
+
 // Container is the engine's record of one container: what was asked for and
 // what became of it. It is what the engine keeps, and what inspect is made of.
 type Container struct {

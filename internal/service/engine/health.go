@@ -201,6 +201,28 @@ func (e *Engine) judge(u *unit, res container.HealthResult) {
 	e.records.touch(u)
 	if before != after {
 		e.tell(&rec, "health_status: "+after)
+		if after == container.Unhealthy && restartsUnhealthy(&rec) {
+			// Not here: the restart ends this probe, and waits for that.
+			e.deferred.do(func() { e.restartUnhealthy(u) })
+		}
+	}
+}
+
+// restartsUnhealthy reports whether the container asks to be restarted when it
+// becomes unhealthy.
+func restartsUnhealthy(rec *container.Container) bool {
+	return yes(rec.HostConfig.Annotations[container.RestartUnhealthy]) || yes(rec.Config.Labels[container.RestartUnhealthy])
+}
+
+// restartUnhealthy restarts it, unless somebody stopped it meanwhile.
+func (e *Engine) restartUnhealthy(u *unit) {
+	rec := u.snapshot()
+	if !rec.State.Running() || rec.State.Health == nil || rec.State.Health.Status != container.Unhealthy {
+		return
+	}
+	e.Log.Info("restarting an unhealthy container", "container", rec.Name, "id", ids.Short(rec.ID))
+	if err := e.RestartContainer(e.life, u.id, "", nil); err != nil && e.life.Err() == nil {
+		e.Log.Error("restarting an unhealthy container", "container", rec.Name, "err", err)
 	}
 }
 

@@ -73,6 +73,9 @@ func Compile(in *Input) (*specs.Spec, error) {
 	}
 	rules := s.Linux.Resources.Devices
 	s.Linux.Resources = Resources(&h.Resources)
+	if s.Linux.Resources.BlockIO, err = BlockIO(&h.Resources); err != nil {
+		return nil, err
+	}
 	s.Linux.Resources.Devices = rules
 	if err := devices(s, h); err != nil {
 		return nil, err

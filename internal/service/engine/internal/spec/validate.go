@@ -35,6 +35,9 @@ func Check(c *container.Config, h *container.HostConfig) error {
 	if err := CheckResources(&h.Resources); err != nil {
 		return err
 	}
+	if _, err := BlockIO(&h.Resources); err != nil {
+		return err
+	}
 	caps, err := Caps(h)
 	if err != nil {
 		return err
@@ -242,8 +245,6 @@ func checkMisc(_ *container.Config, h *container.HostConfig) error {
 		return unsupported("--cgroup is not supported")
 	case h.CgroupParent != "":
 		return unsupported("--cgroup-parent is not supported: containers stand in a cgroup of this daemon")
-	case h.BlkioDevices.Any():
-		return errs.New(errs.Unsupported, "limits of single block devices (--device-read-bps and the like, --blkio-weight-device) are not supported: --blkio-weight shares the disks")
 	case len(h.DeviceRequests) > 0:
 		return errs.New(errs.Unsupported, "could not select device driver %q with capabilities: %v", h.DeviceRequests[0].Driver, h.DeviceRequests[0].Capabilities)
 	}

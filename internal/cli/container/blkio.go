@@ -1,0 +1,70 @@
+package container
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"lus/internal/model/container"
+)
+
+func (o *options) devicesIO(f *pflag.FlagSet) {
+	f.Uint16Var(&o.blkioWeight, "blkio-weight", 0, "Weight of block I/O against other containers (10 to 1000)")
+	f.StringArrayVar(&o.weightDevices, "blkio-weight-device", nil, "Weight for one device: path:weight")
+	f.StringArrayVar(&o.readBps, "device-read-bps", nil, "Bytes a second read from a device, as /dev/sda:1mb")
+	f.StringArrayVar(&o.writeBps, "device-write-bps", nil, "Bytes a second written to a device, as /dev/sda:1mb")
+	f.StringArrayVar(&o.readIOps, "device-read-iops", nil, "Reads a second from a device, as /dev/sda:1000")
+	f.StringArrayVar(&o.writeIOps, "device-write-iops", nil, "Writes a second to a device, as /dev/sda:1000")
+	f.Int64Var(&o.cpuRTPeriod, "cpu-rt-period", 0, "Period of the real-time limit, in microseconds")
+	f.Int64Var(&o.cpuRTRuntime, "cpu-rt-runtime", 0, "Real time per period, in microseconds")
+}
+
+// fillBlkio reads the limits of I/O, of which most are for single devices.
+func (o *options) fillBlkio(h *container.HostConfig) error {
+	h.BlkioWeight, h.CPURealtimePeriod, h.CPURealtimeRuntime = o.blkioWeight, o.cpuRTPeriod, o.cpuRTRuntime
+	for _, s := range o.weightDevices {
+		path, value, err := deviceLimit(s)
+		if err != nil {
+			return err
+		}
+		w, err := strconv.ParseUint(value, 10, 16)
+		if err != nil || w > 0 && (w < 10 || w > 1000) {
+			return invalid("invalid weight for device: %s", s)
+		}
+		h.BlkioWeightDevice = append(h.BlkioWeightDevice, container.DeviceWeight{Path: path, Weight: uint16(w)})
+	}
+	for _, l := range []struct {
+		from  []string
+		to    *[]container.DeviceRate
+		bytes bool
+	}{{o.readBps, &h.BlkioDeviceReadBps, true}, {o.writeBps, &h.BlkioDeviceWriteBps, true}, {o.readIOps, &h.BlkioDeviceReadIOps, false}, {o.writeIOps, &h.BlkioDeviceWriteIOps, false}} {
+		for _, s := range l.from {
+			path, value, err := deviceLimit(s)
+			if err != nil {
+				return err
+			}
+			rate, err := strconv.ParseUint(value, 10, 64)
+			if l.bytes {
+				var n int64
+				n, err = units.RAMInBytes(value)
+				rate = uint64(max(n, 0))
+			}
+			if err != nil {
+				return invalid("invalid rate for device: %s; write path:number, as /dev/sda:1mb for bytes", s)
+			}
+			*l.to = append(*l.to, container.DeviceRate{Path: path, Rate: rate})
+		}
+	}
+	return nil
+}
+
+// deviceLimit reads path:value of a device.
+func deviceLimit(s string) (path, value string, err error) {
+	path, value, _ = strings.Cut(s, ":")
+	if value == "" || !strings.HasPrefix(path, "/dev/") {
+		return "", "", invalid("bad format for device limit: %s; write /dev/NAME:value", s)
+	}
+	return path, value, nil
+}
