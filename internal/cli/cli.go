@@ -78,6 +78,13 @@ func run(ctx context.Context, e *command.Env, args []string) error {
 	if args[0] == "help" {
 		args = append(args[1:], "--help")
 	}
+	switch args[0] {
+	case "completion":
+		return completion(e, args[1:])
+	case "__complete": // what the shells' completions ask
+		complete(ctx, e, args[1:])
+		return nil
+	}
 	if args[0] == "compose" {
 		return compose(args[1:])
 	}
@@ -173,7 +180,8 @@ func overview(e *command.Env) {
 	for _, n := range nouns() {
 		fmt.Fprintf(e.Out, "  %-12s %s\n", n.name, n.short)
 	}
-	fmt.Fprintf(e.Out, "  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml")
+	fmt.Fprintf(e.Out, "  %-12s %s\n  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml",
+		"completion", "Print what bash reads to complete commands and names")
 	for _, name := range []string{"attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images", "import", "info", "inspect", "kill", "load", "login", "logout",
 		"logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "save", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"} {
 		c, _, _, err := find(e, []string{name})

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/command"
+	"lus/internal/cli/system"
+	"lus/internal/client"
+)
+
+// bashCompletion asks this program for what can come next. The line is split at
+// blanks only: bash itself would split an image's name at its colon.
+const bashCompletion = `_PROGRAM() {
+	local line=${COMP_LINE:0:COMP_POINT} words cur
+	read -ra words <<<"$line"
+	cur=${words[-1]}
+	[[ $line == *[[:space:]] ]] && words+=("") && cur=
+	local IFS=$'\n'
+	COMPREPLY=($(PROGRAM __complete "${words[@]:1}" 2>/dev/null))
+	[[ $cur == *:* ]] && COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
+}
+complete -o default -F _PROGRAM PROGRAM
+`
+
+// completion prints the script that a shell reads.
+func completion(e *command.Env, args []string) error {
+	if len(args) != 1 || args[0] != "bash" {
+		return errs.New(errs.Invalid, "write `source <(%s completion bash)` into ~/.bashrc; there are no completions of other shells yet", e.Program)
+	}
+	_, err := fmt.Fprint(e.Out, strings.ReplaceAll(bashCompletion, "PROGRAM", e.Program))
+	return err
+}
+
+// complete prints what the last of words can become. It starts no daemon.
+func complete(ctx context.Context, e *command.Env, words []string) {
+	if len(words) == 0 {
+		return
+	}
+	last := words[len(words)-1]
+	for _, c := range candidates(ctx, e, words[:len(words)-1], last) {
+		if strings.HasPrefix(c, last) {
+			fmt.Fprintln(e.Out, c)
+		}
+	}
+}
+
+// candidates are what can stand after the words before.
+func candidates(ctx context.Context, e *command.Env, before []string, last string) []string {
+	all := nouns()
+	if len(before) == 0 {
+		return firstWords(all)
+	}
+	nounName, verb, isShort := short(before[0])
+	if !isShort {
+		i := slices.IndexFunc(all, func(n noun) bool { return n.name == before[0] })
+		if i < 0 {
+			return nil
+		}
+		if len(before) == 1 {
+			return names(all[i].commands())
+		}
+		nounName, verb = before[0], before[1]
+	}
+	if strings.HasPrefix(last, "-") {
+		return flagsOf(e, all, nounName, verb)
+	}
+	return things(ctx, e, nounName, verb)
+}
+
+// firstWords are the nouns and the verbs that need none.
+func firstWords(all []noun) []string {
+	out := []string{"compose", "completion", "inspect", "login", "logout", "version"}
+	for _, n := range all {
+		out = append(out, n.name)
+		for _, c := range n.commands() {
+			for _, name := range append([]string{c.Name}, c.Aliases...) {
+				if _, _, ok := short(name); ok {
+					out = append(out, name)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func names(list []command.Command) []string {
+	var out []string
+	for _, c := range list {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+func flagsOf(e *command.Env, all []noun, nounName, verb string) []string {
+	list := system.Others()
+	if i := slices.IndexFunc(all, func(n noun) bool { return n.name == nounName }); i >= 0 {
+		list = all[i].commands()
+	}
+	c, ok := command.Find(list, verb)
+	if !ok {
+		return nil
+	}
+	f := pflag.NewFlagSet(verb, pflag.ContinueOnError)
+	c.Flags(e, f)
+	out := []string{"--help"}
+	f.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			out = append(out, "--"+flag.Name)
+		}
+	})
+	return out
+}
+
+// things are the live names that a verb takes.
+func things(ctx context.Context, e *command.Env, nounName, verb string) []string {
+	switch {
+	case nounName == "" && verb == "inspect":
+		return slices.Concat(containers(ctx, e), images(ctx, e), networks(ctx, e), volumes(ctx, e))
+	case nounName == "container" && (verb == "run" || verb == "create"), nounName == "image" && verb != "build" && verb != "import" && verb != "pull":
+		return images(ctx, e)
+	case nounName == "container":
+		return containers(ctx, e)
+	case nounName == "network" && (verb == "connect" || verb == "disconnect"):
+		return slices.Concat(networks(ctx, e), containers(ctx, e))
+	case nounName == "network" && verb != "create":
+		return networks(ctx, e)
+	case nounName == "volume" && verb != "create":
+		return volumes(ctx, e)
+	}
+	return nil
+}
+
+// ask reads a list; a daemon that is not there has none.
+func ask(ctx context.Context, e *command.Env, path string, to any) {
+	q := map[string][]string{"all": {"1"}}
+	_ = e.Client.Existing().Call(ctx, client.Request{Method: "GET", Path: path, Query: q}, to)
+}
+
+func containers(ctx context.Context, e *command.Env) (out []string) {
+	var list []struct{ Names []string }
+	ask(ctx, e, "/containers/json", &list)
+	for _, c := range list {
+		for _, n := range c.Names {
+			out = append(out, strings.TrimPrefix(n, "/"))
+		}
+	}
+	return out
+}
+
+func images(ctx context.Context, e *command.Env) (out []string) {
+	var list []struct{ RepoTags []string }
+	ask(ctx, e, "/images/json", &list)
+	for _, i := range list {
+		out = append(out, i.RepoTags...)
+	}
+	return out
+}
+
+func networks(ctx context.Context, e *command.Env) (out []string) {
+	var list []struct{ Name string }
+	ask(ctx, e, "/networks", &list)
+	for _, n := range list {
+		out = append(out, n.Name)
+	}
+	return out
+}
+
+func volumes(ctx context.Context, e *command.Env) (out []string) {
+	var list struct{ Volumes []struct{ Name string } }
+	ask(ctx, e, "/volumes", &list)
+	for _, v := range list.Volumes {
+		out = append(out, v.Name)
+	}
+	return out
+}
