@@ -105,7 +105,7 @@ func TestS61ATodoCaller(t *testing.T) {
 	net1, api, image := network(t, s), named(t, s, "todos"), named(t, s, "caller")
 	s.Build(t, image, map[string]string{
 		"Dockerfile": "FROM busybox\nCOPY caller.sh /\nENV API_URL=http://localhost:8000\nCMD [\"sh\", \"/caller.sh\"]\n",
-		"caller.sh":  "wget -qO- -T 5 \"$API_URL/todos/1\" || { echo \"no answer from $API_URL: is the API up?\" >&2; exit 3; }\n",
+		"caller.sh":  "wget -qO- \"$API_URL/todos/1\" || { echo \"no answer from $API_URL: is the API up?\" >&2; exit 3; }\n",
 	}).Want(t, 0)
 	call := func() stack.Result {
 		return s.Lus("run", "--rm", "--network", net1, "-e", "API_URL=http://"+api+":8000", image)
