@@ -328,10 +328,14 @@ func (t *Table) queue(c change, old string, there bool) error {
 }
 
 // Check makes the table anew if it has vanished, as after `systemctl restart
-// nftables`, and reports whether it had.
+// nftables`, and reports whether it had. One that was deleted, or has no bridge
+// to serve yet, stays away: the next change makes it.
 func (t *Table) Check() (vanished bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.elements[setBridges]) == 0 {
+		return false, nil
+	}
 	if there, err := t.exists(); err != nil || there {
 		return false, err
 	}
