@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -183,6 +184,17 @@ func TestReaper(t *testing.T) {
 	c.Spec.Annotations[runtime.AnnotationInit] = "true"
 	if err := b.start(c); !errs.Is(err, errs.CommandNotFound) {
 		t.Errorf("a command that is not there: %v", err)
+	}
+}
+
+// Whoever starts the daemon may ignore signals (a shell does for what it runs in
+// the background); a container starts without that.
+func TestAContainerIgnoresNoSignal(t *testing.T) {
+	signal.Ignore(unix.SIGUSR2)
+	defer signal.Reset(unix.SIGUSR2)
+	b := newBench(t)
+	if out, _ := b.run(b.container("grep", "SigIgn", "/proc/self/status")); out != "SigIgn:\t0000000000000000\n" {
+		t.Errorf("it ignores %q", out)
 	}
 }
 
