@@ -168,8 +168,9 @@ func exitText(e *task.Exit) string {
 // statusReady takes what the init has to say.
 func (s *server) statusReady(p *proc) {
 	var buf [1100]byte
+	var oob [64]byte // room for a few descriptors
 	for p.status >= 0 {
-		n, _, err := unix.Recvfrom(p.status, buf[:], unix.MSG_DONTWAIT)
+		n, oobn, _, _, err := unix.Recvmsg(p.status, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
@@ -177,12 +178,17 @@ func (s *server) statusReady(p *proc) {
 		case err != nil || n == 0:
 			s.statusClosed(p)
 		default:
-			s.statusMessage(p, buf[:n])
+			s.statusMessage(p, buf[:n], wire.Descriptors(oob[:oobn]))
 		}
 	}
 }
 
-func (s *server) statusMessage(p *proc, b []byte) {
+func (s *server) statusMessage(p *proc, b []byte, fds []int) {
+	if b[0] == 'T' {
+		s.takeTerminal(p, fds)
+		return
+	}
+	wire.CloseAll(fds)
 	switch {
 	case b[0] == 'R':
 		s.born(p)

@@ -31,6 +31,11 @@ func (s *server) openStreams(p *proc, st *task.Streams, given int) (child []int,
 		return []int{null}, err
 	}
 	s.openSink(p, &st.Log)
+	if st.Kind == task.StreamTerminal && st.Late {
+		p.terminal = true
+		null, err := openNull()
+		return []int{null}, err
+	}
 	if st.Kind == task.StreamTerminal {
 		slave, err := p.openTerminal(st, given)
 		return []int{slave}, err
@@ -166,6 +171,24 @@ func (p *proc) openTerminal(st *task.Streams, given int) (int, error) {
 		return -1, errs.New(errs.Internal, "prepare the terminal: %w", err)
 	}
 	return fd, nil
+}
+
+// takeTerminal makes a terminal the process's that another runtime has made.
+func (s *server) takeTerminal(p *proc, fds []int) {
+	if len(fds) != 1 || !p.terminal || p.outs[0].fd >= 0 || p.sink == nil {
+		wire.CloseAll(fds)
+		return
+	}
+	fd, err := lift(fds[0])
+	if err == nil {
+		p.outs[0] = output{fd: fd, stream: byte(logs.Stdout), raised: true}
+		if err = unix.SetNonblock(fd, true); err == nil {
+			err = s.watchOutput(p, &p.outs[0])
+		}
+	}
+	if err != nil {
+		s.log.Warn("cannot watch a terminal", "process", keyName(p.Key), "error", err)
+	}
 }
 
 func setSize(fd int, rows, cols uint16) error {

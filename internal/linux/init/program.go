@@ -39,6 +39,12 @@ const (
 	opExec
 	opConsole
 	opAppArmor
+	opAttach
+	opRun
+	opTerminal
+	opAdopt
+	opSubreaper
+	opDone
 )
 
 // Target says what may be done to have a mount's target.

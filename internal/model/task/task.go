@@ -14,7 +14,9 @@
 // On the status socket the init sends, and the keeper receives:
 //
 //	'R'                      namespaces are there; the process waits for 'G' before its last step
-//	'P' int32le pid          exec only: the init forked (CLONE_PARENT) the process that will run; the init itself ends
+//	'P' int32le pid          the process that will run is another, which the keeper is or will be the
+//	                         parent of: that of an exec, or one that another runtime made; the init itself ends
+//	'T' and a descriptor     the terminal that another runtime made (Streams.Late)
 //	'E' int32le errno, text  a step failed; text names it ("mount /proc", "exec /bin/foo"); the init ends
 //	end of file              without an 'E': the exec happened, the process runs
 //
@@ -80,6 +82,9 @@ type Streams struct {
 	// program. It is of the container's own devpts, so that the terminal has a
 	// name inside; without it the keeper opens one of the host's.
 	Master bool `json:"master,omitempty"`
+	// Late: the terminal is made by another runtime; its master side comes from
+	// the init ('T'). Until then the init has no streams.
+	Late bool `json:"late,omitempty"`
 	// Rows and Cols are the terminal's first size; zero leaves the kernel's.
 	Rows uint16 `json:"rows,omitempty"`
 	Cols uint16 `json:"cols,omitempty"`

@@ -8,6 +8,7 @@
 #include "mounts.h"
 #include "exec.h"
 #include "reap.h"
+#include "foreign.h"
 
 static void op_cgroup(void)
 {
@@ -157,6 +158,12 @@ static void carry_out(u32 op)
 	case OP_EXEC: op_exec(); break;
 	case OP_CONSOLE: op_console(); break;
 	case OP_APPARMOR: op_apparmor(); break;
+	case OP_ATTACH: op_attach(); break;
+	case OP_RUN: op_run(); break;
+	case OP_TERMINAL: op_terminal(); break;
+	case OP_ADOPT: op_adopt(); break;
+	case OP_SUBREAPER: op_subreaper(); break;
+	case OP_DONE: leave(0); break;
 	default: broken();
 	}
 }
@@ -180,7 +187,7 @@ static void run(u8 *program, ulong size)
 		if (cursor != limit)
 			broken();
 	}
-	broken(); // a program ends by becoming another one
+	broken(); // a program ends by becoming another one, or with OP_DONE
 }
 
 __attribute__((used)) static void start(void)

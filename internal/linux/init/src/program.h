@@ -40,6 +40,12 @@ enum op {
 	OP_EXEC,       // see exec.h
 	OP_CONSOLE,    // number u32 of a terminal below /dev/pts
 	OP_APPARMOR,   // "exec PROFILE"
+	OP_ATTACH,     // file, path; see foreign.h for this one and all below
+	OP_RUN,        // folder, list of arguments, list of variables
+	OP_TERMINAL,   // file, a socket that listens
+	OP_ADOPT,      // path of a file with a pid
+	OP_SUBREAPER,  //
+	OP_DONE,       //
 };
 
 #define MAKE_DIR 1   // OP_MOVE, OP_FSMOUNT: create the target as a folder
@@ -50,6 +56,7 @@ enum op {
 static u8 *cursor, *limit;         // what is left of the operation at hand
 static const char *step = "start"; // what is being done, for an error's text
 static const char *step_arg = "";
+static s32 adopted;                // the process in whose place this one stands, see foreign.h
 
 // report sends one message to the keeper; there is nobody to tell if it fails.
 static void report(const void *data, ulong n)
@@ -78,6 +85,8 @@ static void fail(long err)
 	for (i = 0; step_arg[i] && at < sizeof msg; i++)
 		msg[at++] = step_arg[i];
 	report(msg, at);
+	if (adopted > 0)
+		sys2(__NR_kill, adopted, 9); // nobody else would end it
 	leave(failure_code(err));
 }
 
