@@ -12,6 +12,7 @@ import (
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/apparmor"
 	"lus/internal/linux/network"
+	"lus/internal/linux/ociruntime"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/event"
 	"lus/internal/service/build"
@@ -64,6 +65,10 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		return nil, err
 	}
 	d.closes("the runtime", func() error { return native.Close() })
+	runtimes, err := ociruntime.New(ctx, native, k, l.OCI(), o.log)
+	if err != nil {
+		return nil, err
+	}
 	namer := &containerNames{}
 	nets, err := network.New(network.Config{Instance: l.Instance(), Log: o.log, Holder: holder{k}, Name: namer.name})
 	if err != nil {
@@ -80,7 +85,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 
 	// The services.
 	eng, err := engine.New(engine.Deps{
-		Runtime: withoutBuilds{native}, Images: images, Network: nets, Names: names, AppArmor: confiner,
+		Runtime: withoutBuilds{runtimes}, Images: images, Network: nets, Names: names, AppArmor: confiner,
 		Layout: l, DB: db, Log: o.log,
 	})
 	if err != nil {

@@ -32,11 +32,11 @@ func (h holder) Hold(ctx context.Context, key string, files []*os.File) error {
 
 // withoutBuilds is the runtime as the engine sees it: build steps are the
 // builder's.
-type withoutBuilds struct{ *runtime.Native }
+type withoutBuilds struct{ runtime.Runtime }
 
 // List tells of containers only.
 func (w withoutBuilds) List(ctx context.Context) ([]task.Status, error) {
-	all, err := w.Native.List(ctx)
+	all, err := w.Runtime.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (w withoutBuilds) List(ctx context.Context) ([]task.Status, error) {
 
 // Watch tells of containers only.
 func (w withoutBuilds) Watch(ctx context.Context, fn func(task.Status)) error {
-	return w.Native.Watch(ctx, func(s task.Status) {
+	return w.Runtime.Watch(ctx, func(s task.Status) {
 		if !build.Owns(s.Container) {
 			fn(s)
 		}

@@ -74,6 +74,10 @@ func (l Layout) KeeperSocket() string { return filepath.Join(l.Run, "keeper.sock
 // DNSSocket is the unix socket on which lus-dns takes its names, mode 0600.
 func (l Layout) DNSSocket() string { return filepath.Join(l.Run, "dns.sock") }
 
+// OCI is the folder of containers that other OCI runtimes run: what those need
+// to know of them, and what they note.
+func (l Layout) OCI() string { return filepath.Join(l.Run, "oci") }
+
 // Images is the one store: blobs, snapshots and their metadata database.
 func (l Layout) Images() string { return filepath.Join(l.Root, "images") }
 

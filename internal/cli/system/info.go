@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -22,6 +24,7 @@ type facts struct {
 	ServerVersion                                                                 string
 	MemTotal                                                                      int64
 	SecurityOptions, Warnings                                                     []string
+	Runtimes                                                                      map[string]struct{}
 	Plugins                                                                       struct{ Volume, Network, Log []string }
 	FirewallBackend                                                               struct {
 		Driver string
@@ -65,7 +68,7 @@ func printInfo(e *command.Env, i facts) {
 		{"Server Version", i.ServerVersion}, {"Storage Driver", i.Driver}, {"Logging Driver", i.LoggingDriver},
 		{"Cgroup Driver", i.CgroupDriver}, {"Cgroup Version", i.CgroupVersion},
 		{"Volume drivers", strings.Join(i.Plugins.Volume, " ")}, {"Network drivers", strings.Join(i.Plugins.Network, " ")},
-		{"Default Runtime", i.DefaultRuntime}, {"Security Options", strings.Join(i.SecurityOptions, " ")},
+		{"Runtimes", strings.Join(slices.Sorted(maps.Keys(i.Runtimes)), " ")}, {"Default Runtime", i.DefaultRuntime}, {"Security Options", strings.Join(i.SecurityOptions, " ")},
 		{"Kernel Version", i.KernelVersion}, {"Operating System", i.OperatingSystem}, {"OSType", i.OSType},
 		{"Architecture", i.Architecture}, {"CPUs", fmt.Sprint(i.NCPU)}, {"Total Memory", units.BytesSize(float64(i.MemTotal))},
 		{"Name", i.Name}, {"ID", i.ID}, {"Root Dir", i.DockerRootDir},

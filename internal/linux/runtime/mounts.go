@@ -40,8 +40,8 @@ func (b *builder) keep(f *os.File, err error) (*os.File, error) {
 	return f, err
 }
 
-// rootfs makes the root, detached. The caller closes it.
-func rootfs(r Rootfs) (*os.File, error) {
+// Mount makes the root, detached. The caller closes it.
+func (r Rootfs) Mount() (*os.File, error) {
 	if r.Path != "" {
 		return mount.Bind{Source: r.Path, Recursive: true}.Mount()
 	}

@@ -111,6 +111,8 @@ func check(c *Container) error {
 		return errs.New(errs.Invalid, "a container needs an id and a cgroup")
 	case s == nil || s.Linux == nil || s.Process == nil:
 		return errs.New(errs.Invalid, "the spec has no process or is not one for Linux")
+	case c.Runtime != "":
+		return errs.New(errs.Unsupported, "the runtime %s is not one of ours", c.Runtime)
 	case c.Rootfs.Path == "" && len(c.Rootfs.Lower) == 0:
 		return errs.New(errs.Invalid, "the container has no root file system")
 	case len(s.Linux.UIDMappings) > 0 || len(s.Linux.GIDMappings) > 0:
@@ -191,7 +193,7 @@ func places(group *cgroup.Group, c *Container) (*os.File, error) {
 		}
 		limited <- err
 	}()
-	root, err := rootfs(c.Rootfs)
+	root, err := c.Rootfs.Mount()
 	if lerr := <-limited; err == nil {
 		err = lerr
 	}

@@ -21,10 +21,23 @@ type record struct {
 	Cgroup  string  `json:"cgroup"`
 	Profile profile `json:"profile"`
 	Caller  []byte  `json:"caller,omitempty"`
+	Runtime string  `json:"runtime,omitempty"` // whose it is; empty: ours
+}
+
+// Record is what the keeper is to keep of a container that another runtime
+// makes. By it a Native finds the container, and all that works by the keeper,
+// the cgroup and /proc works on it as on one of its own.
+func Record(c *Container) []byte { return pack(c, c.Cgroup, profile{}) }
+
+// Of tells which runtime made the container of a status that the keeper gave,
+// by the record that is kept there; empty: ours.
+func Of(s task.Status) string {
+	_, r := unpack(s)
+	return r.Runtime
 }
 
 func pack(c *Container, cgroup string, pr profile) []byte {
-	data, err := json.Marshal(record{Cgroup: cgroup, Profile: pr, Caller: c.Record})
+	data, err := json.Marshal(record{Cgroup: cgroup, Profile: pr, Caller: c.Record, Runtime: c.Runtime})
 	if err != nil {
 		return nil // a struct of strings and numbers always has a JSON form
 	}

@@ -1,6 +1,6 @@
 // Package runtime starts processes in containers. Runtime is the contract;
 // Native is ours, which compiles an OCI runtime spec into a short list of
-// operations for the init; OCI drives a foreign runtime binary.
+// operations for the init. Package ociruntime has those that others wrote.
 package runtime
 
 import (
@@ -87,6 +87,8 @@ type Container struct {
 	NetNS *os.File
 	// Record is kept by the keeper and comes back in List.
 	Record []byte
+	// Runtime names the runtime of somebody else that is to make it; empty: ours.
+	Runtime string
 }
 
 // Rootfs is an overlay: layers below, one writable folder above.

@@ -9,6 +9,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
+	"lus/internal/linux/ociruntime"
 	"lus/internal/model/container"
 	"lus/internal/model/image"
 	model "lus/internal/model/network"
@@ -126,7 +127,7 @@ func defaults(cfg *container.Config, h *container.HostConfig) {
 		h.ShmSize = 64 << 20
 	}
 	if h.Runtime == "" {
-		h.Runtime = "lus"
+		h.Runtime = ociruntime.Own
 	}
 	if h.PortBindings == nil {
 		h.PortBindings = container.PortMap{}

@@ -14,6 +14,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
+	"lus/internal/linux/ociruntime"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/container"
 	"lus/internal/model/image"
@@ -202,8 +203,12 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	name, err := ociruntime.Name(h.Runtime)
+	if err != nil {
+		return nil, err
+	}
 	return &runtime.Container{
-		ID: rec.ID, Generation: l.gen, Spec: s, Cgroup: in.Cgroup,
+		ID: rec.ID, Generation: l.gen, Spec: s, Cgroup: in.Cgroup, Runtime: name,
 		Rootfs:  runtime.Rootfs{Lower: l.image.Dirs, Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},
 		Streams: l.streams(p, in.User),
 	}, nil

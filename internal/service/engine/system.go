@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/linux/ociruntime"
 	"lus/internal/model/container"
 	"lus/internal/model/event"
 	"lus/internal/model/filter"
@@ -31,6 +32,15 @@ func (e *Engine) Events(ctx context.Context, since, until time.Time, f filter.Fi
 // Publish tells of what happened elsewhere: to images, mostly.
 func (e *Engine) Publish(ev event.Event) { e.events.Publish(ev) }
 
+// runtimes are those that a container can ask for here.
+func runtimes() map[string]any {
+	out := map[string]any{}
+	for name, path := range ociruntime.Installed() {
+		out[name] = map[string]string{"path": path}
+	}
+	return out
+}
+
 // Info counts the containers; the rest of GET /info is others' to tell.
 func (e *Engine) Info(context.Context) (map[string]any, error) {
 	count := map[string]int{}
@@ -46,7 +56,8 @@ func (e *Engine) Info(context.Context) (map[string]any, error) {
 		"DockerRootDir":     e.Layout.Root,
 		"Driver":            "overlay2",
 		"LoggingDriver":     "json-file",
-		"DefaultRuntime":    "lus",
+		"DefaultRuntime":    ociruntime.Own,
+		"Runtimes":          runtimes(),
 		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"json-file", "local"}},
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/sys/signal"
 
 	"lus/internal/base/errs"
+	"lus/internal/linux/ociruntime"
 	"lus/internal/model/container"
 )
 
@@ -235,8 +236,6 @@ func checkMisc(_ *container.Config, h *container.HostConfig) error {
 		return invalid("Invalid value %d, range for oom score adj is [-1000, 1000]", h.OomScoreAdj)
 	case h.ShmSize < 0:
 		return invalid("SHM size can not be less than 0")
-	case h.Runtime != "" && h.Runtime != "lus" && h.Runtime != "native" && h.Runtime != "runc":
-		return invalid("unknown or invalid runtime name: %s", h.Runtime)
 	case h.VolumeDriver != "" && h.VolumeDriver != "local":
 		return errs.New(errs.NotFound, "error looking up volume plugin %s: plugin %q not found; Lus has the driver local", h.VolumeDriver, h.VolumeDriver)
 	case len(h.StorageOpt) > 0:
@@ -258,7 +257,22 @@ func checkMisc(_ *container.Config, h *container.HostConfig) error {
 			return err
 		}
 	}
+	if err := checkRuntime(h); err != nil {
+		return err
+	}
 	return checkLog(h.LogConfig)
+}
+
+// checkRuntime: one that is not ours must be on this host.
+func checkRuntime(h *container.HostConfig) error {
+	if err := ociruntime.Check(h.Runtime); err != nil {
+		return err
+	}
+	name, err := ociruntime.Name(h.Runtime)
+	if name != "" && h.Init != nil && *h.Init {
+		return unsupported("--init is part of Lus's own runtime: leave out --init or --runtime %s", h.Runtime)
+	}
+	return err
 }
 
 // checkLog: output is kept in Lus's own log, which the names of Docker's

@@ -1,0 +1,81 @@
+package ociruntime
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/task"
+)
+
+// mostLog bounds what is read of a runtime's log.
+const mostLog = 64 << 10
+
+// explain says in the runtime's words why it failed.
+func (b *bundle) explain(err error, execID string) error {
+	var failed *task.StepError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	step, ok := strings.CutPrefix(failed.Step, "run ")
+	if !ok {
+		return errs.New(errs.Internal, "%s: %s", b.name, failed.Error())
+	}
+	why := lastError(b.path(logOf(execID)))
+	if why == "" {
+		return errs.New(errs.Internal, "%s failed and does not say why; is it a working OCI runtime?", step)
+	}
+	what := "create"
+	if execID != "" {
+		what = "exec"
+	}
+	return errs.New(kindOf(why), "OCI runtime %s failed: %s: %s", what, b.name, why)
+}
+
+// kindOf reads from a runtime's words whether the command is to blame.
+func kindOf(why string) errs.Kind {
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(why, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("executable file not found", "executable file `") && !has("permission denied", "Permission denied"):
+		return errs.CommandNotFound
+	case has("exec: ", "exec `", "chdir to cwd") && has("no such file or directory", "No such file or directory"):
+		return errs.CommandNotFound
+	case has("exec: ", "exec `", "executable file `", "chdir to cwd") && has("permission denied", "Permission denied", "is a directory", "Is a directory", "exec format error"):
+		return errs.CommandNotExecutable
+	case has("mounting", "mount `") && has("not a directory", "Not a directory"):
+		return errs.Invalid
+	}
+	return errs.Internal
+}
+
+// lastError is the last error in a log of lines of JSON.
+func lastError(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, mostLog))
+	if err != nil {
+		return ""
+	}
+	last := ""
+	for line := range bytes.Lines(data) {
+		var entry struct{ Level, Msg string }
+		if json.Unmarshal(line, &entry) == nil && entry.Msg != "" && (entry.Level == "error" || entry.Level == "fatal" || entry.Level == "") {
+			last = strings.TrimSpace(entry.Msg)
+		}
+	}
+	return last
+}
