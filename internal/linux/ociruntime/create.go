@@ -111,10 +111,15 @@ func (b *bundle) compile(c *runtime.Container) error {
 	return nil
 }
 
+// version is the oldest of the spec that has all that ours say; a runtime
+// refuses one that it does not know.
+const version = "1.0.2"
+
 // spec is the container's spec with what is ours put into everybody's words.
 func (b *bundle) spec(c *runtime.Container) (*specs.Spec, error) {
 	s, linux, process := *c.Spec, *c.Spec.Linux, *c.Spec.Process
 	s.Linux, s.Process = &linux, &process
+	s.Version = version
 	s.Root = &specs.Root{Path: b.path("rootfs"), Readonly: c.Spec.Root != nil && c.Spec.Root.Readonly}
 	linux.CgroupsPath = "/" + c.Cgroup
 	if process.OOMScoreAdj == nil {

@@ -8,13 +8,17 @@ import (
 	"lus/internal/base/errs"
 )
 
-// programs are the runtimes that can be asked for by name, and the Debian
-// package (or, where there is none, the place) that has each. All of them make
+// programs are the runtimes that can be asked for by name, and how each comes
+// onto a host. All of them make
 // containers that are processes of this kernel, which the keeper can be the
 // parent of and which can be looked into by /proc; those that put a machine or
 // a kernel of their own around a container (kata, gVisor) are not like that.
 func programs() map[string]string {
-	return map[string]string{"runc": "runc", "crun": "crun", "youki": "youki, from its releases"}
+	return map[string]string{
+		"runc":  "apt-get install runc",
+		"crun":  "apt-get install crun",
+		"youki": "put the program youki of its releases into /usr/local/bin",
+	}
 }
 
 // Own names the runtime that is ours, as inspect and info show it.
@@ -57,7 +61,7 @@ func Check(word string) error {
 func find(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", errs.New(errs.Invalid, "the runtime %s is not installed on this host (package: %s): install it, or leave --runtime out for Lus's own", name, programs()[name])
+		return "", errs.New(errs.Invalid, "the runtime %s is not installed on this host: %s, or leave out --runtime for Lus's own", name, programs()[name])
 	}
 	return path, nil
 }
