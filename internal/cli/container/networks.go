@@ -3,6 +3,7 @@ package container
 import (
 	"encoding/csv"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -94,6 +95,9 @@ func (o *options) fillNetworks(req *container.CreateRequest) error {
 	}
 	if err := o.shorthand(endpoints[h.NetworkMode], h.NetworkMode); err != nil {
 		return err
+	}
+	if e := endpoints[h.NetworkMode]; strings.HasPrefix(h.NetworkMode, "container:") && reflect.DeepEqual(e, &container.Endpoint{}) {
+		delete(endpoints, h.NetworkMode) // another's network is not one to be on
 	}
 	req.MacAddress = o.mac
 	req.NetworkingConfig = &container.NetworkingConfig{EndpointsConfig: endpoints}

@@ -69,7 +69,7 @@ func (o *options) process(f *pflag.FlagSet) {
 	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory")
 	f.StringVar(&o.logDriver, "log-driver", "", "Where output goes")
 	f.StringArrayVar(&o.logOpts, "log-opt", nil, "Options of the log: max-size=10m, max-file=3, mode=non-blocking")
-	f.StringVar(&o.runtime, "runtime", "", "Runtime: lus (its own, the default), or runc, crun or youki where installed")
+	f.StringVar(&o.runtime, "runtime", "", "Runtime: lus (its own, the default), or runc or crun where installed")
 }
 
 func (o *options) limits(f *pflag.FlagSet) {

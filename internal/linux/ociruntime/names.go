@@ -15,9 +15,8 @@ import (
 // a kernel of their own around a container (kata, gVisor) are not like that.
 func programs() map[string]string {
 	return map[string]string{
-		"runc":  "apt-get install runc",
-		"crun":  "apt-get install crun",
-		"youki": "put the program youki of its releases into /usr/local/bin",
+		"runc": "apt-get install runc",
+		"crun": "apt-get install crun",
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package ociruntime runs containers by OCI runtimes that others wrote: runc,
-// crun, youki. The keeper is the parent of these containers as it is of ours,
+// Package ociruntime runs containers by OCI runtimes that others wrote: runc
+// and crun. The keeper is the parent of these containers as it is of ours,
 // so that their output, their exit codes and their lives do not depend on the
 // daemon.
 //
