@@ -159,11 +159,21 @@ func (s *Stack) tables() (out []string) {
 	return out
 }
 
-// rules are the rules and the elements of this stack's tables.
+// rules are the rules and the elements of this stack's tables, but for the list
+// of the host's own interfaces, which come and go with what else runs here.
 func (s *Stack) rules() (out []string) {
 	for _, table := range s.tables() {
 		text, _ := exec.Command("nft", append([]string{"--stateless", "list", "table"}, strings.Fields(table)...)...).Output()
+		set := ""
 		for line := range strings.Lines(string(text)) {
+			if name, ok := strings.CutPrefix(strings.TrimSpace(line), "set "); ok {
+				set = strings.Fields(name)[0]
+			} else if line == "\t}\n" {
+				set = ""
+			}
+			if set == "uplinks" {
+				continue
+			}
 			for _, element := range strings.Split(strings.TrimSpace(line), ", ") {
 				out = append(out, table+": "+element)
 			}

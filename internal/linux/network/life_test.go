@@ -237,6 +237,27 @@ func TestSubnets(t *testing.T) {
 	}
 }
 
+// An instance that was stopped finds its subnet free when it comes back, though
+// another chose one meanwhile.
+func TestASubnetIsThereAfterAStop(t *testing.T) {
+	needRoot(t)
+	leavesNothing(t)
+	lock := t.TempDir()
+	as := func(instance string) func(*network.Config) {
+		return func(c *network.Config) { c.LockDir, c.Instance = lock, instance }
+	}
+	first := newManager(t, as("aaaaaa"))
+	n := newNetwork(t, first)
+	subnet := n.IPAM.Config[0].Subnet
+	if err := first.Teardown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newNetwork(t, newManager(t, as("bbbbbb")))
+	if err := newManager(t, as("aaaaaa")).Ensure(t.Context(), n); err != nil {
+		t.Errorf("its subnet %s was given away: %v", subnet, err)
+	}
+}
+
 // Two instances on one host: neither reaches into nor breaks the other.
 func TestTwoInstances(t *testing.T) {
 	needRoot(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -218,7 +219,13 @@ func (m *Manager) usedSubnets(networkID string) ([]inUse, error) {
 // dockerBridge is where Docker's default bridge is or will be.
 const dockerBridge = "172.17.0.0/16"
 
-// choose returns the first free subnet of the pools.
+// begins is how many places there are to begin at. They lie in the range that
+// Docker takes its subnets from too, which is seldom anybody's own network.
+const begins = 512
+
+// choose returns a free subnet of the pools. Each instance begins at a place of
+// its own, so that one that was stopped finds its subnets free when it is back,
+// though others chose meanwhile.
 func (m *Manager) choose(used []inUse) (netip.Prefix, error) {
 	used = append(used, inUse{netip.MustParsePrefix(dockerBridge), "Docker"})
 	for _, ns := range resolvers() {
@@ -226,26 +233,28 @@ func (m *Manager) choose(used []inUse) (netip.Prefix, error) {
 			used = append(used, inUse{netip.PrefixFrom(ns, 32), "a name server"})
 		}
 	}
-	for _, p := range m.cfg.Pools {
-		bits := max(subnetBits, p.Bits())
-		for s := netip.PrefixFrom(p.Masked().Addr(), bits); p.Contains(s.Addr()); {
-			clash := overlapping(used, s)
-			if clash == nil {
-				return s, nil
-			}
-			// Go on after the larger of the two.
-			wider := s
-			if clash.net.Bits() < s.Bits() {
-				wider = clash.net
-			}
-			next := lastOf(wider).Next()
-			if !next.IsValid() {
-				break
-			}
-			s = netip.PrefixFrom(next, bits)
+	all := subnets(m.cfg.Pools)
+	place := fnv.New32a()
+	_, _ = place.Write([]byte(m.cfg.Instance))
+	begin := int(place.Sum32() % uint32(max(1, min(len(all), begins))))
+	for i := range all {
+		s := all[(begin+i)%len(all)]
+		if overlapping(used, s) == nil {
+			return s, nil
 		}
 	}
 	return netip.Prefix{}, errs.New(errs.Unavailable, "all predefined address pools have been fully subnetted: no free subnet in %s; remove unused networks or name one with --subnet", join(m.cfg.Pools))
+}
+
+// subnets cuts the pools.
+func subnets(pools []netip.Prefix) (all []netip.Prefix) {
+	for _, p := range pools {
+		bits := max(subnetBits, p.Bits())
+		for s := netip.PrefixFrom(p.Masked().Addr(), bits); s.IsValid() && p.Contains(s.Addr()); s = netip.PrefixFrom(lastOf(s).Next(), bits) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func overlapping(used []inUse, s netip.Prefix) *inUse {
