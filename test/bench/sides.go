@@ -2,30 +2,62 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"lus/test/stack"
 )
 
-// side is an engine that takes docker's commands: Lus or docker itself.
+// side is an engine that takes docker's commands: Lus, docker itself, podman.
 type side struct {
 	name    string
 	program string
 	env     []string
+	global  []string // options before every command
+	run     []string // options of every run
+	remove  []string // options of every rm
+	net     int      // the process whose network is its host's; 0 is this host's own
 	compose bool
 }
 
+// command is a command of this side, ready to start.
+func (s *side) command(ctx context.Context, args ...string) *exec.Cmd {
+	full := append([]string{}, s.global...)
+	full = append(full, args[0])
+	switch args[0] {
+	case "run":
+		full = append(full, s.run...)
+	case "rm":
+		full = append(full, s.remove...)
+	}
+	cmd := exec.CommandContext(ctx, s.program, append(full, args[1:]...)...)
+	cmd.Env = s.env
+	return cmd
+}
+
 // do runs one command and returns its output.
-func (s *side) do(args ...string) (string, error) {
-	cmd := exec.Command(s.program, args...)
+func (s *side) do(args ...string) (string, error) { return s.within(5*time.Minute, args...) }
+
+// within is do for a command that may hang.
+func (s *side) within(limit time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := s.command(ctx, args...)
 	var out, errs bytes.Buffer
-	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, &out, &errs
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", s.name, strings.Join(args, " "), err, errs.String())
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	run := cmd.Run
+	if s.net != 0 {
+		run = func() error { return stack.InNet(s.net, cmd.Run) }
+	}
+	if err := run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", s.name, strings.Join(args, " "), errors.Join(ctx.Err(), err), errs.String())
 	}
 	return strings.TrimSpace(out.String()), nil
 }
@@ -36,27 +68,35 @@ func (s *side) can(args ...string) bool {
 	return err == nil
 }
 
+// contender is one way to run a container, by its column.
+type contender struct {
+	name string
+	run  func() error
+}
+
 // suite is what the measurements work with.
 type suite struct {
 	samples int
 	stack   *stack.Stack
 	lus     *side
-	docker  *side // nil where no daemon answers
+	docker  *side       // nil where no daemon answers
+	podman  *side       // nil where it does not run
+	bundles []contender // runtimes, each with a bundle of its own
 	floor   string
 	lower   string // an unpacked busybox, for the floor
 	dir     string // scratch of the suite
+	undo    []func()
+	stderr  io.Writer
 }
 
-const docker = "/var/run/docker.sock"
-
-// prepare starts a daemon of our own, brings both sides to the same images and
+// prepare starts a daemon of our own, brings all sides to the same images and
 // compiles the floor.
-func prepare(samples int) (*suite, error) {
+func prepare(samples int, stderr io.Writer) (*suite, error) {
 	s, err := stack.New()
 	if err != nil {
 		return nil, err
 	}
-	b := &suite{samples: samples, stack: s}
+	b := &suite{samples: samples, stack: s, stderr: stderr}
 	if err := b.prepare(); err != nil {
 		b.close()
 		return nil, err
@@ -75,30 +115,10 @@ func (b *suite) prepare() (err error) {
 		return err
 	}
 	b.lus = &side{name: "lus", program: filepath.Join(b.stack.Bin, "lus"), env: b.stack.Env(), compose: true}
-	if err := b.findDocker(); err != nil {
+	if err := b.makeFloor(); err != nil {
 		return err
 	}
-	return b.makeFloor()
-}
-
-// findDocker takes docker in where its daemon answers.
-func (b *suite) findDocker() error {
-	d := &side{name: "docker", program: "docker", env: append(os.Environ(), "DOCKER_HOST=unix://"+docker)}
-	if !d.can("info", "--format", "{{.ID}}") {
-		return nil
-	}
-	if !d.can("image", "inspect", "busybox") {
-		tar, err := stack.Tar(stack.Busybox)
-		if err != nil {
-			return err
-		}
-		if _, err := d.do("import", "--change", `CMD ["sh"]`, tar, "busybox"); err != nil {
-			return err
-		}
-	}
-	d.compose = d.can("compose", "version")
-	b.docker = d
-	return nil
+	return b.findOthers()
 }
 
 func (b *suite) makeFloor() error {
@@ -110,10 +130,15 @@ func (b *suite) makeFloor() error {
 	if err := os.Mkdir(b.lower, 0o755); err != nil {
 		return err
 	}
-	for _, line := range [][]string{
-		{"tar", "-xf", tar, "-C", b.lower},
-		{"gcc", "-O2", "-static", "-o", b.floor, filepath.Join(b.stack.Repo, "test/bench/floor/floor.c")},
-	} {
+	return lines(
+		[]string{"tar", "-xf", tar, "-C", b.lower},
+		[]string{"gcc", "-O2", "-static", "-o", b.floor, filepath.Join(b.stack.Repo, "test/bench/floor/floor.c")},
+	)
+}
+
+// lines runs programs one after the other, until one fails.
+func lines(all ...[]string) error {
+	for _, line := range all {
 		if out, err := exec.Command(line[0], line[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", strings.Join(line, " "), err, out)
 		}
@@ -121,7 +146,7 @@ func (b *suite) makeFloor() error {
 	return nil
 }
 
-// sides are the engines to compare, Lus first.
+// sides are the engines to compare in every row, Lus first.
 func (b *suite) sides() []*side {
 	if b.docker == nil {
 		return []*side{b.lus}
@@ -129,17 +154,32 @@ func (b *suite) sides() []*side {
 	return []*side{b.lus, b.docker}
 }
 
+// engines are those of the short rows, which podman joins.
+func (b *suite) engines() []*side {
+	if b.podman == nil {
+		return b.sides()
+	}
+	return append(b.sides(), b.podman)
+}
+
+// names are the columns of the table.
 func (b *suite) names() []string {
 	names := []string{"lus", "floor"}
-	if b.docker != nil {
-		names = append(names, "docker")
+	for _, s := range b.engines()[1:] {
+		names = append(names, s.name)
+	}
+	for _, c := range b.bundles {
+		names = append(names, c.name)
 	}
 	return names
 }
 
 func (b *suite) close() {
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		b.undo[i]()
+	}
 	if left := b.stack.Remove(); left != "" {
-		fmt.Fprintln(os.Stderr, "bench: Lus left behind:\n"+left)
+		fmt.Fprintln(b.stderr, "bench: Lus left behind:\n"+left)
 	}
 	_ = os.RemoveAll(b.dir)
 }

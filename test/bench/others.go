@@ -1,0 +1,189 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"lus/test/stack"
+)
+
+const docker = "/var/run/docker.sock"
+
+// findOthers takes in what else runs containers here. What is installed and
+// does not work is left out, and a line says why.
+func (b *suite) findOthers() error {
+	if err := b.findDocker(); err != nil {
+		return err
+	}
+	if program, err := exec.LookPath("podman"); err == nil {
+		b.leftOut("podman", b.findPodman(program))
+	}
+	for _, name := range []string{"crun", "runc"} {
+		if program, err := exec.LookPath(name); err == nil {
+			b.leftOut(name, b.findRuntime(name, program))
+		}
+	}
+	return nil
+}
+
+func (b *suite) leftOut(name string, err error) {
+	if err != nil {
+		fmt.Fprintf(b.stderr, "bench: %s is left out: %s\n", name, lastLine(err.Error()))
+	}
+}
+
+// lastLine is where programs say what went wrong, after what they were doing.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// findDocker takes docker in where its daemon answers.
+func (b *suite) findDocker() error {
+	d := &side{name: "docker", program: "docker", env: append(os.Environ(), "DOCKER_HOST=unix://"+docker)}
+	if !d.can("info", "--format", "{{.ID}}") {
+		return nil
+	}
+	if !d.can("image", "inspect", "busybox") {
+		if err := d.importBusybox(); err != nil {
+			return err
+		}
+		b.undo = append(b.undo, func() { _, _ = d.do("rmi", "busybox") })
+	}
+	d.compose = d.can("compose", "version")
+	b.docker = d
+	return nil
+}
+
+func (s *side) importBusybox() error {
+	tar, err := stack.Tar(stack.Busybox)
+	if err != nil {
+		return err
+	}
+	_, err = s.do("import", "--change", `CMD ["sh"]`, tar, "busybox")
+	return err
+}
+
+// findPodman takes podman in, with storage and a network namespace of its own:
+// what it leaves on a host (a bridge, rules, a parent cgroup) goes with them.
+func (b *suite) findPodman(program string) error {
+	root := filepath.Join(b.dir, "podman")
+	host, err := newNetwork()
+	if err != nil {
+		return err
+	}
+	p := &side{name: "podman", program: program, env: os.Environ(), net: host.pid, remove: []string{"-t", "0"},
+		global: []string{"--root", root, "--runroot", root + ".run", "--network-config-dir", root + ".net", "--log-level", "fatal"}}
+	parents := podmanCgroups()
+	b.undo = append(b.undo, func() {
+		_, _ = p.do("rm", "-f", "-a")
+		_ = unix.Unmount(filepath.Join(root, "overlay"), unix.MNT_DETACH)
+		for _, dir := range podmanCgroups() {
+			if !slices.Contains(parents, dir) {
+				children, _ := filepath.Glob(dir + "/libpod-*") // of runs that failed
+				for _, each := range append(children, dir) {
+					_ = os.Remove(each)
+				}
+			}
+		}
+		host.close()
+	})
+	if err := p.importBusybox(); err != nil {
+		return err
+	}
+	options, err := p.fit()
+	if err != nil {
+		return err
+	}
+	if len(options) > 0 {
+		fmt.Fprintf(b.stderr, "bench: podman runs with %s, as it does not here without\n", strings.Join(options, " "))
+	}
+	b.podman = p
+	return nil
+}
+
+// fit finds the options with which podman runs here: as it comes, else with
+// limits that need no CAP_SYS_RESOURCE, else with the runtime that knows hybrid
+// cgroups, and returns them. The error is the last one: what stays when all else
+// is out of the way.
+func (s *side) fit() (options []string, err error) {
+	limits := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
+	plain := s.global
+	for _, runtime := range [][]string{nil, {"--runtime", "runc"}} {
+		for _, s.run = range [][]string{nil, limits} {
+			s.global = slices.Concat(plain, runtime)
+			if _, err = s.do("run", "--rm", "busybox", "true"); err == nil {
+				return slices.Concat(runtime, s.run), nil
+			}
+		}
+	}
+	return nil, err
+}
+
+// podmanCgroups are the folders that podman makes for all of its containers
+// and never removes.
+func podmanCgroups() []string {
+	one, _ := filepath.Glob("/sys/fs/cgroup/libpod_parent")
+	each, _ := filepath.Glob("/sys/fs/cgroup/*/libpod_parent")
+	return append(one, each...)
+}
+
+// findRuntime takes a runtime in: it runs a bundle made beforehand, in a new
+// network namespace without an interface, and knows nothing of images.
+func (b *suite) findRuntime(name, program string) error {
+	bundle := filepath.Join(b.dir, name)
+	if err := os.Mkdir(bundle, 0o755); err != nil {
+		return err
+	}
+	spec := exec.Command(program, "spec")
+	spec.Dir = bundle
+	if out, err := spec.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	if err := b.fill(filepath.Join(bundle, "config.json")); err != nil {
+		return err
+	}
+	c := contender{name, func() error {
+		id := fmt.Sprintf("lus-bench-%d", os.Getpid())
+		out, err := exec.Command(program, "--root", bundle+".state", "run", "--bundle", bundle, id).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", name, err, out)
+		}
+		return nil
+	}}
+	if err := c.run(); err != nil {
+		return err
+	}
+	b.bundles = append(b.bundles, c)
+	return nil
+}
+
+// fill makes a runtime's own default specification run true in our busybox.
+func (b *suite) fill(config string) error {
+	data, err := os.ReadFile(config)
+	if err != nil {
+		return err
+	}
+	var spec map[string]any
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return err
+	}
+	process, ok := spec["process"].(map[string]any)
+	if !ok {
+		return errors.New("its specification has no process")
+	}
+	process["args"], process["terminal"] = []string{"true"}, false
+	spec["root"] = map[string]any{"path": b.lower, "readonly": true}
+	if data, err = json.Marshal(spec); err != nil {
+		return err
+	}
+	return os.WriteFile(config, data, 0o644)
+}
