@@ -81,22 +81,21 @@ func (h *handler) build(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return errs.New(errs.Invalid, "invalid version %q", v)
 	}
-	text := streamWriter{out}
-	if req.Quiet {
-		text.p = nil
-	}
+	req.Classic = true
+	text := &streamWriter{p: out, later: req.Quiet}
 	id, err := h.Builder.Build(ctx, req, text)
 	if err != nil {
+		text.release()
 		return out.end(err)
 	}
 	out.send(image.Progress{Aux: map[string]string{"ID": id}})
 	if req.Quiet {
 		out.send(image.Progress{Stream: id + "\n"})
-	} else {
-		out.send(image.Progress{Stream: "Successfully built " + shortID(id) + "\n"})
-		for _, t := range req.Tags {
-			out.send(image.Progress{Stream: "Successfully tagged " + withTag(t) + "\n"})
-		}
+		return nil
+	}
+	out.send(image.Progress{Stream: "Successfully built " + shortID(id) + "\n"})
+	for _, t := range req.Tags {
+		out.send(image.Progress{Stream: "Successfully tagged " + withTag(t) + "\n"})
 	}
 	return nil
 }
@@ -177,14 +176,38 @@ func shortID(id string) string {
 	return id[prefix : prefix+12]
 }
 
-// streamWriter sends text as messages.
-type streamWriter struct{ p *progress }
+// keptQuiet bounds what a quiet build keeps of its output, in bytes.
+const keptQuiet = 1 << 20
 
-func (s streamWriter) Write(b []byte) (int, error) {
-	if s.p != nil {
+// streamWriter sends text as messages. With later it keeps them, for a quiet
+// build speaks only when it fails.
+type streamWriter struct {
+	p     *progress
+	later bool
+	kept  []string
+	size  int
+}
+
+// Write implements io.Writer.
+func (s *streamWriter) Write(b []byte) (int, error) {
+	if !s.later {
 		s.p.send(image.Progress{Stream: string(b)})
+		return len(b), nil
+	}
+	s.kept, s.size = append(s.kept, string(b)), s.size+len(b)
+	for s.size > keptQuiet {
+		s.size -= len(s.kept[0])
+		s.kept = s.kept[1:]
 	}
 	return len(b), nil
+}
+
+// release sends what was kept.
+func (s *streamWriter) release() {
+	for _, text := range s.kept {
+		s.p.send(image.Progress{Stream: text})
+	}
+	s.kept = nil
 }
 
 func buildRequest(r *http.Request) (*build.Request, error) {

@@ -3,11 +3,13 @@ package docker
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/model/build"
 	"lus/internal/model/container"
 	"lus/internal/model/image"
 )
@@ -175,7 +177,12 @@ func (p *progress) send(m image.Progress) {
 
 func (p *progress) end(err error) error {
 	if err != nil && p.begun {
-		p.send(image.Progress{Error: err.Error(), ErrorIn: &image.ErrorDetail{Message: err.Error()}})
+		detail := &image.ErrorDetail{Message: err.Error()}
+		var exit *build.ExitError
+		if errors.As(err, &exit) {
+			detail.Code = exit.Code
+		}
+		p.send(image.Progress{Error: err.Error(), ErrorIn: detail})
 		return nil
 	}
 	return err

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -50,6 +51,9 @@ type Request struct {
 	// build asks there for files and secrets. Then Remote is "client-session"
 	// or a URL.
 	Session string `json:"-"`
+	// Classic asks for progress in the words of Docker's builder before BuildKit,
+	// which programs read. Quiet does not silence it.
+	Classic bool `json:"-"`
 	// Trace gets the progress of such a build as BuildKit's own messages.
 	Trace func([]byte) `json:"-"`
 }
@@ -101,3 +105,19 @@ type Pruned struct {
 	IDs   []string
 	Freed int64 // bytes that the disk got back
 }
+
+// ExitError is the error of a build step whose command ended badly, in the
+// words that programs know from Docker.
+type ExitError struct {
+	Command string
+	Code    int
+	Err     error // the same for people, with place and output
+}
+
+// Error implements error.
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("The command '%s' returned a non-zero code: %d", e.Command, e.Code)
+}
+
+// Unwrap returns the cause.
+func (e *ExitError) Unwrap() error { return e.Err }

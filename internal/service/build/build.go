@@ -59,6 +59,7 @@ type Service struct {
 	d       Deps
 	running sync.WaitGroup // builds
 	wake    chan struct{}  // after a build: look at the cache's size
+	known   report.Known   // the steps of classic builds
 
 	mu      sync.Mutex
 	open    *opened // nil until the first build
@@ -178,6 +179,9 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 	}
 	defer done()
 	defer s.soon()
+	if req.Classic {
+		return s.buildClassic(ctx, o, job, req, progress)
+	}
 	if req.Quiet || progress == nil {
 		progress = io.Discard
 	}
