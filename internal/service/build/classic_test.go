@@ -26,7 +26,7 @@ func wantShape(t *testing.T, r built, lines ...string) {
 
 const running, removed, id, cached = " ---> Running in ID", " ---> Removed intermediate container ID", " ---> ID", " ---> Using cache"
 
-// S51, S56
+// S51
 func TestTheClassicBuildersWords(t *testing.T) {
 	b := newBuilder(t)
 	files := map[string]string{"f": "text"}
