@@ -79,7 +79,7 @@ func readDockerfile(dir, name string, lower bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	f, err := root.Open(filepath.FromSlash(name))
 	if os.IsNotExist(err) && lower {
 		f, err = root.Open(strings.ToLower(name))
