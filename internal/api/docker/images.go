@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -256,9 +257,22 @@ func inspectImage(i *image.Image, virtual int64) imageAnswer {
 	return imageAnswer{
 		ID: i.ID, RepoTags: list(i.RepoTags), RepoDigests: list(i.RepoDigests), Comment: i.Comment, Created: i.Created,
 		Author: i.Author, Config: configOf(&i.Config), Architecture: i.Architecture, Variant: i.Variant, Os: i.OS,
-		Size: i.Size, VirtualSize: virtual, GraphDriver: graphDriver{Name: "overlay2"},
+		Size: i.Size, VirtualSize: virtual, GraphDriver: imageFolders(i.Dirs),
 		RootFS: rootFS{Type: "layers", Layers: list(i.Layers)}, Metadata: metadata{i.LastTagTime},
 	}
+}
+
+// imageFolders tells of an image as of a container made from it: its topmost
+// layer is the upper folder. Nothing is merged before there is a container.
+func imageFolders(dirs []string) graphDriver {
+	g := graphDriver{Name: "overlay2"}
+	if len(dirs) > 0 {
+		g.Data = map[string]string{"UpperDir": dirs[0]}
+	}
+	if len(dirs) > 1 {
+		g.Data["LowerDir"] = strings.Join(dirs[1:], ":")
+	}
+	return g
 }
 
 // imageSummary is one row of GET /images/json.
@@ -284,9 +298,15 @@ func (h *handler) listImages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	count, err := h.containersOfImages(r.Context())
+	if err != nil {
+		return err
+	}
 	out := make([]imageSummary, 0, len(images))
 	for _, i := range images {
-		out = append(out, summarizeImage(r, i))
+		s := summarizeImage(r, i)
+		s.Containers = count[i.ID]
+		out = append(out, s)
 	}
 	if !flag(r, "shared-size") {
 		return reply(w, http.StatusOK, out)
@@ -303,6 +323,19 @@ func (h *handler) listImages(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return reply(w, http.StatusOK, out)
+}
+
+// containersOfImages counts the containers made from each image, by its id.
+func (h *handler) containersOfImages(ctx context.Context) (map[string]int64, error) {
+	containers, err := h.Containers.ListContainers(ctx, container.ListOptions{All: true})
+	if err != nil {
+		return nil, err
+	}
+	count := map[string]int64{}
+	for _, c := range containers {
+		count[c.Image]++
+	}
+	return count, nil
 }
 
 // summarizeImage leaves out what takes long to find; -1 says so.

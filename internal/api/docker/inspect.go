@@ -99,11 +99,24 @@ func inspect(c *container.Container) *inspected {
 		ID: c.ID, Created: c.Created, Path: c.Path, Args: list(c.Args), State: stateOf(c), Image: c.Image,
 		ResolvConfPath: c.ResolvConfPath, HostnamePath: c.HostnamePath, HostsPath: c.HostsPath, LogPath: c.LogPath,
 		Name: "/" + c.Name, RestartCount: c.RestartCount, Driver: c.Driver, Platform: runtime.GOOS, AppArmorProfile: c.AppArmorProfile,
-		ExecIDs: c.ExecIDs, HostConfig: hostAnswer{HostConfig: c.HostConfig}, GraphDriver: graphDriver{Name: c.Driver},
+		ExecIDs: c.ExecIDs, HostConfig: hostAnswer{HostConfig: c.HostConfig}, GraphDriver: containerFolders(c),
 		SizeRw: c.SizeRw, SizeRootFs: c.SizeRootFs, Mounts: list(c.Mounts), Config: c.Config,
 		NetworkSettings: settingsOf(c),
 	}
 	return out
+}
+
+// containerFolders tells where a container's files lie on the host.
+func containerFolders(c *container.Container) graphDriver {
+	g := graphDriver{Name: c.Driver, Data: map[string]string{"ID": c.ID}}
+	for key, dir := range map[string]string{
+		"LowerDir": strings.Join(c.Root.Lower, ":"), "UpperDir": c.Root.Upper, "WorkDir": c.Root.Work, "MergedDir": c.Root.Merged,
+	} {
+		if dir != "" {
+			g.Data[key] = dir
+		}
+	}
+	return g
 }
 
 // list gives clients [] where null would surprise them.

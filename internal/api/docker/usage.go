@@ -53,13 +53,9 @@ func (h *handler) imagesUsage(r *http.Request, out *usage) error {
 	if err != nil {
 		return err
 	}
-	containers, err := h.Containers.ListContainers(ctx, container.ListOptions{All: true})
+	count, err := h.containersOfImages(ctx)
 	if err != nil {
 		return err
-	}
-	count := map[string]int64{}
-	for _, c := range containers {
-		count[c.Image]++
 	}
 	out.LayersSize, out.Images = u.Total, []imageSummary{}
 	for _, i := range u.Images {

@@ -54,6 +54,14 @@ type Container struct {
 	ExecIDs         []string
 	SizeRw          *int64 // only where asked for
 	SizeRootFs      *int64 // only where asked for
+	Root            Root   `json:"-"` // only inspect tells it
+}
+
+// Root are the folders of the host that a container's files are put together
+// from. Merged shows them together while the container runs.
+type Root struct {
+	Lower               []string // the image's, topmost first
+	Upper, Work, Merged string
 }
 
 // State is what a container is doing. Times are zero where nothing happened yet.

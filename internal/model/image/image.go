@@ -32,6 +32,7 @@ type Image struct {
 	History      []History
 	Comment      string
 	LastTagTime  time.Time
+	Dirs         []string // its layers' folders, topmost first; only inspect tells them
 }
 
 // History is one step that made the image.

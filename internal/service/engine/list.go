@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,15 +12,30 @@ import (
 	"lus/internal/model/container"
 	"lus/internal/model/filter"
 	"lus/internal/service/engine/internal/bus"
+	"lus/internal/service/engine/internal/spec"
 )
 
-// InspectContainer returns the container's record.
+// InspectContainer returns the container's record, with what follows from it
+// and is not kept.
 func (e *Engine) InspectContainer(ctx context.Context, name string, size bool) (*container.Container, error) {
 	u, err := e.find(name)
 	if err != nil {
 		return nil, err
 	}
 	rec := u.full()
+	host := *rec.HostConfig
+	host.MaskedPaths, host.ReadonlyPaths = spec.HiddenPaths(&host)
+	rec.HostConfig = &host
+	p := e.paths(rec.ID)
+	rec.Root = container.Root{Upper: p.upper, Work: p.work}
+	if layers, err := e.Images.Layers(ctx, rec.Image); err == nil {
+		rec.Root.Lower = layers.Dirs
+	}
+	if rec.State.Running() {
+		// The overlay is in the container's own mount namespace; this is the
+		// path at which the host sees it.
+		rec.Root.Merged = fmt.Sprintf("/proc/%d/root", rec.State.Pid)
+	}
 	if size {
 		e.measure(ctx, rec)
 	}

@@ -129,7 +129,17 @@ func (s *Service) InspectImage(ctx context.Context, ref string) (*image.Image, e
 	if err != nil {
 		return nil, err
 	}
-	return s.whole(ctx, n, id)
+	i, err := s.whole(ctx, n, id)
+	if err != nil {
+		return nil, err
+	}
+	if chain := chainIDs(i.Layers); len(chain) > 0 {
+		i.Dirs, err = s.store.Dirs(ctx, chain[len(chain)-1])
+	}
+	if err != nil && !errdefs.IsNotFound(err) { // not unpacked: it has no folders yet
+		return nil, fmt.Errorf("folders of image %s: %w", short(i.ID), err)
+	}
+	return i, nil
 }
 
 // whole is the image with its names and its size.

@@ -11,9 +11,17 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"lus/internal/base/errs"
+	"lus/internal/linux/runtime"
 	filter "lus/internal/linux/seccomp"
 	"lus/internal/model/container"
 )
+
+// HiddenPaths are the paths of /proc and /sys that a container does not see,
+// and those that it cannot write.
+func HiddenPaths(h *container.HostConfig) (masked, readonly []string) {
+	usual := runtime.Default().Linux
+	return unmask(h.MaskedPaths, usual.MaskedPaths, h.Privileged), unmask(h.ReadonlyPaths, usual.ReadonlyPaths, h.Privileged)
+}
 
 // unmask is which paths of /proc and /sys to hide or protect: what was said, or
 // the usual ones, which a privileged container has not.

@@ -55,8 +55,7 @@ func Compile(in *Input) (*specs.Spec, error) {
 		delete(s.Annotations, runtime.AnnotationInit) // that is for --init to say
 	}
 	s.Linux.CgroupsPath = "/" + in.Cgroup
-	s.Linux.MaskedPaths = unmask(h.MaskedPaths, s.Linux.MaskedPaths, h.Privileged)
-	s.Linux.ReadonlyPaths = unmask(h.ReadonlyPaths, s.Linux.ReadonlyPaths, h.Privileged)
+	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = HiddenPaths(h)
 	s.Process = process(in)
 	s.Process.ApparmorProfile = in.AppArmor
 	if !hostUTS(h) {
