@@ -82,8 +82,8 @@ func TestAutoRemoveLeavesNothing(t *testing.T) {
 func TestStopKillPause(t *testing.T) {
 	h := start(t)
 	ctx := limited(t)
-	graceful := h.run("graceful", "trap 'echo bye; exit 5' TERM; while :; do sleep 0.02; done")
-	until(t, "the trap", func() bool { _, code := h.exec(graceful, "true"); return code == 0 })
+	graceful := h.run("graceful", "trap 'echo bye; exit 5' TERM; echo trapped; while :; do sleep 0.02; done")
+	until(t, "the trap", func() bool { return strings.Contains(h.logs(graceful), "trapped") })
 	must(t, h.engine.StopContainer(ctx, graceful, "", nil))
 	if st := h.inspect(graceful).State; st.ExitCode != 5 || st.Status != container.Exited {
 		t.Errorf("after stop: %+v", st)
