@@ -58,7 +58,7 @@ fuzz: $(INIT) ## every fuzz target, ten minutes each (FUZZTIME=1m, FUZZ=pattern)
 lint: build ## gofmt, vet, golangci-lint
 	@scripts/lint
 
-bench: build ## measure Lus, the kernel's floor and docker where there is one
+bench: build ## measure Lus, the kernel's floor and what else runs containers here
 	@scripts/need bench
 	@go run ./test/bench $(BENCH)
 

@@ -15,13 +15,14 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
 func main() {
-	// An interrupt ends the command that is being measured, which ends the run
-	// with all it made taken away.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	// A signal ends the run after the group at hand, and one from the terminal the
+	// command at hand too; either way all that was made is taken away.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {

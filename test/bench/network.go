@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -12,47 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"lus/test/stack"
 )
-
-// network is a network namespace. A process that waits for the end of its input
-// holds it, so that it goes with the bench, whatever becomes of that.
-type network struct {
-	pid   int
-	hold  *exec.Cmd
-	input io.Closer
-}
-
-func newNetwork() (*network, error) {
-	hold := exec.Command("cat")
-	hold.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	input, err := hold.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := hold.Start(); err != nil {
-		return nil, fmt.Errorf("a network namespace: %w", err)
-	}
-	n := &network{pid: hold.Process.Pid, hold: hold, input: input}
-	if err := lines(n.inside("ip", "link", "set", "lo", "up")); err != nil {
-		n.close()
-		return nil, err
-	}
-	return n, nil
-}
-
-// inside is a command line that runs in the namespace.
-func (n *network) inside(line ...string) []string {
-	return append([]string{"nsenter", "-t", strconv.Itoa(n.pid), "-n"}, line...)
-}
-
-func (n *network) close() {
-	_ = n.input.Close()
-	_ = n.hold.Wait()
-}
 
 // The remote host is at the other end of a cable; the addresses are those that
 // are set aside for benchmarks.
@@ -63,7 +25,7 @@ const (
 
 // remoteHost makes another host, which sends what it does not know to this one.
 // The returned function unplugs the cable.
-func remoteHost() (*network, string, func(), error) {
+func remoteHost() (*apart, string, func(), error) {
 	n, err := newNetwork()
 	if err != nil {
 		return nil, "", nil, err
@@ -133,7 +95,7 @@ func (b *suite) tcp() ([]*row, error) {
 
 // alternate takes samples of both ways in turn; of the published one alone where
 // there is no address.
-func (n *network) alternate(side, port, address string, published, direct, share *row) error {
+func (n *apart) alternate(side, port, address string, published, direct, share *row) error {
 	for range 5 {
 		through, err := n.send(hostAddress, port, "-t", "2")
 		if err != nil {
@@ -216,7 +178,7 @@ func (b *suite) userChain(verb, object string, words ...string) error {
 }
 
 // awaitServer returns once the server takes connections.
-func (n *network) awaitServer(address, port string) (err error) {
+func (n *apart) awaitServer(address, port string) (err error) {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if _, err = n.send(address, port, "-n", "64K"); err == nil {
 			return nil
@@ -227,7 +189,7 @@ func (n *network) awaitServer(address, port string) (err error) {
 
 // send has iperf3 send from the remote host, as long or as much as the options
 // say, and returns Gbit/s as the receiver counted them.
-func (n *network) send(address, port string, options ...string) (float64, error) {
+func (n *apart) send(address, port string, options ...string) (float64, error) {
 	args := append([]string{"-c", address, "-p", port, "-J", "--connect-timeout", "3000"}, options...)
 	var out []byte
 	err := stack.InNet(n.pid, func() (err error) {

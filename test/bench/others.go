@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -72,30 +73,19 @@ func (s *side) importBusybox() error {
 	return err
 }
 
-// findPodman takes podman in, with storage and a network namespace of its own:
-// what it leaves on a host (a bridge, rules, a parent cgroup) goes with them.
+// findPodman takes podman in, with storage and a host of its own: what it starts
+// and leaves (a bridge, rules, mounts, folders under /run) goes with that. To get
+// there costs one more program, a small part of what it takes.
 func (b *suite) findPodman(program string) error {
-	root := filepath.Join(b.dir, "podman")
-	host, err := newNetwork()
+	host, err := newHost()
 	if err != nil {
 		return err
 	}
-	p := &side{name: "podman", program: program, env: os.Environ(), net: host.pid, remove: []string{"-t", "0"},
-		global: []string{"--root", root, "--runroot", root + ".run", "--network-config-dir", root + ".net", "--log-level", "fatal"}}
-	parents := podmanCgroups()
-	b.undo = append(b.undo, func() {
-		_, _ = p.do("rm", "-f", "-a")
-		_ = unix.Unmount(filepath.Join(root, "overlay"), unix.MNT_DETACH)
-		for _, dir := range podmanCgroups() {
-			if !slices.Contains(parents, dir) {
-				children, _ := filepath.Glob(dir + "/libpod-*") // of runs that failed
-				for _, each := range append(children, dir) {
-					_ = os.Remove(each)
-				}
-			}
-		}
-		host.close()
-	})
+	b.undo = append(b.undo, podmanTraces(), host.close)
+	root := filepath.Join(b.dir, "podman")
+	p := &side{name: "podman", program: "nsenter", env: os.Environ(), remove: []string{"-t", "0"},
+		global: []string{"-t", strconv.Itoa(host.pid), "-n", "-m", "-p", program, "--log-level", "fatal",
+			"--root", root, "--runroot", root + ".run", "--network-config-dir", root + ".net"}}
 	if err := p.importBusybox(); err != nil {
 		return err
 	}
@@ -128,12 +118,32 @@ func (s *side) fit() (options []string, err error) {
 	return nil, err
 }
 
-// podmanCgroups are the folders that podman makes for all of its containers
-// and never removes.
-func podmanCgroups() []string {
-	one, _ := filepath.Glob("/sys/fs/cgroup/libpod_parent")
-	each, _ := filepath.Glob("/sys/fs/cgroup/*/libpod_parent")
-	return append(one, each...)
+// podmanTraces returns what removes the folders that podman makes for all of its
+// containers and keeps, unless they were there before.
+func podmanTraces() func() {
+	look := func() (dirs []string) {
+		for _, pattern := range []string{"/sys/fs/cgroup/libpod_parent", "/sys/fs/cgroup/*/libpod_parent", "/var/lib/cni"} {
+			found, _ := filepath.Glob(pattern)
+			dirs = append(dirs, found...)
+		}
+		return dirs
+	}
+	before := look()
+	return func() {
+		for _, dir := range look() {
+			if slices.Contains(before, dir) {
+				continue
+			}
+			if dir == "/var/lib/cni" {
+				_ = os.RemoveAll(dir)
+				continue
+			}
+			children, _ := filepath.Glob(dir + "/*")
+			for _, each := range append(children, dir) {
+				_ = unix.Rmdir(each) // a cgroup's files are no folders, and go with it
+			}
+		}
+	}
 }
 
 // findRuntime takes a runtime in: it runs a bundle made beforehand, in a new

@@ -23,7 +23,6 @@ type side struct {
 	global  []string // options before every command
 	run     []string // options of every run
 	remove  []string // options of every rm
-	net     int      // the process whose network is its host's; 0 is this host's own
 	compose bool
 }
 
@@ -52,11 +51,7 @@ func (s *side) within(limit time.Duration, args ...string) (string, error) {
 	cmd := s.command(ctx, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	run := cmd.Run
-	if s.net != 0 {
-		run = func() error { return stack.InNet(s.net, cmd.Run) }
-	}
-	if err := run(); err != nil {
+	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("%s %s: %w: %s", s.name, strings.Join(args, " "), errors.Join(ctx.Err(), err), errs.String())
 	}
 	return strings.TrimSpace(out.String()), nil
