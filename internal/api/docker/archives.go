@@ -74,7 +74,7 @@ func (h *handler) writePath(w http.ResponseWriter, r *http.Request) error {
 	if query.Get("path") == "" {
 		return errs.New(errs.Invalid, "bad parameter: path cannot be empty")
 	}
-	if err := h.Containers.WritePath(r.Context(), r.PathValue("name"), query.Get("path"), r.Body, o); err != nil {
+	if err := h.Containers.WritePath(r.Context(), r.PathValue("name"), query.Get("path"), h.unhurried(w, r, stallUpload), o); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusOK)
@@ -100,7 +100,7 @@ func (h *handler) export(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handler) commit(w http.ResponseWriter, r *http.Request) error {
 	var cfg container.Config
-	if err := decode(w, r, &cfg); err != nil {
+	if err := h.decode(w, r, &cfg); err != nil {
 		return err
 	}
 	o := container.CommitOptions{

@@ -71,6 +71,9 @@ func (h *handler) build(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if req.Context != nil {
+		req.Context = h.unhurried(w, r, stallUpload)
+	}
 	ctx, done := h.running.begin(r.Context(), r.FormValue("buildid"))
 	defer done()
 	out := newProgress(w)

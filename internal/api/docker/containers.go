@@ -2,7 +2,10 @@ package docker
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,7 +38,7 @@ func (h *handler) containers() {
 
 func (h *handler) createContainer(w http.ResponseWriter, r *http.Request) error {
 	var req container.CreateRequest
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	if req.HostConfig == nil {
@@ -141,7 +144,7 @@ func (h *handler) unpauseContainer(w http.ResponseWriter, r *http.Request) error
 
 func (h *handler) updateContainer(w http.ResponseWriter, r *http.Request) error {
 	var req container.UpdateRequest
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	warnings, err := h.Containers.UpdateContainer(r.Context(), r.PathValue("name"), &req)
@@ -239,6 +242,10 @@ func (h *handler) logs(w http.ResponseWriter, r *http.Request) error {
 			o.Tail = n
 		}
 	}
+	details, err := h.details(r)
+	if err != nil {
+		return err
+	}
 	reader, tty, err := h.Containers.Logs(r.Context(), r.PathValue("name"), o)
 	if err != nil {
 		return err
@@ -247,11 +254,42 @@ func (h *handler) logs(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", streamType(r, tty))
 	w.WriteHeader(http.StatusOK)
 	flush(w)
-	out := &framer{w: w, raw: tty, timestamps: o.Timestamps, flush: func() { flush(w) }}
+	out := &framer{w: w, raw: tty, timestamps: o.Timestamps, details: details, flush: func() { flush(w) }}
 	if err := out.copy(reader); err != nil && r.Context().Err() == nil {
 		h.Log.Debug("a log stream ended early", "container", r.PathValue("name"), "error", err)
 	}
 	return nil
+}
+
+// details is what stands before each line of a log where it is asked for: the
+// labels and variables that the container's log options name. They are the
+// container's for its life, so they need not be kept with each line.
+func (h *handler) details(r *http.Request) ([]byte, error) {
+	if !flag(r, "details") {
+		return nil, nil
+	}
+	c, err := h.Containers.InspectContainer(r.Context(), r.PathValue("name"), false)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	asked := c.HostConfig.LogConfig.Config
+	for _, key := range strings.Split(asked["labels"], ",") {
+		if v, ok := c.Config.Labels[key]; ok {
+			found[key] = v
+		}
+	}
+	named := strings.Split(asked["env"], ",")
+	for _, kv := range c.Config.Env {
+		if k, v, _ := strings.Cut(kv, "="); slices.Contains(named, k) {
+			found[k] = v
+		}
+	}
+	var pairs []string
+	for _, k := range slices.Sorted(maps.Keys(found)) {
+		pairs = append(pairs, url.QueryEscape(k)+"="+url.QueryEscape(found[k]))
+	}
+	return []byte(strings.Join(pairs, ",") + " "), nil
 }
 
 func (h *handler) attachContainer(w http.ResponseWriter, r *http.Request) error {

@@ -16,7 +16,7 @@ func (h *handler) execs() {
 
 func (h *handler) createExec(w http.ResponseWriter, r *http.Request) error {
 	var cfg container.ExecConfig
-	if err := decode(w, r, &cfg); err != nil {
+	if err := h.decode(w, r, &cfg); err != nil {
 		return err
 	}
 	if len(cfg.Cmd) == 0 {
@@ -38,7 +38,7 @@ func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
 		Tty         bool
 		ConsoleSize *[2]uint
 	}
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	id := r.PathValue("id")

@@ -147,7 +147,7 @@ func (h *handler) importImage(w http.ResponseWriter, r *http.Request) error {
 		ref += ":" + tag
 	}
 	out := newProgress(w)
-	id, err := h.Images.ImportImage(r.Context(), r.Body, ref, r.FormValue("message"), r.Form["changes"])
+	id, err := h.Images.ImportImage(r.Context(), h.unhurried(w, r, stallUpload), ref, r.FormValue("message"), r.Form["changes"])
 	if err == nil {
 		out.send(image.Progress{Status: id})
 	}

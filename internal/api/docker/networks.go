@@ -40,7 +40,7 @@ type createNetworkRequest struct {
 
 func (h *handler) createNetwork(w http.ResponseWriter, r *http.Request) error {
 	var req createNetworkRequest
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	n := req.Network
@@ -84,7 +84,7 @@ func (h *handler) connectNetwork(w http.ResponseWriter, r *http.Request) error {
 		Container      string
 		EndpointConfig *container.Endpoint
 	}
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	if req.Container == "" {
@@ -102,7 +102,7 @@ func (h *handler) disconnectNetwork(w http.ResponseWriter, r *http.Request) erro
 		Container string
 		Force     bool
 	}
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	if req.Container == "" {

@@ -5,14 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"mime"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"lus/internal/api/status"
 	"lus/internal/base/errs"
@@ -25,9 +24,6 @@ const (
 	MinVersion = "1.24"
 )
 
-// maxBody bounds a JSON request.
-const maxBody = 8 << 20
-
 // Deps is what the handler answers from.
 type Deps struct {
 	Containers Containers
@@ -37,6 +33,9 @@ type Deps struct {
 	Builder    Builder
 	System     System
 	Log        *slog.Logger
+	// Stall bounds how long the client may stand still within a request's body;
+	// 0 means what is usual.
+	Stall time.Duration
 }
 
 // handler answers the API.
@@ -108,7 +107,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r2.URL = &clone
 		r = r2
 	}
-	if _, pattern := h.mux.Handler(r); pattern == "" {
+	// Of what answers GET, only the ping answers HEAD: the rest may stream for
+	// ever, and a HEAD of it would hang.
+	_, pattern := h.mux.Handler(r)
+	if pattern == "" || r.Method == http.MethodHead && strings.HasPrefix(pattern, "GET ") && pattern != "GET /_ping" {
 		fail(&watcher{ResponseWriter: w}, errs.New(errs.NotFound, "page not found"))
 		return
 	}
@@ -130,7 +132,7 @@ func split(path string) (version, rest string) {
 		return "", path
 	}
 	version, rest, ok = strings.Cut(after, "/")
-	if !ok || version == "" || version[0] < '0' || version[0] > '9' {
+	if !ok || version == "" || strings.Trim(version, ".0123456789") != "" {
 		return "", path
 	}
 	return version, "/" + rest
@@ -218,36 +220,6 @@ func reply(w http.ResponseWriter, code int, v any) error {
 
 func done(w http.ResponseWriter) error {
 	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// decode reads a JSON body, which its content type has to call so. An empty one
-// leaves v as it is.
-func decode(w http.ResponseWriter, r *http.Request, v any) error {
-	kind := r.Header.Get("Content-Type")
-	if kind == "" && r.ContentLength == 0 {
-		return nil
-	}
-	media, _, err := mime.ParseMediaType(kind)
-	if err != nil {
-		return errs.New(errs.Invalid, "malformed Content-Type header (%s): %w", kind, err)
-	}
-	if media != "application/json" {
-		return errs.New(errs.Invalid, "unsupported Content-Type header (%s): must be 'application/json'", kind)
-	}
-	if r.ContentLength == 0 {
-		return nil
-	}
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	if err := body.Decode(v); err != nil {
-		if errors.Is(err, io.EOF) {
-			return errs.New(errs.Invalid, "invalid JSON: got EOF while reading request body")
-		}
-		return errs.New(errs.Invalid, "invalid JSON: %w", err)
-	}
-	if _, err := body.Token(); !errors.Is(err, io.EOF) {
-		return errs.New(errs.Invalid, "unexpected content after JSON")
-	}
 	return nil
 }
 

@@ -98,13 +98,19 @@ func (r records) Close() error { return nil }
 // serve answers over a real unix socket and returns its path.
 func serve(t *testing.T, e *engine) string {
 	t.Helper()
+	return serveStalling(t, e, 0)
+}
+
+// serveStalling is serve with a bound on how long clients may stand still.
+func serveStalling(t *testing.T, e *engine, stall time.Duration) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: docker.New(docker.Deps{
-		Containers: e, Networks: e, Volumes: e, Images: e, System: e, Log: slog.New(slog.DiscardHandler),
+		Containers: e, Networks: e, Volumes: e, Images: e, System: e, Log: slog.New(slog.DiscardHandler), Stall: stall,
 	}), ReadHeaderTimeout: time.Minute}
 	var running sync.WaitGroup
 	running.Go(func() { _ = srv.Serve(ln) })
@@ -152,9 +158,13 @@ func TestVersionsAndErrors(t *testing.T) {
 		{"HEAD", "/_ping", "", 200, ""},
 		{"GET", "/v1.51/_ping", "", 200, "OK"},
 		{"GET", "/v1.24/_ping", "", 200, "OK"},
+		{"GET", "/v1.10/_ping", "", 400, "client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version"},
 		{"GET", "/v1.23/_ping", "", 400, "too old"},
-		{"GET", "/v1.99/_ping", "", 400, "too new"},
-		{"GET", "/v1.x/_ping", "", 400, "invalid API version"},
+		{"GET", "/v1.99/_ping", "", 400, "client version 1.99 is too new. Maximum supported API version is 1.51"},
+		{"GET", "/v2/_ping", "", 400, "invalid API version"},
+		{"GET", "/v1.2.3/_ping", "", 400, "invalid API version"},
+		{"GET", "/v1.x/_ping", "", 404, "page not found"}, // what is no number is no version
+		{"HEAD", "/v1.51/containers/x/logs?stdout=1&follow=1", "", 404, ""},
 		{"GET", "/v1.51/nothing", "", 404, "page not found"},
 		{"GET", "/v1.51/containers/x/json", "", 404, "No such container: x"},
 		{"POST", "/v1.51/containers/x/wait?condition=never", "", 400, "invalid condition"},

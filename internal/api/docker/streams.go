@@ -38,6 +38,7 @@ type framer struct {
 	w          io.Writer
 	raw        bool
 	timestamps bool
+	details    []byte // stands before each line
 	flush      func()
 	partial    [2]bool // the stream's last record had no newline
 	buf        []byte
@@ -70,7 +71,7 @@ func (f *framer) write(rec container.LogRecord) error {
 	if !f.raw {
 		f.buf = append(f.buf, byte(stream+1), 0, 0, 0, 0, 0, 0, 0)
 	}
-	if f.timestamps {
+	if f.timestamps || f.details != nil {
 		f.stamp(rec, stream)
 	} else {
 		f.buf = append(f.buf, rec.Data...)
@@ -85,9 +86,13 @@ func (f *framer) write(rec container.LogRecord) error {
 // stampFormat is RFC 3339 with all nine digits, so that columns align.
 const stampFormat = "2006-01-02T15:04:05.000000000Z07:00"
 
-// stamp adds the record's data with its time before each line.
+// stamp adds the record's data with its time and details before each line.
 func (f *framer) stamp(rec container.LogRecord, stream int) {
-	at := rec.Time.UTC().Format(stampFormat) + " "
+	var at []byte
+	if f.timestamps {
+		at = append(rec.Time.UTC().AppendFormat(at, stampFormat), ' ')
+	}
+	at = append(at, f.details...)
 	for line := range strings.SplitAfterSeq(string(rec.Data), "\n") {
 		if line == "" {
 			continue

@@ -191,7 +191,7 @@ func moment(s string) (time.Time, error) {
 // them along with what needs them.
 func (h *handler) auth(w http.ResponseWriter, r *http.Request) error {
 	var a image.Auth
-	if err := decode(w, r, &a); err != nil {
+	if err := h.decode(w, r, &a); err != nil {
 		return err
 	}
 	if err := h.Images.Login(r.Context(), &a); err != nil {

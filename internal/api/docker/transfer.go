@@ -49,7 +49,7 @@ func (h *handler) loadImages(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	return out.end(h.Images.LoadImages(r.Context(), r.Body, send))
+	return out.end(h.Images.LoadImages(r.Context(), h.unhurried(w, r, stallUpload), send))
 }
 
 func (h *handler) pushImage(w http.ResponseWriter, r *http.Request, name string) error {

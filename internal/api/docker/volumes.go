@@ -28,7 +28,7 @@ func (h *handler) listVolumes(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handler) createVolume(w http.ResponseWriter, r *http.Request) error {
 	var req volume.CreateRequest
-	if err := decode(w, r, &req); err != nil {
+	if err := h.decode(w, r, &req); err != nil {
 		return err
 	}
 	v, err := h.Volumes.CreateVolume(r.Context(), &req)

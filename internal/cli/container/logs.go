@@ -25,7 +25,7 @@ func logsCommand() command.Command {
 			until := f.String("until", "", "Only what is older than a time, or than 10m ago")
 			tail := f.StringP("tail", "n", "all", "Only so many lines from the end")
 			stamps := f.BoolP("timestamps", "t", false, "Show the time of each line")
-			f.Bool("details", false, "Show extra attributes (there are none)")
+			details := f.Bool("details", false, "Show the labels and variables that --log-opt labels=... and env=... name")
 			return func(ctx context.Context, args []string) error {
 				q := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {*tail}}
 				if *follow {
@@ -33,6 +33,9 @@ func logsCommand() command.Command {
 				}
 				if *stamps {
 					q.Set("timestamps", "1")
+				}
+				if *details {
+					q.Set("details", "1")
 				}
 				for key, text := range map[string]string{"since": *since, "until": *until} {
 					if text == "" {

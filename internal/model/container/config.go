@@ -181,7 +181,8 @@ type Ulimit struct {
 	Soft int64  `json:"Soft"`
 }
 
-// LogConfig says where output goes. Config knows max-size, max-file and mode.
+// LogConfig says where output goes. Config knows max-size, max-file,
+// mode, labels and env.
 type LogConfig struct {
 	Type   string            `json:"Type"`
 	Config map[string]string `json:"Config"`

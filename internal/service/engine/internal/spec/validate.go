@@ -287,7 +287,8 @@ func checkLog(l container.LogConfig) error {
 	return err
 }
 
-// LogOptions reads max-size, max-file and mode.
+// LogOptions reads max-size, max-file and mode. What labels and env name is
+// looked up when somebody reads the log with its details.
 func LogOptions(l container.LogConfig) (size int64, files int, drop bool, err error) {
 	for k, v := range l.Config {
 		switch k {
@@ -304,8 +305,9 @@ func LogOptions(l container.LogConfig) (size int64, files int, drop bool, err er
 				return 0, 0, false, invalid("logger: logging mode is not valid: %s", v)
 			}
 			drop = v == "non-blocking"
+		case "labels", "env":
 		default:
-			return 0, 0, false, unsupported("unknown log opt '%s' for json-file log driver; known are max-size, max-file and mode", k)
+			return 0, 0, false, unsupported("unknown log opt '%s' for json-file log driver; known are max-size, max-file, mode, labels and env", k)
 		}
 	}
 	return size, files, drop, nil
