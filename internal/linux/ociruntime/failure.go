@@ -46,12 +46,12 @@ func kindOf(why string) errs.Kind {
 		}
 		return false
 	}
+	gone := has("no such file or directory", "No such file or directory")
+	denied := has("permission denied", "Permission denied", "is a directory", "Is a directory", "exec format error", "Exec format error")
 	switch {
-	case has("executable file not found", "executable file `") && !has("permission denied", "Permission denied"):
+	case has("executable file not found"), has("exec: ", "exec `", "exec container process", "executable", "chdir to cwd") && gone:
 		return errs.CommandNotFound
-	case has("exec: ", "exec `", "chdir to cwd") && has("no such file or directory", "No such file or directory"):
-		return errs.CommandNotFound
-	case has("exec: ", "exec `", "executable file `", "chdir to cwd") && has("permission denied", "Permission denied", "is a directory", "Is a directory", "exec format error"):
+	case has("exec: ", "exec `", "exec container process", "executable", "chdir to cwd") && denied:
 		return errs.CommandNotExecutable
 	case has("mounting", "mount `") && has("not a directory", "Not a directory"):
 		return errs.Invalid
