@@ -259,54 +259,6 @@ func TestARestartPolicyUnderEveryRuntime(t *testing.T) {
 	})
 }
 
-// A daemon that is killed loses nothing of a container of another runtime: not
-// its life, its output, its exit code or its ports; and once all is removed
-// nothing is left.
-func TestAnotherRuntimesContainersOutliveTheDaemon(t *testing.T) {
-	t.Parallel()
-	need.Program(t, "runc", "runc")
-	s := stack.Start(t)
-	s.OK(t, "run", "--rm", "--runtime", "runc", stack.Busybox, "true") // what is made once is there now
-	s.Kill()
-	s.StartDaemon(t) // and what a start cleans once is clean
-	before := s.Still()
-	port := stack.Port(t)
-	run := []string{"run", "-d", "--runtime", "runc", "--name"}
-	s.OK(t, append(run, "web", "-p", port+":80", stack.Busybox, "httpd", "-f", "-h", "/etc")...)
-	dir := t.TempDir()
-	s.OK(t, append(run, "ends", "-v", dir+":/told", stack.Busybox, "sh", "-c", "echo one; until [ -e /told/go ]; do usleep 10000; done; echo two; exit 6")...)
-	s.OK(t, append(run, "counts", stack.Busybox, "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; usleep 10000; done")...)
-	pid := s.OK(t, "inspect", "-f", "{{.State.Pid}}", "web")
-
-	s.Kill()
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	stack.Says(t, stack.Page(t, port, "/passwd"), "root:")
-	s.StartDaemon(t)
-
-	if code := s.OK(t, "wait", "ends"); code != "6" {
-		t.Errorf("it ended while the daemon was dead or after, with %s, want 6", code)
-	}
-	stack.Says(t, s.OK(t, "logs", "ends"), "one\ntwo")
-	if now := s.OK(t, "inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "web"); now != "running "+pid {
-		t.Errorf("web was running with pid %s, now %s", pid, now)
-	}
-	stack.Says(t, s.OK(t, "exec", "web", "cat", "/etc/passwd"), "root:")
-	s.OK(t, "stop", "-t", "0", "web")
-	s.OK(t, "start", "web")
-	stack.Says(t, stack.Page(t, port, "/passwd"), "root:")
-	s.OK(t, "stop", "-t", "0", "counts")
-	numbered(t, s, "counts", 1)
-
-	s.OK(t, "rm", "-f", "web", "ends", "counts")
-	s.Unchanged(t, before)
-	left, err := filepath.Glob(filepath.Join(s.OCI(), "*", "*", "*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %q, %v", left, err)
-	}
-}
-
 func TestARuntimeThatIsNotThereIsRefused(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -328,4 +280,24 @@ func TestARuntimeThatIsNotThereIsRefused(t *testing.T) {
 	stack.Says(t, s.OK(t, "info", "-f", "{{.Runtimes.runc.path}}"), "/runc")
 	// Docker's own name for it, as it stands in people's files.
 	runWith(s, "io.containerd.runc.v2", "true").Want(t, 0)
+}
+
+// Clients that others wrote, and files that people have, choose one too.
+func TestClientsAndComposeFilesChooseARuntime(t *testing.T) {
+	t.Parallel()
+	need.Program(t, "runc", "runc")
+	s := shared(t)
+	for _, client := range []string{dockerClient(t), debianClient(t)} {
+		name := named(t, s, "client")
+		stack.Says(t, s.Do(nil, client, "info").Want(t, 0), "Runtimes: ", " runc", "Default Runtime: lus")
+		if r := s.Do(nil, client, "run", "--runtime", "runc", "--name", name, stack.Busybox, "sh", "-c", "echo by runc; exit 4"); r.Code != 4 || r.Out != "by runc\n" {
+			t.Errorf("%s: %d %s", client, r.Code, r.All())
+		}
+		stack.Says(t, s.Do(nil, client, "inspect", "-f", "{{.HostConfig.Runtime}}", name).Want(t, 0), "runc")
+		s.Do(nil, client, "run", "--rm", "--runtime", "runc", stack.Busybox, "no-such-thing").Want(t, 127)
+	}
+	p := compose(t, s, map[string]string{"compose.yaml": "services:\n  web:\n    image: " + stack.Busybox + "\n    runtime: runc\n    command: sleep 1000\n"})
+	p.ok("up", "-d")
+	stack.Says(t, s.OK(t, "inspect", "-f", "{{.HostConfig.Runtime}} {{.State.Status}}", p.ok("ps", "-q", "web")), "runc running")
+	p.ok("down", "-t", "0")
 }

@@ -60,8 +60,8 @@ func (b *bundle) keep(f *os.File, err error) (*os.File, error) {
 }
 
 // make makes the folder anew; nobody but root sees what is in it.
-func (b *bundle) make() error {
-	if err := os.RemoveAll(b.dir); err != nil {
+func (b *bundle) make(ctx context.Context) error {
+	if err := b.remove(ctx); err != nil {
 		return err
 	}
 	for _, dir := range []string{b.state, b.path("rootfs"), b.path("mounts")} {

@@ -32,7 +32,7 @@ func check(c *runtime.Container) error {
 
 func (r *Runtimes) create(ctx context.Context, b *bundle, c *runtime.Container) (*runtime.Process, error) {
 	defer b.close()
-	if err := b.make(); err != nil {
+	if err := b.make(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.compile(c); err != nil {

@@ -91,6 +91,12 @@ func (r *Runtimes) note(id, name string) bool {
 	return true
 }
 
+func (r *Runtimes) drop(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.foreign, id)
+}
+
 // Create implements runtime.Runtime.
 func (r *Runtimes) Create(ctx context.Context, c *runtime.Container) (*runtime.Process, error) {
 	if c.Runtime == "" {
@@ -114,6 +120,7 @@ func (r *Runtimes) Create(ctx context.Context, c *runtime.Container) (*runtime.P
 	}
 	if derr := r.Delete(context.WithoutCancel(ctx), c.ID); derr != nil {
 		err = errors.Join(err, derr)
+		r.drop(c.ID) // the next Create tries to remove it again
 	}
 	return nil, err
 }
@@ -146,9 +153,7 @@ func (r *Runtimes) Delete(ctx context.Context, id string) error {
 	if err := r.bundle(name, id).remove(ctx); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.foreign, id)
+	r.drop(id)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
@@ -26,10 +27,15 @@ func TestTheKeeperIsTheParent(t *testing.T) {
 	pid := h.create(c)
 	must(t, h.Start(t.Context(), task.Key{Container: c.ID}))
 	keeper := h.keeper.Greeting().Pid
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", keeper, keeper))
-	must(t, err)
-	if got := strings.TrimSpace(string(children)); got != fmt.Sprint(pid) {
-		t.Errorf("the keeper's children are %q, want the container's process %d alone", got, pid)
+	var children string
+	for deadline := time.Now().Add(time.Minute); children != fmt.Sprint(pid) && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		// The init is about to end when the start is told.
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", keeper, keeper))
+		must(t, err)
+		children = strings.TrimSpace(string(data))
+	}
+	if children != fmt.Sprint(pid) {
+		t.Errorf("the keeper's children are %q, want the container's process %d alone", children, pid)
 	}
 	must(t, h.Signal(t.Context(), task.Key{Container: c.ID}, 9))
 	if s := h.end(task.Key{Container: c.ID}); s.Exit.Code != 137 || s.Exit.Signal != 9 {
