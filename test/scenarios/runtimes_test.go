@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,6 +174,53 @@ func TestExecUnderEveryRuntime(t *testing.T) {
 	})
 }
 
+// An exec's pid, as inspect tells it, is that of its process.
+func TestInspectOfAnExecUnderEveryRuntime(t *testing.T) {
+	t.Parallel()
+	under(t, func(t *testing.T, s *stack.Stack, runtime string) {
+		name := named(t, s, "pid")
+		s.OK(t, "run", "-d", "--name", name, "--runtime", runtime, stack.Busybox, "sleep", "1000")
+		s.OK(t, "exec", "-d", name, "sleep", "1001")
+		var c struct{ ExecIDs []string }
+		var x struct {
+			Pid     int
+			Running bool
+		}
+		get(t, s, "/containers/"+name+"/json", &c)
+		if len(c.ExecIDs) != 1 {
+			t.Fatalf("its execs are %v", c.ExecIDs)
+		}
+		get(t, s, "/exec/"+c.ExecIDs[0]+"/json", &x)
+		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", x.Pid)); err != nil || string(line) != "sleep\x001001\x00" || !x.Running {
+			t.Errorf("%+v is %q, %v", x, line, err)
+		}
+	})
+}
+
+// get reads an answer of the API.
+func get(t *testing.T, s *stack.Stack, path string, into any) {
+	t.Helper()
+	answer := api(t, s, path)
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+func TestHealthUnderEveryRuntime(t *testing.T) {
+	t.Parallel()
+	under(t, func(t *testing.T, s *stack.Stack, runtime string) {
+		name := named(t, s, "health")
+		s.OK(t, "run", "-d", "--name", name, "--runtime", runtime, "--health-cmd", "test -e /well", "--health-interval", "100ms", "--health-retries", "1", stack.Busybox, "sleep", "1000")
+		health := func(word string) {
+			stack.Eventually(t, name+" is "+word, func() bool { return s.OK(t, "inspect", "-f", "{{.State.Health.Status}}", name) == word })
+		}
+		health("unhealthy")
+		s.OK(t, "exec", name, "touch", "/well")
+		health("healthy")
+	})
+}
+
 func TestATerminalUnderEveryRuntime(t *testing.T) {
 	t.Parallel()
 	under(t, func(t *testing.T, s *stack.Stack, runtime string) {
@@ -257,47 +306,4 @@ func TestARestartPolicyUnderEveryRuntime(t *testing.T) {
 			t.Errorf("its log says %q", out)
 		}
 	})
-}
-
-func TestARuntimeThatIsNotThereIsRefused(t *testing.T) {
-	t.Parallel()
-	s := shared(t)
-	name := named(t, s, "refused")
-	for runtime, why := range map[string]string{
-		"kata": "unknown or invalid runtime name: kata", "../runc": "unknown or invalid runtime name: ../runc", "/usr/sbin/runc": "unknown or invalid runtime name",
-	} {
-		r := s.Lus("create", "--name", name, "--runtime", runtime, stack.Busybox)
-		if r.Code == 0 || !strings.Contains(r.Err, why) {
-			t.Errorf("--runtime %s: %d %s", runtime, r.Code, r.All())
-		}
-	}
-	if out := s.OK(t, "ps", "-aq", "--filter", "name="+name); out != "" {
-		t.Errorf("a container was made: %s", out)
-	}
-	need.Program(t, "runc", "runc")
-	stack.Says(t, s.Fail(t, 125, "run", "--init", "--runtime", "runc", stack.Busybox, "true"), "--init is part of Lus's own runtime")
-	stack.Says(t, s.OK(t, "info"), "Default Runtime: lus", "runc")
-	stack.Says(t, s.OK(t, "info", "-f", "{{.Runtimes.runc.path}}"), "/runc")
-	// Docker's own name for it, as it stands in people's files.
-	runWith(s, "io.containerd.runc.v2", "true").Want(t, 0)
-}
-
-// Clients that others wrote, and files that people have, choose one too.
-func TestClientsAndComposeFilesChooseARuntime(t *testing.T) {
-	t.Parallel()
-	need.Program(t, "runc", "runc")
-	s := shared(t)
-	for _, client := range []string{dockerClient(t), debianClient(t)} {
-		name := named(t, s, "client")
-		stack.Says(t, s.Do(nil, client, "info").Want(t, 0), "Runtimes: ", " runc", "Default Runtime: lus")
-		if r := s.Do(nil, client, "run", "--runtime", "runc", "--name", name, stack.Busybox, "sh", "-c", "echo by runc; exit 4"); r.Code != 4 || r.Out != "by runc\n" {
-			t.Errorf("%s: %d %s", client, r.Code, r.All())
-		}
-		stack.Says(t, s.Do(nil, client, "inspect", "-f", "{{.HostConfig.Runtime}}", name).Want(t, 0), "runc")
-		s.Do(nil, client, "run", "--rm", "--runtime", "runc", stack.Busybox, "no-such-thing").Want(t, 127)
-	}
-	p := compose(t, s, map[string]string{"compose.yaml": "services:\n  web:\n    image: " + stack.Busybox + "\n    runtime: runc\n    command: sleep 1000\n"})
-	p.ok("up", "-d")
-	stack.Says(t, s.OK(t, "inspect", "-f", "{{.HostConfig.Runtime}} {{.State.Status}}", p.ok("ps", "-q", "web")), "runc running")
-	p.ok("down", "-t", "0")
 }

@@ -157,7 +157,27 @@ func (e *Engine) runExec(ctx context.Context, x *execution, rec *container.Conta
 		io.abandon()
 		return nil, err
 	}
+	if p.Pid == 0 {
+		e.learnPid(ctx, x)
+	}
 	return io.stream(x), nil
+}
+
+// learnPid asks for the pid of an exec that was made only when it was started,
+// as other runtimes do it. One that has ended needs none.
+func (e *Engine) learnPid(ctx context.Context, x *execution) {
+	list, err := e.Runtime.List(ctx)
+	if err != nil {
+		e.Log.Debug("the pid of an exec", "exec", ids.Short(x.id), "err", err)
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, s := range list {
+		if s.Key == x.key() && x.running {
+			x.pid = s.Pid
+		}
+	}
 }
 
 // execProcess is what to run, with the container's own surroundings.
