@@ -33,7 +33,20 @@ func (b *bundle) explain(err error, execID string) error {
 	if execID != "" {
 		what = "exec"
 	}
-	return errs.New(kindOf(why), "OCI runtime %s failed: %s: %s", what, b.name, why)
+	kind := kindOf(why)
+	return errs.New(kind, "OCI runtime %s failed: %s: %s", what, b.name, worded(kind, why))
+}
+
+// worded makes sure that a client that derives the exit code from the text, as
+// Docker's do, finds the words it looks for: not every runtime uses runc's.
+func worded(kind errs.Kind, why string) string {
+	switch {
+	case kind == errs.CommandNotFound && !strings.Contains(why, "executable file not found") && !strings.Contains(why, "no such file or directory"):
+		return why + " (executable file not found)"
+	case kind == errs.CommandNotExecutable && !strings.Contains(why, "permission denied") && !strings.Contains(why, "is a directory") && !strings.Contains(why, "exec format error"):
+		return why + " (permission denied)"
+	}
+	return why
 }
 
 // kindOf reads from a runtime's words whether the command is to blame.
@@ -47,7 +60,8 @@ func kindOf(why string) errs.Kind {
 		return false
 	}
 	gone := has("no such file or directory", "No such file or directory")
-	denied := has("permission denied", "Permission denied", "is a directory", "Is a directory", "exec format error", "Exec format error")
+	denied := has("permission denied", "Permission denied", "is a directory", "Is a directory", "exec format error", "Exec format error",
+		"open executable: Operation not permitted") // crun's word for a folder
 	switch {
 	case has("executable file not found"), has("exec: ", "exec `", "exec container process", "executable", "chdir to cwd") && gone:
 		return errs.CommandNotFound

@@ -162,8 +162,9 @@ func TestARuntimeThatFails(t *testing.T) {
 		{"dies", "kill -9 $$", "does not say why", errs.Internal, false},
 		{"finds no command", said(`unable to start container process: exec: \"x\": executable file not found in $PATH`), "executable file not found", errs.CommandNotFound, false},
 		{"may not run it", said(`unable to start container process: exec: \"/x\": permission denied`), "permission denied", errs.CommandNotExecutable, false},
-		{"finds no command, as crun says it", said("executable file `x` not found in $PATH: No such file or directory"), "not found", errs.CommandNotFound, false},
-		{"may not run it, as crun says it", said("open executable: Permission denied"), "Permission denied", errs.CommandNotExecutable, false},
+		{"finds no command, as crun says it", said("executable file 'x' not found in $PATH: No such file or directory"), "executable file not found", errs.CommandNotFound, false},
+		{"is given a folder, as crun says it", said("open executable: Operation not permitted"), "permission denied", errs.CommandNotExecutable, false},
+		{"may not run it, as crun says it", said("open executable: Permission denied"), "permission denied", errs.CommandNotExecutable, false},
 		{"cannot mount", said(`error mounting \"/a\" to rootfs at \"/b\": not a directory`), "not a directory", errs.Invalid, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
