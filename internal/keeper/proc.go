@@ -173,6 +173,7 @@ func (s *server) statusReady(p *proc) {
 		n, oobn, _, _, err := unix.Recvmsg(p.status, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ECONNRESET): // told once of a word it did not take; what it said comes next
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case err != nil || n == 0:

@@ -41,10 +41,10 @@ func TestAnotherRuntimeThatFailsIsNamed(t *testing.T) {
 		p.Run("/", words, nil)
 		p.Ready()
 		p.Done()
-		messages, _ := run(t, init, bytesOf(t, &p))
+		messages, ws := run(t, init, bytesOf(t, &p))
 		want := string(binary.LittleEndian.AppendUint32([]byte{'E'}, uint32(unix.EIO))) + "run " + words[0]
 		if !slices.Equal(messages, []string{want}) {
-			t.Errorf("%q: messages %q", words, messages)
+			t.Errorf("%q: messages %q, ended with %v", words, messages, ws)
 		}
 	}
 }
