@@ -132,6 +132,26 @@ func TestClassicFaults(t *testing.T) {
 	wantInvalid(t, b.file("", nil, classic).err, "file with no instructions")
 }
 
+// Stages are built side by side and told one after the other: the step that
+// failed is told last, those before it as far as they came.
+func TestAClassicFaultBesideASlowStage(t *testing.T) {
+	b := newBuilder(t)
+	r := b.file("FROM busybox AS slow\nRUN echo begun; sleep 600\nRUN true\nFROM busybox AS bad\nRUN sleep 0.5; echo seen; exit 3\nFROM slow\nCOPY --from=bad /x /x\n", nil, classic)
+	var exit *build.ExitError
+	if !errors.As(r.err, &exit) || exit.Code != 3 {
+		t.Errorf("the error is %v", r.err)
+	}
+	out := shape(r.output)
+	for _, want := range []string{"Step 1/7 : FROM busybox AS slow\n", "\nStep 2/7 : RUN echo begun; sleep 600\n" + running + "\nbegun\n", "\nStep 3/7 : RUN true\n", "\nStep 4/7 : FROM busybox AS bad\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	if want := "\nStep 5/7 : RUN sleep 0.5; echo seen; exit 3\n" + running + "\nseen\n"; !strings.HasSuffix(out, want) {
+		t.Errorf("the build said\n%s\nwant it to end in\n%s", out, want)
+	}
+}
+
 func TestClassicBuildArguments(t *testing.T) {
 	b := newBuilder(t)
 	value := "v"
