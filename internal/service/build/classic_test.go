@@ -147,6 +147,9 @@ func TestAClassicFaultBesideASlowStage(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
+	if strings.Contains(out, cached) {
+		t.Errorf("steps that never ran are said to come from the cache:\n%s", out)
+	}
 	if want := "\nStep 5/7 : RUN sleep 0.5; echo seen; exit 3\n" + running + "\nseen\n"; !strings.HasSuffix(out, want) {
 		t.Errorf("the build said\n%s\nwant it to end in\n%s", out, want)
 	}

@@ -290,7 +290,7 @@ func (c *Classic) work(s *planned, end bool) bool {
 			c.runs(key)
 		}
 		c.output(v)
-		if !v.ended {
+		if !v.ended && !end {
 			return false
 		}
 		if s.kind == stepRun {
@@ -361,7 +361,8 @@ func (c *Classic) Done(imageID string) {
 	}
 }
 
-// Failed tells the steps up to the one that failed.
+// Failed tells the steps up to the one that failed, those before it as far as
+// they came.
 func (c *Classic) Failed(err error) {
 	last := -1
 	if src := source(err); src != nil {
@@ -375,19 +376,13 @@ func (c *Classic) Failed(err error) {
 	for !c.told {
 		s := &c.plan.steps[c.cur]
 		c.head(s)
-		done := c.tell(s, c.cur < last && c.unfinished(s))
+		c.tell(s, false)
 		if c.cur >= last {
 			return
-		}
-		if !done {
-			c.id()
 		}
 		c.shift(s)
 	}
 }
-
-// unfinished reports whether a step did not begin before another failed.
-func (c *Classic) unfinished(s *planned) bool { return !c.of(s).begun() }
 
 func short(id string) string { return id[:min(len(id), 12)] }
 
