@@ -15,9 +15,14 @@ import (
 	model "lus/internal/model/network"
 )
 
-// exchange sends until something answers.
+// exchange sends until something answers. Answers that come late, to what was
+// sent twice in an earlier exchange, do not count.
 func exchange(c net.Conn) string {
 	buf := make([]byte, 64)
+	for err := error(nil); err == nil; {
+		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, err = c.Read(buf)
+	}
 	for range 10 {
 		_, _ = c.Write([]byte("?"))
 		_ = c.SetReadDeadline(time.Now().Add(patience / 5))
