@@ -52,8 +52,7 @@ func TestTerminalWithResizeAndExitCode(t *testing.T) {
 	term.Type("echo sle''eps; sleep 1000\n")
 	term.Sees("sleeps")
 	term.Type("\x03") // Ctrl-C reaches the program inside
-	term.Type("echo interrupt''ed $?\n")
-	term.Sees("interrupted 130")
+	term.Asks("echo interrupt''ed $?", "interrupted 130")
 	term.Type("exit 3\n")
 	if code := term.Ends(); code != 3 {
 		t.Errorf("exit code %d, want 3", code)

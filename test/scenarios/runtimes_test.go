@@ -165,8 +165,7 @@ func TestExecUnderEveryRuntime(t *testing.T) {
 		term.Type("echo sle''eps; sleep 1000\n")
 		term.Sees("sleeps")
 		term.Type("\x03")
-		term.Type("echo interrupt''ed $?\n")
-		term.Sees("interrupted 130")
+		term.Asks("echo interrupt''ed $?", "interrupted 130")
 		term.Type("exit 5\n")
 		if code := term.Ends(); code != 5 {
 			t.Errorf("the exec on a terminal ended with %d, want 5", code)
@@ -235,8 +234,7 @@ func TestATerminalUnderEveryRuntime(t *testing.T) {
 		term.Type("echo sle''eps; sleep 1000\n")
 		term.Sees("sleeps")
 		term.Type("\x03") // Ctrl-C reaches the program inside
-		term.Type("echo interrupt''ed $?\n")
-		term.Sees("interrupted 130")
+		term.Asks("echo interrupt''ed $?", "interrupted 130")
 		term.Type("exit 3\n")
 		if code := term.Ends(); code != 3 {
 			t.Errorf("exit code %d, want 3", code)

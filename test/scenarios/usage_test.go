@@ -12,13 +12,16 @@ import (
 	"lus/test/stack"
 )
 
-// du is what a folder takes on the disk, in bytes.
+// du is what a folder takes on the disk, in bytes. It fails where a file goes
+// while it looks, and looks again.
 func du(t *testing.T, dir string) int64 {
 	t.Helper()
-	out, err := exec.Command("du", "-s", "--block-size=1", dir).Output()
-	if err != nil {
-		t.Fatalf("du %s: %v", dir, err)
-	}
+	var out []byte
+	stack.Eventually(t, "du "+dir, func() (ok bool) {
+		var err error
+		out, err = exec.Command("du", "-s", "--block-size=1", dir).Output()
+		return err == nil
+	})
 	n, err := strconv.ParseInt(strings.Fields(string(out))[0], 10, 64)
 	if err != nil {
 		t.Fatal(err)

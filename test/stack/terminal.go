@@ -108,14 +108,32 @@ func (term *Terminal) Type(keys string) {
 	}
 }
 
+// waits is how long a terminal may stay without what is to come.
+const waits = 2 * time.Minute
+
 // Sees waits until text is on the screen.
 func (term *Terminal) Sees(text string) {
 	term.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(term.Screen(), text); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waits); !strings.Contains(term.Screen(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			term.t.Fatalf("%s: %q never came; the screen:\n%s", term.line, text, term.Screen())
 		}
 	}
+}
+
+// Asks types a line until its answer is on the screen: what is typed right after
+// Ctrl-C may be dropped with what was typed before it.
+func (term *Terminal) Asks(line, answer string) {
+	term.t.Helper()
+	for deadline := time.Now().Add(waits); time.Now().Before(deadline); {
+		term.Type(line + "\n")
+		for again := time.Now().Add(5 * time.Second); time.Now().Before(again); time.Sleep(5 * time.Millisecond) {
+			if strings.Contains(term.Screen(), answer) {
+				return
+			}
+		}
+	}
+	term.t.Fatalf("%s: %q was never answered with %q; the screen:\n%s", term.line, line, answer, term.Screen())
 }
 
 // Resize makes the window another size, as dragging its corner does.
@@ -143,7 +161,7 @@ func (term *Terminal) Ends() int {
 	select {
 	case code := <-done:
 		return code
-	case <-time.After(30 * time.Second):
+	case <-time.After(waits):
 		_ = term.cmd.Process.Kill()
 		<-done
 		term.t.Fatalf("%s did not end; the screen:\n%s", term.line, term.Screen())
