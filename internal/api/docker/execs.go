@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"context"
+	"io"
 	"net/http"
 
 	"lus/internal/base/errs"
@@ -53,6 +55,9 @@ func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := lasting(r)
 	defer cancel()
 	s, err := h.Containers.StartExec(ctx, id, req.Detach, req.Tty, req.ConsoleSize)
+	if err != nil && !req.Detach && h.tried(ctx, id, err) {
+		s, err = lastWords(err, req.Tty), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -62,6 +67,38 @@ func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.hijack(w, r, s, keys)
 }
+
+// tried reports whether err is how the exec ended, so that its exit code can be
+// asked for: clients do that once the stream is over, and know no other way to
+// learn that a command was not found.
+func (h *handler) tried(ctx context.Context, id string, err error) bool {
+	if errs.Is(err, errs.Conflict) { // it was started before
+		return false
+	}
+	e, ierr := h.Containers.InspectExec(ctx, id)
+	return ierr == nil && e.ExitCode != nil
+}
+
+// lastWords is the stream of a process that never ran: why it did not.
+func lastWords(err error, tty bool) *container.Stream {
+	return &container.Stream{Tty: tty, Out: &oneRecord{text: err.Error() + "\r\n"}, Detach: func() error { return nil }}
+}
+
+// oneRecord is output of one record.
+type oneRecord struct{ text string }
+
+// Next gives the record once.
+func (o *oneRecord) Next() (container.LogRecord, error) {
+	if o.text == "" {
+		return container.LogRecord{}, io.EOF
+	}
+	rec := container.LogRecord{Data: []byte(o.text)}
+	o.text = ""
+	return rec, nil
+}
+
+// Close has nothing to do.
+func (o *oneRecord) Close() error { return nil }
 
 func (h *handler) resizeExec(w http.ResponseWriter, r *http.Request) error {
 	rows, cols, err := sizeOf(r)
