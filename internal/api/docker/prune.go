@@ -54,6 +54,12 @@ func (h *handler) pruneBuild(w http.ResponseWriter, r *http.Request) error {
 			return errs.New(errs.Invalid, "%s must be a number of bytes, not %q", key, text)
 		}
 	}
+	// No record of the cache bears a label: `docker system prune --filter label=x`
+	// asks here too, and means none of them.
+	if len(f["label"]) > 0 {
+		return reply(w, http.StatusOK, map[string]any{"CachesDeleted": []string{}, "SpaceReclaimed": 0})
+	}
+	delete(f, "label!") // all of them fit
 	if err := cacheFilters(f, &p, time.Now()); err != nil {
 		return err
 	}
