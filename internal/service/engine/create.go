@@ -153,7 +153,7 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 		_, err := e.find(strings.TrimPrefix(h.NetworkMode, "container:"))
 		return out, err
 	}
-	primary, err := e.network(h.NetworkMode)
+	primary, err := e.networkToJoin(h.NetworkMode)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 		if name == "default" {
 			name = model.Bridge
 		}
-		n, err := e.network(name)
+		n, err := e.networkToJoin(name)
 		if err != nil {
 			return nil, err
 		}

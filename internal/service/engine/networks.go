@@ -46,6 +46,16 @@ func (e *Engine) network(name string) (*model.Network, error) {
 	return nil, errs.New(errs.Invalid, "network %s is ambiguous (%d matches found based on ID prefix)", name, len(found))
 }
 
+// networkToJoin is the network that a new container asks for. Clients that hear
+// "not found" on making a container take it for the image's, and pull.
+func (e *Engine) networkToJoin(name string) (*model.Network, error) {
+	n, err := e.network(name)
+	if errs.Is(err, errs.NotFound) {
+		return nil, errs.New(errs.Invalid, "network %s not found", name)
+	}
+	return n, err
+}
+
 // ensureNetworks makes the networks that are always there, and the kernel's
 // part of all.
 func (e *Engine) ensureNetworks(ctx context.Context) error {
@@ -288,7 +298,9 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	return nil
 }
 
-// PruneNetworks removes the networks that no container belongs to.
+// PruneNetworks removes the networks that no running container is on. One that
+// only stopped containers belong to goes too, as Docker has it: it has no
+// endpoints.
 func (e *Engine) PruneNetworks(ctx context.Context, f filter.Filters) (removed []string, err error) {
 	if err := known(f, "label", "label!", "until"); err != nil {
 		return nil, err
@@ -297,7 +309,7 @@ func (e *Engine) PruneNetworks(ctx context.Context, f filter.Filters) (removed [
 	if err != nil {
 		return nil, err
 	}
-	list, err := e.ListNetworks(ctx, filter.Filters{"dangling": {"true"}, "label": f["label"]})
+	list, err := e.ListNetworks(ctx, filter.Filters{"type": {"custom"}, "label": f["label"]})
 	if err != nil {
 		return nil, err
 	}
