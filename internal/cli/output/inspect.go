@@ -11,6 +11,10 @@ import (
 // Inspect prints the documents that get finds by name. One that is not found is
 // an error at the end; the others are printed.
 func Inspect(stdout, stderr io.Writer, format string, names []string, get func(name string) ([]byte, error)) error {
+	if _, err := parse(format); err != nil {
+		fmt.Fprintln(stderr, err)
+		return command.ExitCode(64)
+	}
 	var docs []json.RawMessage
 	var failed error
 	for _, name := range names {

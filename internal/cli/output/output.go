@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"reflect"
 	"strings"
 	"text/tabwriter"
@@ -91,7 +90,8 @@ func functions() template.FuncMap {
 			enc := json.NewEncoder(&b)
 			enc.SetEscapeHTML(false)
 			if m := fields(v); m != nil {
-				v = m
+				row, err := json.Marshal(m) // docker's rows have < and > escaped, other values not
+				return string(row), err
 			}
 			if err := enc.Encode(v); err != nil {
 				return "", err
@@ -160,18 +160,13 @@ func Objects(w io.Writer, format string, docs []json.RawMessage) error {
 		return err
 	}
 	for _, d := range docs {
-		dec := json.NewDecoder(bytes.NewReader(d))
-		dec.UseNumber()
-		var v any
-		if err := dec.Decode(&v); err != nil {
+		o := orders{}
+		v, err := o.decode(d)
+		if err != nil {
 			return err
 		}
-		v = plain(v)
-		// Docker's Go fields are called ID where JSON says Id.
-		if m, ok := v.(map[string]any); ok && m["ID"] == nil && m["Id"] != nil {
-			m["ID"] = m["Id"]
-		}
-		if err := execute(w, t, v); err != nil {
+		rename(v)
+		if err := execute(w, t.Funcs(template.FuncMap{"json": o.encode}), v); err != nil {
 			return err
 		}
 	}
@@ -193,31 +188,6 @@ func list(w io.Writer, format string, docs []json.RawMessage) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// plain turns numbers into int64 where they are whole, so that templates can
-// compare and print them.
-func plain(v any) any {
-	switch x := v.(type) {
-	case json.Number:
-		if n, err := x.Int64(); err == nil {
-			return n
-		}
-		f, err := x.Float64()
-		if err != nil || math.IsInf(f, 0) {
-			return x.String()
-		}
-		return f
-	case []any:
-		for i := range x {
-			x[i] = plain(x[i])
-		}
-	case map[string]any:
-		for k := range x {
-			x[k] = plain(x[k])
-		}
-	}
-	return v
 }
 
 // Ellipsis cuts s to so many characters, the last of them a dot-dot-dot.

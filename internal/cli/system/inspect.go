@@ -21,6 +21,11 @@ func inspectCommand() command.Command {
 			kind := f.String("type", "", "Only look for a container, image, network or volume")
 			size := f.BoolP("size", "s", false, "Show a container's sizes")
 			return func(ctx context.Context, args []string) error {
+				switch *kind {
+				case "", "container", "image", "network", "volume":
+				default:
+					return errs.New(errs.Invalid, `unknown type: %q: must be one of "container", "image", "network", "volume"`, *kind)
+				}
 				return output.Inspect(e.Out, e.Err, *format, args, func(name string) ([]byte, error) {
 					return find(ctx, e, *kind, name, *size)
 				})
@@ -36,7 +41,6 @@ func find(ctx context.Context, e *command.Env, kind, name string, size bool) ([]
 		q.Set("size", "1")
 	}
 	escaped := url.PathEscape(name)
-	tried := false
 	for _, k := range []struct {
 		kind, path string
 		query      url.Values
@@ -49,7 +53,6 @@ func find(ctx context.Context, e *command.Env, kind, name string, size bool) ([]
 		if kind != "" && kind != k.kind {
 			continue
 		}
-		tried = true
 		data, err := e.Client.Raw(ctx, k.path, k.query)
 		if err == nil || kind != "" {
 			return data, err
@@ -58,9 +61,6 @@ func find(ctx context.Context, e *command.Env, kind, name string, size bool) ([]
 		if !errs.Is(err, errs.NotFound) && !errs.Is(err, errs.Invalid) {
 			return nil, err
 		}
-	}
-	if !tried {
-		return nil, errs.New(errs.Invalid, "%q is not a valid value for --type: write container, image, network or volume", kind)
 	}
 	return nil, errs.New(errs.NotFound, "Error: No such object: %s", name)
 }
