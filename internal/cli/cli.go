@@ -110,7 +110,7 @@ func global(e *command.Env, args []string) (rest []string, err error) {
 		case "-H", "--host", "--config":
 			if !has {
 				if len(args) == 0 {
-					return nil, command.Unknown("flag needs an argument: "+flag, "See '"+e.Program+" --help'.")
+					return nil, command.WrongFlag("flag needs an argument: "+flag, "See '"+e.Program+" --help'.")
 				}
 				value, args = args[0], args[1:]
 			}
@@ -120,7 +120,7 @@ func global(e *command.Env, args []string) (rest []string, err error) {
 				o.Host = value
 			}
 		default:
-			return nil, command.Unknown("unknown flag: "+flag, "See '"+e.Program+" --help'.")
+			return nil, command.WrongFlag("unknown flag: "+flag, "See '"+e.Program+" --help'.")
 		}
 		if err != nil {
 			return nil, err

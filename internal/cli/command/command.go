@@ -70,6 +70,9 @@ type wrong struct {
 
 func (u *wrong) Error() string { return u.msg }
 
+// WrongFlag is the error of a flag before the command that is not understood.
+func WrongFlag(msg, help string) error { return &wrong{msg: msg, help: help, code: 125} }
+
 // Unknown is the error of a command that does not exist.
 func Unknown(msg, help string) error { return &wrong{msg: msg, help: help, code: 1} }
 
@@ -109,16 +112,18 @@ func Run(ctx context.Context, e *Env, path string, c Command, args []string) err
 
 func (c Command) check(path string, n int) string {
 	switch {
-	case n < c.Min && c.Min == c.Max:
-		return fmt.Sprintf("'%s' requires %s", path, arguments(c.Min))
-	case n < c.Min:
-		return fmt.Sprintf("'%s' requires at least %s", path, arguments(c.Min))
-	case c.Max == 0 && n > 0:
+	case n >= c.Min && (c.Max < 0 || n <= c.Max):
+		return ""
+	case c.Max == 0:
 		return fmt.Sprintf("'%s' accepts no arguments", path)
-	case c.Max > 0 && n > c.Max:
-		return fmt.Sprintf("'%s' accepts at most %s", path, arguments(c.Max))
+	case c.Max < 0:
+		return fmt.Sprintf("'%s' requires at least %s", path, arguments(c.Min))
+	case c.Min == c.Max:
+		return fmt.Sprintf("'%s' requires %s", path, arguments(c.Min))
+	case c.Min == 0:
+		return fmt.Sprintf("'%s' requires at most %s", path, arguments(c.Max))
 	}
-	return ""
+	return fmt.Sprintf("'%s' requires at least %d and at most %s", path, c.Min, arguments(c.Max))
 }
 
 func arguments(n int) string {

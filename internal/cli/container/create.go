@@ -25,12 +25,15 @@ func createCommand() command.Command {
 			o.register(f)
 			return func(ctx context.Context, args []string) error {
 				req, err := o.request(args)
+				if err == nil {
+					err = o.checkPull()
+				}
 				if err != nil {
 					return &command.Failed{Err: err, Code: 125}
 				}
 				id, err := o.create(ctx, e, req)
 				if err != nil {
-					return &command.Failed{Err: err, Code: 125}
+					return err // 1, as docker has it: only run and a wrong call are 125
 				}
 				fmt.Fprintln(e.Out, id)
 				return nil
@@ -39,22 +42,26 @@ func createCommand() command.Command {
 	}
 }
 
+// checkPull says when --pull is none of what it can be.
+func (o *options) checkPull() error {
+	switch o.pull {
+	case "always", "missing", "never":
+		return nil
+	}
+	return invalid(`invalid pull option: '%s': must be one of "always", "missing" or "never"`, o.pull)
+}
+
 // create makes the container, and pulls its image first where it is not here.
 func (o *options) create(ctx context.Context, e *command.Env, req *container.CreateRequest) (id string, err error) {
 	idFile, err := openIDFile(o.cidFile)
 	if err != nil {
 		return "", err
 	}
-	switch o.pull {
-	case "missing", "never":
-	case "always":
+	if o.pull == "always" {
 		if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
 			idFile.discard()
 			return "", err
 		}
-	default:
-		idFile.discard()
-		return "", invalid("invalid pull option: '%s': must be one of always, missing or never", o.pull)
 	}
 	var resp container.CreateResponse
 	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: req}

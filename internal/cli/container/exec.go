@@ -71,11 +71,11 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	base := "/exec/" + url.PathEscape(created.ID)
 	begin := client.Request{Method: "POST", Path: base + "/start", Body: map[string]any{"Detach": x.detach, "Tty": x.Tty, "ConsoleSize": x.ConsoleSize}}
 	if x.detach {
-		return execFailed(e.Client.Call(ctx, begin, nil))
+		return e.Client.Call(ctx, begin, nil)
 	}
 	stream, err := e.Client.Hijack(ctx, begin)
 	if err != nil {
-		return execFailed(err)
+		return err
 	}
 	defer func() { _ = stream.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
@@ -88,18 +88,6 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 		return err
 	}
 	return execEnd(ctx, e, base)
-}
-
-// execFailed gives an error of the start the exit code it stands for. One of
-// the engine is 1, since exec is no run.
-func execFailed(err error) error {
-	if err == nil {
-		return nil
-	}
-	if code := command.StartCode(err); code != 125 {
-		return &command.Failed{Err: err, Code: code}
-	}
-	return err
 }
 
 // execEnd asks for the exit code. The output's end may be told before the

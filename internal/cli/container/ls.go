@@ -19,7 +19,7 @@ func lsCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			o := &lsFlags{}
 			f.BoolVarP(&o.all, "all", "a", false, "Also those that do not run")
-			f.StringArrayVarP(&o.filters, "filter", "f", nil, "Only those that fit, as status=exited or name=web")
+			o.filters = output.FilterFlag(f, "f", "Only those that fit, as status=exited or name=web")
 			f.StringVar(&o.format, "format", "", "Print by a Go template, table or json")
 			f.IntVarP(&o.last, "last", "n", -1, "The last so many that were made, in any state")
 			f.BoolVarP(&o.latest, "latest", "l", false, "The one that was made last, in any state")
@@ -34,13 +34,13 @@ func lsCommand() command.Command {
 // lsFlags are the flags of ls.
 type lsFlags struct {
 	all, latest, noTrunc, quiet, size bool
-	filters                           []string
+	filters                           *[]string
 	format                            string
 	last                              int
 }
 
 func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
-	q, err := output.Filters(o.filters)
+	q, err := output.Filters(*o.filters)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	if o.last > 0 {
 		q.Set("limit", strconv.Itoa(o.last))
 	}
-	if o.size || strings.Contains(o.format, ".Size") {
+	if o.size || strings.Contains(o.format, ".Size") || strings.Contains(strings.ReplaceAll(o.format, " ", ""), "json.}}") {
 		q.Set("size", "1")
 	}
 	var list []Summary
@@ -79,6 +79,6 @@ func Headers() output.Headers {
 	return output.Headers{
 		"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "CreatedAt": "CREATED AT",
 		"Status": "STATUS", "State": "STATE", "Ports": "PORTS", "Names": "NAMES", "Size": "SIZE", "Labels": "LABELS",
-		"Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
+		"Mounts": "MOUNTS", "Platform": "PLATFORM", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
 	}
 }

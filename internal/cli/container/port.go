@@ -60,7 +60,7 @@ func portOf(e *command.Env, d *details, args []string) error {
 	}
 	bindings := d.NetworkSettings.Ports[p.String()]
 	if len(bindings) == 0 {
-		return fmt.Errorf("no public port '%s' published for %s", p, args[0])
+		return fmt.Errorf("Error: No public port '%s' published for %s", args[1], args[0]) //nolint:staticcheck // docker's words
 	}
 	for _, b := range bindings {
 		fmt.Fprintln(e.Out, net.JoinHostPort(b.HostIp, b.HostPort))

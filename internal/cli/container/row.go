@@ -97,6 +97,10 @@ func (r row) RunningFor() string {
 	return units.HumanDuration(time.Since(time.Unix(r.s.Created, 0))) + " ago"
 }
 
+// Platform is that of the image's manifest, which this engine does not tell
+// apart from the image.
+func (r row) Platform() *struct{} { return nil }
+
 func (r row) State() string  { return r.s.State }
 func (r row) Status() string { return r.s.Status }
 func (r row) Ports() string  { return ports(r.s.Ports) }

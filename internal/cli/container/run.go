@@ -42,9 +42,12 @@ func runCommand() command.Command {
 func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error {
 	failed := func(err error) error { return &command.Failed{Err: err, Code: 125} }
 	if o.detach && len(o.attach) > 0 {
-		return failed(invalid("conflicting options: cannot specify both --attach and --detach"))
+		return invalid("conflicting options: cannot specify both --attach and --detach")
 	}
 	req, err := o.request(args)
+	if err == nil {
+		err = o.checkPull()
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -57,7 +60,7 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 	}
 	if o.tty {
 		if req.AttachStdin && !terminal.Is(e.In) {
-			return failed(invalid("the input device is not a TTY: leave -t out where input is a pipe or a file"))
+			return invalid("the input device is not a TTY: leave -t out where input is a pipe or a file")
 		}
 		rows, cols := terminal.Size(e.Out)
 		req.HostConfig.ConsoleSize = [2]uint{rows, cols}
@@ -67,11 +70,8 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 		return failed(err)
 	}
 	if o.detach {
-		if err := start(ctx, e, id); err != nil {
-			return err
-		}
-		fmt.Fprintln(e.Out, id)
-		return nil
+		defer fmt.Fprintln(e.Out, id) // it is there even where it did not start
+		return start(ctx, e, id)
 	}
 	s := session{e: e, id: id, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy && !o.tty}
 	return s.run(ctx)

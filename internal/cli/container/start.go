@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -32,7 +33,18 @@ func startCommand() command.Command {
 }
 
 func startAll(ctx context.Context, e *command.Env, names []string) error {
-	return e.Each(names, func(name string) error { return post(ctx, e, path(name, "start"), nil) })
+	var failed []string
+	err := e.Each(names, func(name string) error {
+		err := post(ctx, e, path(name, "start"), nil)
+		if err != nil {
+			failed = append(failed, name)
+		}
+		return err
+	})
+	if len(failed) > 0 {
+		fmt.Fprintln(e.Err, "Error: failed to start containers:", strings.Join(failed, ", "))
+	}
+	return err
 }
 
 func startAttached(ctx context.Context, e *command.Env, name string, input bool, detachKeys string) error {

@@ -32,7 +32,7 @@ func lsCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			all := f.BoolP("all", "a", false, "Also those without a name that others stand on")
 			digests := f.Bool("digests", false, "Show digests")
-			filters := f.StringArrayP("filter", "f", nil, "Only those that fit, as dangling=true")
+			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
 			format := f.String("format", "", "Print by a Go template, table or json")
 			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
 			quiet := f.BoolP("quiet", "q", false, "Only print ids")

@@ -76,7 +76,7 @@ func pruneCommand() command.Command {
 		Example: "network prune -f", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			force := f.BoolP("force", "f", false, "Do not ask")
-			filters := f.StringArray("filter", nil, "Only those that fit, as label=a=b")
+			filters := output.FilterFlag(f, "", "Only those that fit, as label=a=b")
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
 				if err != nil {
@@ -103,7 +103,7 @@ func lsCommand() command.Command {
 		Name: "ls", Aliases: []string{"list"}, Short: "List networks",
 		Example: "network ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			filters := f.StringArrayP("filter", "f", nil, "Only those that fit, as driver=bridge")
+			filters := output.FilterFlag(f, "f", "Only those that fit, as driver=bridge")
 			format := f.String("format", "", "Print by a Go template, table or json")
 			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
 			quiet := f.BoolP("quiet", "q", false, "Only print ids")

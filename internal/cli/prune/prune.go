@@ -147,7 +147,7 @@ func Command(k Kind) command.Command {
 				f.BoolVarP(all, "all", "a", false, k.allHelp)
 			}
 			force := f.BoolP("force", "f", false, "Do not ask")
-			filters := f.StringArray("filter", nil, "Only those that fit, as label=a=b or until=24h")
+			filters := output.FilterFlag(f, "", "Only those that fit, as label=a=b or until=24h")
 			more := func(url.Values) error { return nil }
 			if k.flags != nil {
 				more = k.flags(f)

@@ -26,7 +26,7 @@ func eventsCommand() command.Command {
 		Name: "events", Short: "Show what happens, as it happens",
 		Example: "events --since 10m --filter type=container", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			filters := f.StringArrayP("filter", "f", nil, "Only those that fit, as event=die")
+			filters := output.FilterFlag(f, "f", "Only those that fit, as event=die")
 			format := f.String("format", "", "Print by a Go template, or json")
 			since := f.String("since", "", "From this time on, or from 10m ago")
 			until := f.String("until", "", "Until this time")

@@ -34,7 +34,7 @@ func loginCommand() command.Command {
 					host = client.RegistryHost(args[0])
 				}
 				if *stdin && *password != "" {
-					return errs.New(errs.Invalid, "--password and --password-stdin are mutually exclusive")
+					return errs.New(errs.Invalid, "conflicting options: cannot specify both --password and --password-stdin")
 				}
 				if err := ask(e, user, password, *stdin); err != nil {
 					return err
@@ -49,7 +49,7 @@ func loginCommand() command.Command {
 func ask(e *command.Env, user, password *string, stdin bool) error {
 	if stdin {
 		if *user == "" {
-			return errs.New(errs.Invalid, "must provide --username with --password-stdin")
+			return errs.New(errs.Invalid, "the --password-stdin option requires --username to be set")
 		}
 		data, err := io.ReadAll(io.LimitReader(e.In, 1<<20))
 		if err != nil {
@@ -120,11 +120,7 @@ func logoutCommand() command.Command {
 					host = client.RegistryHost(args[0])
 				}
 				err := client.EraseCredentials(host)
-				if errors.Is(err, os.ErrNotExist) {
-					fmt.Fprintf(e.Out, "Not logged in to %s\n", host)
-					return nil
-				}
-				if err != nil {
+				if err != nil && !errors.Is(err, os.ErrNotExist) {
 					return err
 				}
 				fmt.Fprintf(e.Out, "Removing login credentials for %s\n", host)

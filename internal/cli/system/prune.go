@@ -9,13 +9,14 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
+	"lus/internal/cli/output"
 	"lus/internal/cli/prune"
 )
 
 // pruneFlags are the flags of system prune.
 type pruneFlags struct {
 	all, force, volumes bool
-	filters             []string
+	filters             *[]string
 }
 
 func pruneCommand() command.Command {
@@ -25,7 +26,7 @@ func pruneCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			o := &pruneFlags{}
 			f.BoolVarP(&o.all, "all", "a", false, "All images that no container uses, and all build cache")
-			f.StringArrayVar(&o.filters, "filter", nil, "Only those that fit, as label=a=b or until=24h")
+			o.filters = output.FilterFlag(f, "", "Only those that fit, as label=a=b or until=24h")
 			f.BoolVarP(&o.force, "force", "f", false, "Do not ask")
 			f.BoolVar(&o.volumes, "volumes", false, "Anonymous volumes too")
 			return func(ctx context.Context, _ []string) error { return o.run(ctx, e) }
@@ -34,7 +35,7 @@ func pruneCommand() command.Command {
 }
 
 func (o *pruneFlags) has(key string) bool {
-	for _, f := range o.filters {
+	for _, f := range *o.filters {
 		if k, _, _ := strings.Cut(f, "="); strings.TrimSuffix(k, "!") == key {
 			return true
 		}
@@ -64,7 +65,7 @@ func (o *pruneFlags) run(ctx context.Context, e *command.Env) error {
 	}
 	var freed uint64
 	for _, s := range steps {
-		text, n, err := s.kind.Run(ctx, e, o.filters, s.all)
+		text, n, err := s.kind.Run(ctx, e, *o.filters, s.all)
 		if err != nil {
 			return err
 		}
@@ -92,8 +93,8 @@ func (o *pruneFlags) question() string {
 		what = append(what, cache)
 	}
 	text := "WARNING! This will remove:\n  - " + strings.Join(what, "\n  - ") + "\n"
-	if len(o.filters) > 0 {
-		text += "\n  Items to be pruned will be filtered with:\n  - " + strings.Join(o.filters, "\n  - ") + "\n"
+	if len(*o.filters) > 0 {
+		text += "\n  Items to be pruned will be filtered with:\n  - " + strings.Join(*o.filters, "\n  - ") + "\n"
 	}
 	return text + "\nAre you sure you want to continue?"
 }

@@ -56,7 +56,12 @@ func createCommand() command.Command {
 	}
 }
 
+// pairs is nil where there are none: the API keeps apart what is empty and what
+// was not given.
 func pairs(list []string) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
 	out := map[string]string{}
 	for _, s := range list {
 		key, value, _ := strings.Cut(s, "=")
@@ -85,7 +90,7 @@ func lsCommand() command.Command {
 		Name: "ls", Aliases: []string{"list"}, Short: "List volumes",
 		Example: "volume ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			filters := f.StringArrayP("filter", "f", nil, "Only those that fit, as dangling=true")
+			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
 			format := f.String("format", "", "Print by a Go template, table or json")
 			quiet := f.BoolP("quiet", "q", false, "Only print names")
 			return func(ctx context.Context, _ []string) error {
@@ -131,6 +136,11 @@ func (r row) Scope() string            { return r.v.Scope }
 func (r row) Mountpoint() string       { return r.v.Mountpoint }
 func (r row) Labels() string           { return output.Labels(r.v.Labels) }
 func (r row) Label(name string) string { return r.v.Labels[name] }
+
+// Availability, Group and Status are of volumes of a cluster.
+func (r row) Availability() string { return "N/A" }
+func (r row) Group() string        { return "N/A" }
+func (r row) Status() string       { return "N/A" }
 
 // NewRow is a volume's line.
 func NewRow(v volume.Volume) Row { return Row{v} }
