@@ -181,7 +181,7 @@ func overview(e *command.Env) {
 		fmt.Fprintf(e.Out, "  %-12s %s\n", n.name, n.short)
 	}
 	fmt.Fprintf(e.Out, "  %-12s %s\n  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml",
-		"completion", "Print what bash reads to complete commands and names")
+		"completion", "Print what bash, zsh or fish reads to complete commands and names")
 	for _, name := range []string{"attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images", "import", "info", "inspect", "kill", "load", "login", "logout",
 		"logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "save", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"} {
 		c, _, _, err := find(e, []string{name})

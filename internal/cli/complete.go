@@ -28,12 +28,47 @@ const bashCompletion = `_PROGRAM() {
 complete -o default -F _PROGRAM PROGRAM
 `
 
+// zshCompletion is the same for zsh. Read before its completions are set up, it
+// sets them up.
+const zshCompletion = `#compdef PROGRAM
+_PROGRAM() {
+	local -a found
+	found=(${(f)"$(PROGRAM __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)"})
+	if (( $#found )); then
+		compadd -- "${found[@]}"
+	else
+		_files
+	fi
+}
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+compdef _PROGRAM PROGRAM
+`
+
+// fishCompletion is the same for fish.
+const fishCompletion = `function __PROGRAM_complete
+	set -l words (commandline -opc)
+	set -l cur (commandline -ct)
+	set -l found (PROGRAM __complete $words[2..-1] "$cur" 2>/dev/null)
+	if set -q found[1]
+		printf '%s\n' $found
+	else
+		__fish_complete_path "$cur"
+	end
+end
+complete -c PROGRAM -f -a '(__PROGRAM_complete)'
+`
+
 // completion prints the script that a shell reads.
 func completion(e *command.Env, args []string) error {
-	if len(args) != 1 || args[0] != "bash" {
-		return errs.New(errs.Invalid, "write `source <(%s completion bash)` into ~/.bashrc; there are no completions of other shells yet", e.Program)
+	scripts := map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
+	script := ""
+	if len(args) == 1 {
+		script = scripts[args[0]]
 	}
-	_, err := fmt.Fprint(e.Out, strings.ReplaceAll(bashCompletion, "PROGRAM", e.Program))
+	if script == "" {
+		return errs.New(errs.Invalid, "write `source <(%[1]s completion bash)` into ~/.bashrc, the same with zsh into ~/.zshrc, or `%[1]s completion fish | source` into ~/.config/fish/config.fish", e.Program)
+	}
+	_, err := fmt.Fprint(e.Out, strings.ReplaceAll(script, "PROGRAM", e.Program))
 	return err
 }
 
