@@ -117,6 +117,8 @@ func TestParityContainersLives(t *testing.T) {
 		{do: "docker inspect -f '{{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' W-c W-a"},
 		{do: "docker update W-c", err: "you must provide one or more flags", code: 1},
 		{do: "docker update -m 1k W-c", err: "Minimum memory limit allowed is 6MB", code: 1},
+		{do: "docker update -m 128m --memory-swap 64m W-c", err: "Minimum memoryswap limit should be larger than memory limit", code: 1},
+		{do: "docker run -d --rm --name W-auto busybox sleep 300; docker update --restart always W-auto", err: "Cannot update container ID: Restart policy cannot be updated because AutoRemove is enabled for the container", code: 1},
 		{do: "docker update -m 64m W-none", err: "No such container: W-none", code: 1},
 		{do: "docker update --restart nonsense W-c", err: "invalid restart policy", code: 1},
 		{do: "docker update --cpu-shares 1 --blkio-weight 5 W-c", code: 1},

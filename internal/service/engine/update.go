@@ -19,13 +19,13 @@ func (e *Engine) UpdateContainer(ctx context.Context, name string, req *containe
 	u.op.Lock()
 	defer u.op.Unlock()
 	rec := u.snapshot()
-	h, err := updated(rec.HostConfig, req)
+	h, err := updated(&rec, req)
 	if err != nil {
 		return nil, err
 	}
 	if rec.State.Running() {
 		if err := e.limit(ctx, u, rec.HostConfig, h); err != nil {
-			return nil, err
+			return nil, cannotUpdate(&rec, err)
 		}
 	}
 	e.change(u, func(rec *container.Container) {
@@ -40,17 +40,24 @@ func (e *Engine) UpdateContainer(ctx context.Context, name string, req *containe
 	return nil, nil
 }
 
+// cannotUpdate names the container, as Docker does: several may be updated by one
+// command.
+func cannotUpdate(rec *container.Container, err error) error {
+	return errs.New(errs.KindOf(err), "Cannot update container %s: %w", rec.ID, err)
+}
+
 // updated is have with what was asked for.
-func updated(have *container.HostConfig, req *container.UpdateRequest) (*container.HostConfig, error) {
+func updated(rec *container.Container, req *container.UpdateRequest) (*container.HostConfig, error) {
+	have := rec.HostConfig
 	r, err := merge.Resources(&have.Resources, &req.Resources)
 	if err != nil {
-		return nil, err
+		return nil, cannotUpdate(rec, err)
 	}
 	h := *have
 	h.Resources = *r
 	if p := req.RestartPolicy; p.Name != "" {
 		if h.AutoRemove && p.Name != "no" {
-			return nil, errs.New(errs.Invalid, "Restart policy cannot be updated because AutoRemove is enabled for the container")
+			return nil, cannotUpdate(rec, errs.New(errs.Invalid, "Restart policy cannot be updated because AutoRemove is enabled for the container"))
 		}
 		h.RestartPolicy = p
 	}
