@@ -102,6 +102,8 @@ func TestParityNetworks(t *testing.T) {
 		{do: "docker network prune -f --filter label=W=one", out: "Deleted Networks:\nW-a\n\n"},
 		{do: "docker start W-c", err: "not found", code: 1},
 		{do: "echo n | docker network prune", out: "WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue? [y/N] "},
+		{do: "docker network create W-own; docker create --name W-ip --network W-own --ip 10.200.0.5 busybox true", out: "ID\n", err: "user specified IP address is supported only when connecting to networks with user configured subnets", code: 1},
+		{do: "docker network inspect W-own | grep -c SubnetChosen", out: "0\n", code: 1},
 		{do: "docker network no-such", code: 1},
 	})
 }

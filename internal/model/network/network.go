@@ -29,6 +29,8 @@ type Network struct {
 	Containers map[string]Attached `json:"Containers"` // by container id; filled in by inspect
 	Options    map[string]string   `json:"Options"`
 	Labels     map[string]string   `json:"Labels"`
+	// SubnetChosen: Lus chose the subnet, nobody asked for it. Kept, not shown.
+	SubnetChosen bool `json:"SubnetChosen,omitempty"`
 }
 
 // ConfigReference names the network a configuration is taken from.

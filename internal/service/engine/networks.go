@@ -109,6 +109,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, asked *model.Network) (id, w
 	complete(&n)
 	n.ID, n.Created, n.EnableIPv4 = ids.New(), e.Now(), true
 	n.IPAM.Config = slices.Clone(n.IPAM.Config)
+	n.SubnetChosen = len(n.IPAM.Config) == 0 || n.IPAM.Config[0].Subnet == ""
 	e.netOp.Lock()
 	defer e.netOp.Unlock()
 	e.mu.RLock()
@@ -182,6 +183,9 @@ func checkAddress(n *model.Network, c *container.EndpointIPAM) error {
 	if !userNetwork(n) {
 		return errs.New(errs.Invalid, "user specified IP address is supported on user defined networks only")
 	}
+	if n.SubnetChosen {
+		return errs.New(errs.Invalid, "user specified IP address is supported only when connecting to networks with user configured subnets: make the network with --subnet")
+	}
 	for _, pool := range n.IPAM.Config {
 		if subnet, err := netip.ParsePrefix(pool.Subnet); err == nil && subnet.Contains(ip) {
 			return nil
@@ -201,6 +205,7 @@ func (e *Engine) tellNetwork(n *model.Network, action, containerID string) {
 // show completes a network with who is on it.
 func (e *Engine) show(n *model.Network) *model.Network {
 	out := *n
+	out.SubnetChosen = false
 	out.Containers = map[string]model.Attached{}
 	for _, u := range e.all() {
 		rec := u.snapshot()
