@@ -129,7 +129,7 @@ func TestParityContainersLives(t *testing.T) {
 		{do: "docker rm", err: "requires at least 1 argument", code: 1},
 		{do: "docker run --rm -d --name W-auto --restart always busybox true", err: "conflicting options: cannot specify both --restart and --rm", code: 125},
 		{do: "docker create --name W-v -v /anon -v W-named:/named busybox"},
-		{do: "v=$(docker inspect -f '{{range .Mounts}}{{.Name}} {{end}}' W-v); docker rm -v W-v; for n in $v; do docker volume inspect $n >/dev/null 2>&1 && echo kept; done", out: "W-v\nkept\n"},
+		{do: "v=$(docker inspect -f '{{range .Mounts}}{{.Name}} {{end}}' W-v); docker rm -v W-v; until [ $(for n in $v; do docker volume inspect -f kept $n 2>/dev/null; done | grep -c kept) = 1 ]; do sleep .1; done", out: "W-v\n"},
 		{do: "docker ps --filter name=W- --format '{{.Names}}'"},
 	})
 }
