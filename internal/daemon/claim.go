@@ -40,11 +40,10 @@ func claim(l layout.Layout) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+	if holder, err := lock(f); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("the root %s is in use by another lusd (pid %s): stop that one, or give this one a folder of its own with --root", l.Root, strings.TrimSpace(string(holder)))
+			return nil, fmt.Errorf("the root %s is in use by another lusd (pid %s): stop that one, or give this one a folder of its own with --root", l.Root, holder)
 		}
 		return nil, fmt.Errorf("locking %s: %w", l.LockFile(), err)
 	}
@@ -52,6 +51,28 @@ func claim(l layout.Layout) (*os.File, error) {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return f, nil
+}
+
+// lingers is how long a lock is waited for whose holder is dead.
+const lingers = 10 * time.Second
+
+// lock takes the lock, or tells who holds it. A daemon that was killed while it
+// forked leaves the lock to its child for the moment until that executes a
+// program, so the lock of a dead holder is waited for.
+func lock(f *os.File) (holder string, err error) {
+	for deadline := time.Now().Add(lingers); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return "", err
+		}
+		text, _ := io.ReadAll(io.NewSectionReader(f, 0, 32))
+		holder = strings.TrimSpace(string(text))
+		pid, perr := strconv.Atoi(holder)
+		dead := perr == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+		if !dead || time.Now().After(deadline) {
+			return holder, err
+		}
+	}
 }
 
 // listen returns the socket that the service manager passed, or one of our own.

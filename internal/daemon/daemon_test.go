@@ -215,6 +215,30 @@ func TestOneDaemonOwnsARoot(t *testing.T) {
 	second.Close()
 }
 
+// A daemon that was killed while it forked leaves its lock to the child for a
+// moment.
+func TestTheLockOfADeadDaemonIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	l := layout.Resolve(filepath.Join(short(t), "root"), filepath.Join(short(t), "run"))
+	child, err := claim(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(l.LockFile(), []byte(strconv.Itoa(dead.Process.Pid)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { child.Close() })
+	next, err := claim(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
+}
+
 func TestTheSocketOfADeadDaemonIsTakenOverAndThatOfALivingOneIsNot(t *testing.T) {
 	t.Parallel()
 	l := layout.Resolve("", short(t))
