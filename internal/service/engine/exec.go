@@ -25,13 +25,15 @@ type execution struct {
 	cfg  container.ExecConfig
 	gen  uint64
 
-	mu      sync.Mutex
-	started bool
-	running bool
-	pid     int
-	code    *int
-	endedAt time.Time
-	ended   chan struct{}
+	mu       sync.Mutex
+	started  bool
+	starting bool         // the word to go is under way: how that ends decides what an exit means
+	early    *task.Status // an exit that came meanwhile
+	running  bool
+	pid      int
+	code     *int
+	endedAt  time.Time
+	ended    chan struct{}
 }
 
 // execKept is how long an exec that ended can still be asked for its exit code.
@@ -151,11 +153,19 @@ func (e *Engine) runExec(ctx context.Context, x *execution, rec *container.Conta
 		return nil, err
 	}
 	x.mu.Lock()
-	x.running, x.pid = true, p.Pid
+	x.running, x.pid, x.starting = true, p.Pid, true
 	x.mu.Unlock()
-	if err := e.Runtime.Start(ctx, x.key()); err != nil {
+	err = e.Runtime.Start(ctx, x.key())
+	x.mu.Lock()
+	early := x.early
+	x.starting, x.early = false, nil
+	x.mu.Unlock()
+	if err != nil {
 		io.abandon()
 		return nil, err
+	}
+	if early != nil {
+		e.execEnded(*early)
 	}
 	if p.Pid == 0 {
 		e.learnPid(ctx, x)
@@ -224,6 +234,13 @@ func (e *Engine) execFailed(x *execution, err error) {
 func (e *Engine) execEnded(s task.Status) {
 	x, err := e.execByID(s.Exec)
 	if err == nil && x.gen == s.Generation {
+		x.mu.Lock()
+		if x.starting {
+			x.early = &s // a start that failed is no exit of the program's
+			x.mu.Unlock()
+			return
+		}
+		x.mu.Unlock()
 		code := s.Exit.Code
 		if code == task.ExitUnknown {
 			code = 255
