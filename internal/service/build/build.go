@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lus/internal/base/errs"
@@ -59,6 +60,7 @@ type Service struct {
 	d       Deps
 	running sync.WaitGroup // builds
 	wake    chan struct{}  // after a build: look at the cache's size
+	full    atomic.Bool    // a build ended for want of space
 	known   report.Known   // the steps of classic builds
 
 	mu      sync.Mutex
@@ -160,6 +162,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
+	s.keepRoom()
 	s.d.Log.Debug("the builder is open", "took", time.Since(began))
 	return &opened{engine: e, exec: x}, nil
 }
@@ -190,6 +193,7 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 	id, err := o.engine.Solve(ctx, job)
 	watch.Close()
 	if err != nil {
+		s.full.Store(report.DiskFull(err) || s.full.Load())
 		return "", watch.Explain(ctx, err)
 	}
 	return id, nil
@@ -212,6 +216,9 @@ func (s *Service) tidy(ctx context.Context) error {
 	}
 	defer done()
 	_, err = o.engine.Prune(ctx, build.Prune{MaxUsed: s.d.MaxCache})
+	if full := s.full.Swap(false); full || report.DiskFull(err) {
+		err = s.makeRoom(ctx, o)
+	}
 	err = errors.Join(err, o.engine.Rest())
 	debug.FreeOSMemory()
 	return err

@@ -28,7 +28,7 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 	src := source(err)
 	kind, text, hint := reason(err)
 	lines := r.lastLines(lastOutput)
-	if full(err) || noSpace(strings.Join(lines, "\n")) {
+	if DiskFull(err) || noSpace(strings.Join(lines, "\n")) {
 		kind, hint = errs.Unavailable, "a disk is full; where it is the image store's, remove images or containers, or move the store with --root"
 	}
 	var b strings.Builder
@@ -53,9 +53,9 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 	return &errs.Error{Kind: kind, Msg: strings.TrimRight(b.String(), "\n"), Err: err}
 }
 
-// full reports whether err is that of a full disk or quota.
-func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || noSpace(err.Error())
+// DiskFull reports whether err is that of a full disk or quota.
+func DiskFull(err error) bool {
+	return err != nil && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || noSpace(err.Error()))
 }
 
 // noSpace finds the C library's and Go's words for a full disk.
