@@ -165,10 +165,14 @@ func exitText(e *task.Exit) string {
 	}
 }
 
-// statusReady takes what the init has to say.
+// statusReady takes what the init has to say. An end is believed the second
+// time: the kernel looks for a message first and whether the other side is
+// closed afterwards, so that the first end can hide what was said in between,
+// which is then the reason of a failure.
 func (s *server) statusReady(p *proc) {
 	var buf [1100]byte
 	var oob [64]byte // room for a few descriptors
+	ended := false
 	for p.status >= 0 {
 		n, oobn, _, _, err := unix.Recvmsg(p.status, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
@@ -176,6 +180,8 @@ func (s *server) statusReady(p *proc) {
 		case errors.Is(err, unix.ECONNRESET): // told once of a word it did not take; what it said comes next
 		case errors.Is(err, unix.EAGAIN):
 			return
+		case err == nil && n == 0 && !ended:
+			ended = true
 		case err != nil || n == 0:
 			s.statusClosed(p)
 		default:

@@ -210,10 +210,10 @@ func (p *parent) Go(_ context.Context, k task.Key) (task.Status, error) {
 			<-ch.ended
 			return task.Status{}, stepError(buf[:n])
 		}
-		if n > 0 {
+		if n > 0 || err == unix.EINTR || err == unix.ECONNRESET { // of a word not taken: what was said comes next
 			continue
 		}
-		if err != nil && err != unix.ECONNRESET {
+		if err != nil {
 			return task.Status{}, err
 		}
 		return task.Status{Key: k, Phase: task.Running}, nil
