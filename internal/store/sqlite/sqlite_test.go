@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -263,6 +265,41 @@ func TestAFullDiskIsNamedAndSurvived(t *testing.T) {
 
 // The child writes numbered rows, tells of each one that was acknowledged, and
 // is killed in the middle. Every row it told of must be there.
+// The commit that begins the write-ahead file anew after a checkpoint waits for
+// the disk, for as long as that takes: 20 ms beside what a build left to write.
+func TestARestIsPaidForBeforeTheNextWrite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lus.db")
+	db := open(t, path)
+	header := func() string {
+		f, err := os.ReadFile(path + "-wal")
+		if err != nil || len(f) < 32 {
+			t.Fatalf("the write-ahead file: %d bytes, %v", len(f), err)
+		}
+		return string(f[:32])
+	}
+	write := func(name string) {
+		if err := db.Write(context.Background(), sqlite.Crash, insert(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before")
+	first := header()
+	for begin := time.Now(); header() == first; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > time.Minute {
+			t.Fatal("a minute of rest, and the file is not begun anew")
+		}
+	}
+	rested := header()
+	write("after")
+	if header() != rested {
+		t.Error("the first write after a rest began the file anew")
+	}
+	if got := names(t, db); !slices.Equal(got, []string{"before", "after"}) {
+		t.Errorf("rows: %q", got)
+	}
+}
+
 func TestRowsSurviveTheDeathOfTheWriter(t *testing.T) {
 	if path := os.Getenv("LUS_SQLITE_CHILD"); path != "" {
 		child(path)

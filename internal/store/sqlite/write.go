@@ -187,7 +187,12 @@ func (db *DB) checkpoint() {
 	if st, err := db.wal.Stat(); err == nil && st.Size() > walPages*4096 {
 		mode = "TRUNCATE"
 	}
-	_, _ = db.writer.ExecContext(ctx, "PRAGMA wal_checkpoint("+mode+")") // tried again at the next rest
+	if _, err := db.writer.ExecContext(ctx, "PRAGMA wal_checkpoint("+mode+")"); err != nil {
+		return // tried again at the next rest
+	}
+	// The first commit after a checkpoint begins the file anew and waits until
+	// its header is on disk: better one of ours now than the next caller's.
+	_, _ = db.writer.ExecContext(ctx, "PRAGMA user_version = 1")
 }
 
 func cacheSize(kib int) string { return "cache_size(-" + strconv.Itoa(kib) + ")" }
