@@ -70,6 +70,8 @@ func kind(status int) errs.Kind {
 		return errs.NotFound
 	case 409:
 		return errs.Conflict
+	case 429:
+		return errs.TooMany
 	case 501:
 		return errs.Unsupported
 	case 503:

@@ -24,6 +24,8 @@ func Of(k errs.Kind) int {
 		return http.StatusUnauthorized
 	case errs.Unavailable:
 		return http.StatusServiceUnavailable
+	case errs.TooMany:
+		return http.StatusTooManyRequests
 	case errs.NotModified:
 		return http.StatusNotModified
 	case errs.Unsupported:

@@ -34,6 +34,8 @@ const (
 	CommandNotFound
 	// CommandNotExecutable: the container's command may not be run (exit code 126).
 	CommandNotExecutable
+	// TooMany: the caller asks too often and may ask again later.
+	TooMany
 )
 
 // Error is a message for people with a kind for programs.
