@@ -27,7 +27,7 @@ var floors = map[string][]string{
 
 	"internal/cli":         {"internal/cli", "internal/client", "internal/model", "internal/base"},
 	"internal/client":      {"internal/model", "internal/base"},
-	"internal/composefile": {"internal/client", "internal/model", "internal/base"},
+	"internal/composefile": {"internal/cli/output", "internal/client", "internal/model", "internal/base"},
 	"internal/daemon":      {"internal"},
 	"internal/api/status":  {"internal/base"},
 	"internal/api":         {"internal/api/status", "internal/model", "internal/base"},

@@ -82,5 +82,43 @@ func borrowed(p *types.Project, b *types.BuildConfig, r *build.Request) error {
 		}
 	}
 	r.Contexts = b.AdditionalContexts
-	return nil
+	var err error
+	if r.CacheFrom, err = caches("cache_from", b.CacheFrom); err == nil {
+		r.CacheTo, err = caches("cache_to", b.CacheTo)
+	}
+	return err
+}
+
+// caches reads type=registry,ref=NAME, or a name alone, which means the same.
+func caches(key string, list []string) ([]build.Output, error) {
+	var out []build.Output
+	for _, text := range list {
+		if !strings.Contains(text, "=") {
+			out = append(out, build.Output{Type: "registry", Attrs: map[string]string{"ref": text}})
+			continue
+		}
+		o := build.Output{Attrs: map[string]string{}}
+		for field := range strings.SplitSeq(text, ",") {
+			name, value, ok := strings.Cut(field, "=")
+			switch {
+			case !ok:
+				return nil, errs.New(errs.Invalid, "build: %s: %q: write type=TYPE and NAME=VALUE, with commas between", key, text)
+			case name == "type":
+				o.Type = value
+				continue
+			case o.Type == "local" && (name == "src" || name == "dest"):
+				abs, err := filepath.Abs(value)
+				if err != nil {
+					return nil, err
+				}
+				value = abs
+			}
+			o.Attrs[name] = value
+		}
+		if o.Type == "" {
+			return nil, errs.New(errs.Invalid, "build: %s: %q has no type: write type=registry,ref=NAME or type=local,...", key, text)
+		}
+		out = append(out, o)
+	}
+	return out, nil
 }

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"lus/internal/base/errs"
 	"lus/internal/client"
 )
 
@@ -24,8 +22,12 @@ type Streams struct {
 // app is one call of lus-compose.
 type app struct {
 	Streams
-	daemon Daemon
-	load   LoadOptions
+	daemon   Daemon
+	load     LoadOptions
+	progress string // auto, plain, quiet or json
+	ansi     string // auto, always or never
+	verbose  bool   // say which files are read
+	parallel int    // how much goes on at once; 0: as much as helps
 }
 
 // command is one verb.
@@ -37,13 +39,26 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{upCommand(), downCommand(), buildCommand(), psCommand(), logsCommand(), configCommand(),
-		lsCommand(), imagesCommand(), portCommand(), stopCommand(), startCommand(), restartCommand(), execCommand(), runCommand(),
-		killCommand(), pauseCommand(), unpauseCommand(), rmCommand(), topCommand(), pullCommand(), versionCommand()}
+	return []command{attachCommand(), buildCommand(), commitCommand(), configCommand(), cpCommand(), createCommand(), downCommand(),
+		eventsCommand(), execCommand(), exportCommand(), imagesCommand(), killCommand(), logsCommand(), lsCommand(), pauseCommand(),
+		portCommand(), psCommand(), pullCommand(), pushCommand(), restartCommand(), rmCommand(), runCommand(), scaleCommand(),
+		startCommand(), statsCommand(), stopCommand(), topCommand(), unpauseCommand(), upCommand(), versionCommand(),
+		volumesCommand(), waitCommand(), watchCommand()}
+}
+
+// unavailable are docker compose's verbs that are not to be had here, and why.
+func unavailable() map[string]string {
+	return map[string]string{
+		"publish": "projects are not published as artifacts of a registry: keep the files in Git",
+		"bridge":  "files are not turned into those of other systems",
+		"alpha":   "what is on trial there is not to be had here",
+		"convert": "write `lus compose config`",
+	}
 }
 
 // Main runs lus-compose and returns its exit code: 0, 1 where it failed, 125
-// where the call is wrong, 130 where it was interrupted.
+// where the call is wrong, 130 where it was interrupted, or that of a container
+// where the verb passes it on.
 func Main(ctx context.Context, args []string, s Streams) int {
 	daemon, err := client.New(client.FromEnv(s.Err))
 	if err == nil {
@@ -51,9 +66,12 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		err = (&app{Streams: s, daemon: daemon}).run(ctx, args)
 	}
 	var usage *usageError
+	var code exitCode
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &code):
+		return int(code)
 	case errors.Is(err, context.Canceled):
 		return 130
 	case errors.As(err, &usage):
@@ -69,6 +87,15 @@ type usageError struct{ msg, help string }
 
 func (e *usageError) Error() string { return e.msg }
 
+func wrongUse(verb, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), fmt.Sprintf("See 'lus compose %s --help'.\n", verb)}
+}
+
+// exitCode ends the program with a code and without a message.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 func (a *app) run(ctx context.Context, args []string) error {
 	global := pflag.NewFlagSet("lus compose", pflag.ContinueOnError)
 	global.SetOutput(io.Discard)
@@ -78,17 +105,30 @@ func (a *app) run(ctx context.Context, args []string) error {
 	global.StringVar(&a.load.Dir, "project-directory", "", "folder that paths in the file start from (default: the first file's)")
 	global.StringArrayVar(&a.load.EnvFiles, "env-file", nil, "files of variables, instead of .env")
 	global.StringArrayVar(&a.load.Profiles, "profile", nil, "profiles to switch on")
+	a.look(global)
 	help := global.BoolP("help", "h", false, "show this text")
+	asVersion := global.BoolP("version", "v", false, "print the version")
 	if err := global.Parse(args); err != nil {
 		return &usageError{err.Error(), "See 'lus compose --help'.\n"}
 	}
+	if err := a.settle(global); err != nil {
+		return err
+	}
 	rest := global.Args()
-	if *help || len(rest) == 0 || rest[0] == "help" {
+	switch {
+	case *asVersion:
+		rest = []string{"version"}
+	case *help, len(rest) == 0, rest[0] == "help" && len(rest) == 1:
 		fmt.Fprint(a.Out, overview(global))
 		return nil
+	case rest[0] == "help":
+		rest = []string{rest[1], "--help"}
 	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == rest[0] })
+	if why := unavailable()[rest[0]]; i < 0 && why != "" {
+		return &usageError{fmt.Sprintf("lus compose has no %s: %s", rest[0], why), "See 'lus compose --help'.\n"}
+	}
 	if i < 0 {
 		msg := fmt.Sprintf("unknown compose command: %q", rest[0])
 		var names []string
@@ -128,34 +168,4 @@ func overview(global *pflag.FlagSet) string {
 	b.WriteString("\nOptions:\n" + global.FlagUsages())
 	b.WriteString("\nRun 'lus compose COMMAND --help' for a command's own options.\n")
 	return b.String()
-}
-
-// project loads the files and tells what has no effect.
-func (a *app) project(ctx context.Context, services []string) (*Loaded, error) {
-	o := a.load
-	o.Services = services
-	l, err := Load(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range l.Warnings {
-		fmt.Fprintln(a.Err, "warning: "+w)
-	}
-	return l, nil
-}
-
-// projectName is the project's name for verbs that do without the file: -p
-// first, then the file's.
-func (a *app) projectName(ctx context.Context) (string, error) {
-	if a.load.Name != "" && len(a.load.Files) == 0 {
-		return a.load.Name, nil
-	}
-	l, err := a.project(ctx, nil)
-	if err != nil {
-		if errs.Is(err, errs.NotFound) && os.Getenv("COMPOSE_PROJECT_NAME") != "" {
-			return os.Getenv("COMPOSE_PROJECT_NAME"), nil
-		}
-		return "", err
-	}
-	return l.Project.Name, nil
 }

@@ -26,6 +26,8 @@ func convert(p *types.Project, docs func() documents) (*Loaded, error) {
 		return nil, err
 	}
 	out := &compose.Project{Name: p.Name, WorkingDir: p.WorkingDir, ConfigFiles: p.ComposeFiles}
+	out.Known = append(p.ServiceNames(), p.DisabledServiceNames()...)
+	slices.Sort(out.Known)
 	l := &Loaded{Project: out, source: p, Warnings: warnings}
 	linked, clash := links(p)
 	if clash != nil {
@@ -138,6 +140,10 @@ func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*
 		return nil, err
 	}
 	out.Create = *create
+	if out.Files, err = copiedFiles(p, s); err != nil {
+		return nil, err
+	}
+	out.PostStart, out.PreStop = hooks(s.PostStart), hooks(s.PreStop)
 	if out.Hash, err = hash(out); err != nil {
 		return nil, err
 	}
@@ -154,7 +160,8 @@ func hash(s *compose.Service) (string, error) {
 	data, err := json.Marshal(struct {
 		Name, ContainerName, Image, Platform string
 		Create                               any
-	}{s.Name, s.ContainerName, s.Image, s.Platform, s.Create})
+		Files                                []compose.File `json:",omitempty"`
+	}{s.Name, s.ContainerName, s.Image, s.Platform, s.Create, s.Files})
 	if err != nil {
 		return "", err
 	}

@@ -129,6 +129,13 @@ func networking(p *types.Project, s types.ServiceConfig, host *container.HostCon
 			e.Aliases = append(e.Aliases, s.Name)
 		}
 		e.Aliases = append(e.Aliases, linked...)
+		for _, link := range s.ExternalLinks {
+			other, alias, ok := strings.Cut(link, ":")
+			if !ok {
+				alias = other
+			}
+			e.Links = append(e.Links, other+":"+alias)
+		}
 		if n != nil {
 			e.Aliases = append(e.Aliases, n.Aliases...)
 			e.GwPriority = n.GatewayPriority

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 
 	"lus/internal/base/errs"
+	"lus/internal/client"
 	"lus/internal/model/compose"
 )
 
@@ -16,15 +18,23 @@ type Daemon interface {
 	// Do sends a request with body as JSON (nil: none) and returns the answer's
 	// body. An answer that is an error comes back as one, with its kind.
 	Do(ctx context.Context, method, path string, body any) (io.ReadCloser, error)
+	// Send is the same with headers and without JSON.
+	Send(ctx context.Context, r client.Request) (*client.Response, error)
 }
 
 // get decodes a JSON answer.
 func get[T any](ctx context.Context, d Daemon, path string) (T, error) {
-	var v T
 	body, err := d.Do(ctx, "GET", path, nil)
 	if err != nil {
-		return v, err
+		var none T
+		return none, err
 	}
+	return decode[T](body)
+}
+
+// decode reads a JSON answer to its end.
+func decode[T any](body io.ReadCloser) (T, error) {
+	var v T
 	defer body.Close()
 	return v, json.NewDecoder(body).Decode(&v)
 }
@@ -71,6 +81,10 @@ type summary struct {
 		PublicPort  uint16
 		Type        string
 	}
+	Mounts          []struct{ Type, Name, Source, Driver string }
+	NetworkSettings struct{ Networks map[string]any }
+
+	SizeRw, SizeRootFs int64
 }
 
 func (c summary) service() string { return c.Labels[compose.LabelService] }
@@ -92,22 +106,31 @@ func (a *app) containers(ctx context.Context, project string, all bool) ([]summa
 	return get[[]summary](ctx, a.daemon, "/containers/json?"+q.Encode())
 }
 
-// printer tells a person what happens: one line for each step that ended, and
-// what builds print as it comes.
+// printer tells of what happens: to a person one line for each step that ended,
+// and what builds print as it comes; to a program one JSON object for each event.
 type printer struct {
 	w     io.Writer
 	quiet bool
+	json  bool
+}
+
+// jsonStep is one event as docker compose's --progress json has it.
+type jsonStep struct {
+	ID      string `json:"id,omitempty"`
+	Status  string `json:"status,omitempty"`
+	Text    string `json:"text,omitempty"`
+	Details string `json:"details,omitempty"`
 }
 
 func (p *printer) event(e compose.Event) {
 	switch {
+	case p.json:
+		p.object(e)
 	case e.Warning != "":
 		fmt.Fprintln(p.w, "warning: "+e.Warning)
-	case e.Text != "":
-		if !p.quiet {
-			fmt.Fprint(p.w, e.Text)
-		}
 	case p.quiet:
+	case e.Text != "":
+		fmt.Fprint(p.w, e.Text)
 	case e.Status == "Waiting" || e.Status == "Building" || e.Status == "Pulling":
 		fmt.Fprintf(p.w, " %s %s  %s\n", e.Kind, e.Name, e.Status)
 	case e.Done && e.Took > 0:
@@ -115,4 +138,20 @@ func (p *printer) event(e compose.Event) {
 	case e.Done:
 		fmt.Fprintf(p.w, " %s %s  %s\n", e.Kind, e.Name, e.Status)
 	}
+}
+
+func (p *printer) object(e compose.Event) {
+	s := jsonStep{Status: "Working", Text: e.Status, Details: strings.TrimRight(e.Text, "\n")}
+	if e.Kind != "" {
+		s.ID = e.Kind + " " + e.Name
+	}
+	switch {
+	case e.Warning != "":
+		s = jsonStep{Status: "Warning", Text: e.Warning}
+	case e.Done && e.Status == "Error":
+		s.Status = "Error"
+	case e.Done:
+		s.Status = "Done"
+	}
+	_ = printJSON(p.w, s)
 }

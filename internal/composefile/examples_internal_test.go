@@ -1,9 +1,11 @@
 package composefile
 
+import "strings"
+
 // keyExamples has one example for each key that does something or is named.
 func keyExamples() map[string]example {
 	all := map[string]example{}
-	for _, group := range []map[string]example{plainExamples(), limitExamples(), attachmentExamples(), partExamples(), topExamples(), namedExamples()} {
+	for _, group := range []map[string]example{plainExamples(), hookExamples(), fileExamples(), limitExamples(), attachmentExamples(), partExamples(), topExamples(), namedExamples()} {
 		for k, e := range group {
 			all[k] = e
 		}
@@ -53,6 +55,56 @@ func plainExamples() map[string]example {
 		"services.*.logging.driver":             {with: "logging: {driver: local}", want: `"LogConfig":{"Type":"local"`},
 		"services.*.logging.options":            {with: "logging: {options: {max-size: 1m}}", want: `"Config":{"max-size":"1m"}`},
 	}
+}
+
+// hookExamples are of commands run in a container, and of limits of devices.
+func hookExamples() map[string]example {
+	out := map[string]example{
+		"services.*.external_links": {with: "external_links: ['other:o', plain]", want: `"Links":["other:o","plain:plain"]`},
+		"services.*.build.cache_from": {with: "build: {context: /srv, cache_from: [c, 'type=local,src=/c']}",
+			want: `"cacheFrom":[{"type":"registry","attrs":{"ref":"c"}},{"type":"local","attrs":{"src":"/c"}}]`},
+		"services.*.build.cache_to":                      {with: "build: {context: /srv, cache_to: ['type=local,dest=/c']}", want: `"cacheTo":[{"type":"local","attrs":{"dest":"/c"}}]`},
+		"services.*.blkio_config.weight_device.*.path":   {with: "blkio_config: {weight_device: [{path: /dev/vda, weight: 300}]}", want: `"BlkioWeightDevice":[{"Path":"/dev/vda"`},
+		"services.*.blkio_config.weight_device.*.weight": {with: "blkio_config: {weight_device: [{path: /dev/vda, weight: 300}]}", want: `"Weight":300`},
+	}
+	for key, name := range map[string]string{"post_start": "postStart", "pre_stop": "preStop"} {
+		for sub, want := range map[string]string{
+			"command: [sync, now]": `{"cmd":["sync","now"]`, "user: '7'": `"user":"7"`, "privileged: true": `"privileged":true`,
+			"working_dir: /w": `"workingDir":"/w"`, "environment: {A: b}": `"env":["A=b"]`,
+		} {
+			field, _, _ := strings.Cut(sub, ":")
+			with := key + ": [{command: [x], " + sub + "}]"
+			if field == "command" {
+				with = key + ": [{" + sub + "}]"
+				want = `"` + name + `":[` + want
+			}
+			out["services.*."+key+".*."+field] = example{with: with, want: want}
+		}
+	}
+	for key, name := range map[string]string{
+		"device_read_bps": "BlkioDeviceReadBps", "device_read_iops": "BlkioDeviceReadIOps",
+		"device_write_bps": "BlkioDeviceWriteBps", "device_write_iops": "BlkioDeviceWriteIOps",
+	} {
+		e := example{with: "blkio_config: {" + key + ": [{path: /dev/vda, rate: 1000}]}", want: `"` + name + `":[{"Path":"/dev/vda","Rate":1000}]`}
+		out["services.*.blkio_config."+key+".*.path"], out["services.*.blkio_config."+key+".*.rate"] = e, e
+	}
+	return out
+}
+
+// fileExamples are of secrets and configs that are put into the container.
+func fileExamples() map[string]example {
+	out := map[string]example{
+		"secrets.*.environment": {with: "secrets: {key: {environment: HOME}}", want: `"files":[{"target":"/run/secrets/u"`},
+		"configs.*.environment": {with: "configs: {conf: {environment: HOME}}", want: `"files":[{"target":"/u"`},
+		"configs.*.content":     {with: "configs: {conf: {content: text}}", want: `"target":"/u","data":"dGV4dA=="`},
+	}
+	for _, what := range []string{"secrets: [{source: key", "configs: [{source: conf"} {
+		name, _, _ := strings.Cut(what, ":")
+		out["services.*."+name+".*.uid"] = example{with: what + ", uid: '7'}]", want: `"uid":7`}
+		out["services.*."+name+".*.gid"] = example{with: what + ", gid: '8'}]", want: `"gid":8`}
+		out["services.*."+name+".*.mode"] = example{with: what + ", mode: 0400}]", want: `"mode":256`}
+	}
+	return out
 }
 
 func limitExamples() map[string]example {
@@ -199,18 +251,14 @@ func namedExamples() map[string]example {
 		"models": "models: {m: {model: ai/m}}",
 		"jobs":   "jobs: {j: {image: busybox, triggers: {manual: true}}}",
 
-		"services.*.develop":         "develop: {watch: []}",
 		"services.*.umask":           "umask: 18",
 		"services.*.use_api_socket":  "use_api_socket: true",
-		"services.*.external_links":  "external_links: [other]",
 		"services.*.credential_spec": "credential_spec: {file: f}",
 		"services.*.cpu_count":       "cpu_count: 1",
 		"services.*.cpu_percent":     "cpu_percent: 1",
 		"services.*.models":          "models: [m]",
 		"services.*.provider":        "provider: {type: p}",
 		"services.*.pre_start":       "pre_start: [{command: 'true'}]",
-		"services.*.post_start":      "post_start: [{command: 'true'}]",
-		"services.*.pre_stop":        "pre_stop: [{command: 'true'}]",
 		"services.*.gpus":            "gpus: all",
 		"services.*.storage_opt":     "storage_opt: {size: 1G}",
 		"services.*.cgroup_parent":   "cgroup_parent: other",
@@ -223,12 +271,6 @@ func namedExamples() map[string]example {
 		"services.*.networks.*.driver_opts":    "networks: {front: {driver_opts: {o: p}}}",
 		"services.*.volumes.*.image":           "volumes: [{type: image, source: httpd, target: /i, image: {subpath: s}}]",
 		"services.*.volumes.*.bind.selinux":    "volumes: ['/srv:/t:z']",
-		"services.*.secrets.*.uid":             "secrets: [{source: key, uid: '7'}]",
-		"services.*.secrets.*.gid":             "secrets: [{source: key, gid: '7'}]",
-		"services.*.secrets.*.mode":            "secrets: [{source: key, mode: 0400}]",
-		"services.*.configs.*.uid":             "configs: [{source: conf, uid: '7'}]",
-		"services.*.configs.*.gid":             "configs: [{source: conf, gid: '7'}]",
-		"services.*.configs.*.mode":            "configs: [{source: conf, mode: 0400}]",
 
 		"services.*.deploy.labels":                                   "deploy: {labels: {l: m}}",
 		"services.*.deploy.mode":                                     "deploy: {mode: global-job}",
@@ -241,12 +283,8 @@ func namedExamples() map[string]example {
 		"services.*.deploy.resources.reservations.devices":           "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}",
 		"services.*.deploy.resources.reservations.generic_resources": "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 2}}]}}}",
 	}
-	for _, key := range []string{"device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"} {
-		named["services.*.blkio_config."+key] = "blkio_config: {" + key + ": [{path: /dev/vda, rate: 1000}]}"
-	}
-	named["services.*.blkio_config.weight_device"] = "blkio_config: {weight_device: [{path: /dev/vda, weight: 300}]}"
 	for key, value := range map[string]string{
-		"cache_from": "[c]", "cache_to": "[c]", "no_cache_filter": "[s]", "provenance": "'true'", "sbom": "'true'",
+		"no_cache_filter": "[s]", "provenance": "'true'", "sbom": "'true'",
 		"isolation":  "hyperv",
 		"privileged": "true", "entitlements": "[network.host]",
 	} {
@@ -256,11 +294,10 @@ func namedExamples() map[string]example {
 		named["networks.*."+key] = "networks: {front: {" + key + ": " + value + "}}"
 	}
 	named["networks.*.ipam.options"] = "networks: {front: {ipam: {options: {o: p}}}}"
-	for key, value := range map[string]string{"environment": "HOME", "external": "true"} {
+	for key, value := range map[string]string{"external": "true"} {
 		named["secrets.*."+key] = "secrets: {key: {" + key + ": " + value + "}}"
 		named["configs.*."+key] = "configs: {conf: {" + key + ": " + value + "}}"
 	}
-	named["configs.*.content"] = "configs: {conf: {content: text}}"
 	for key, value := range map[string]string{"labels": "{l: m}", "template_driver": "golang"} {
 		named["secrets.*."+key] = "secrets: {key: {file: f, " + key + ": " + value + "}}"
 		named["configs.*."+key] = "configs: {conf: {file: f, " + key + ": " + value + "}}"

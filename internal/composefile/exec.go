@@ -2,9 +2,12 @@ package composefile
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -38,6 +41,46 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// lus runs lus, the program beside this one, to its end.
+func (a *app) lus(ctx context.Context, args ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), "lus"), args...)
+	cmd.Stdout, cmd.Stderr = a.Out, a.Err
+	if err := cmd.Run(); err != nil {
+		var ended *exec.ExitError
+		if errors.As(err, &ended) {
+			return exitCode(ended.ExitCode()) // it has said why
+		}
+		return errs.New(errs.Unavailable, "cannot run lus, which is installed beside lus-compose: %w", err)
+	}
+	return nil
+}
+
+// numbered keeps the container with a number, or all where it is 0.
+func numbered(list []summary, index int) []summary {
+	return slices.DeleteFunc(list, func(c summary) bool { return index != 0 && c.Labels[compose.LabelNumber] != strconv.Itoa(index) })
+}
+
+// anyContainer finds one container of a service, whether or not it runs.
+func (a *app) anyContainer(ctx context.Context, service string, index int) (summary, error) {
+	name, err := a.projectName(ctx)
+	if err != nil {
+		return summary{}, err
+	}
+	list, err := a.containers(ctx, name, true)
+	if err != nil {
+		return summary{}, err
+	}
+	list = numbered(lasting(named(list, []string{service})), index)
+	if len(list) == 0 {
+		return summary{}, errs.New(errs.NotFound, "service %q has no container; `lus compose up -d %s` makes one", service, service)
+	}
+	return list[0], nil
+}
+
 // container finds one running container of a service.
 func (a *app) container(ctx context.Context, service string, index int) (summary, error) {
 	name, err := a.projectName(ctx)
@@ -48,10 +91,8 @@ func (a *app) container(ctx context.Context, service string, index int) (summary
 	if err != nil {
 		return summary{}, err
 	}
-	for _, c := range lasting(named(list, []string{service})) {
-		if index == 0 || c.Labels[compose.LabelNumber] == strconv.Itoa(index) {
-			return c, nil
-		}
+	if list = numbered(lasting(named(list, []string{service})), index); len(list) > 0 {
+		return list[0], nil
 	}
 	if index > 1 {
 		return summary{}, errs.New(errs.NotFound, "service %q has no running container %d", service, index)
@@ -68,6 +109,8 @@ func execCommand() command {
 			env := f.StringArrayP("env", "e", nil, "set a variable: NAME=value")
 			index := f.Int("index", 0, "which of the service's containers (default: the first)")
 			noTTY := f.BoolP("no-tty", "T", false, "no terminal (default: one where a person types)")
+			stdin := f.BoolP("interactive", "i", true, "pass on input")
+			tty := f.BoolP("tty", "t", false, "a terminal in any case")
 			privileged := f.Bool("privileged", false, "give all capabilities")
 			user := f.StringP("user", "u", "", "user and group: name or number[:group]")
 			workdir := f.StringP("workdir", "w", "", "working directory")
@@ -80,7 +123,10 @@ func execCommand() command {
 					return err
 				}
 				call := []string{"exec"}
-				for flag, on := range map[string]bool{"--detach": *detach, "--interactive": !*detach, "--tty": !*detach && !*noTTY && a.terminal(), "--privileged": *privileged} {
+				for flag, on := range map[string]bool{
+					"--detach": *detach, "--interactive": !*detach && *stdin, "--privileged": *privileged,
+					"--tty": !*detach && !*noTTY && (*tty || a.terminal()),
+				} {
 					if on {
 						call = append(call, flag)
 					}

@@ -21,6 +21,7 @@ type verdict string
 const (
 	carried verdict = "carried" // reaches the daemon
 	settled verdict = "settled" // worked into other keys while the files are read
+	local   verdict = "local"   // lus-compose itself acts on it
 	moot    verdict = "moot"    // asks for nothing that one host could do otherwise
 	idle    verdict = "idle"    // changes nothing here, and that is said
 	refused verdict = "refused" // running without it would harm, so nothing runs
@@ -88,7 +89,7 @@ func (t verdicts) service() {
 		"devices device_cgroup_rules oom_score_adj oom_kill_disable ulimits")
 	t.carried(s, "cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset "+
 		"mem_limit mem_reservation mem_swappiness memswap_limit pids_limit shm_size blkio_config")
-	t.carried(s, "network_mode networks ports expose dns dns_opt dns_search extra_hosts")
+	t.carried(s, "network_mode networks ports expose dns dns_opt dns_search extra_hosts external_links")
 	t.carried(s, "volumes volumes_from tmpfs secrets configs logging build deploy")
 	t.settled(s, "env_file label_file extends profiles")
 
@@ -97,16 +98,23 @@ func (t verdicts) service() {
 	t.carried(s+".logging", "driver options")
 	t.carried(s+".ulimits.*", "single soft hard")
 	t.carried(s+".devices.*", "source target permissions")
-	t.carried(s+".blkio_config", "weight")
-	t.idle(notYet, s+".blkio_config", "weight_device device_read_bps device_read_iops device_write_bps device_write_iops")
+	t.carried(s+".blkio_config", "weight weight_device device_read_bps device_read_iops device_write_bps device_write_iops")
+	t.carried(s+".blkio_config.weight_device.*", "path weight")
+	for _, limit := range strings.Fields("device_read_bps device_read_iops device_write_bps device_write_iops") {
+		t.carried(s+".blkio_config."+limit+".*", "path rate")
+	}
+	t.carried(s, "post_start pre_stop")
+	for _, hook := range []string{".post_start.*", ".pre_stop.*"} {
+		t.carried(s+hook, "command user privileged working_dir environment")
+	}
+	t.put(fate{what: local}, s, "develop")
 
-	t.idle(notYet, s, "develop umask use_api_socket")
-	t.idle("has no effect: containers on one network find each other by name", s, "external_links")
+	t.idle("has no effect: no runtime here sets it; let the program do so", s, "umask")
+	t.refused("would give the program all power over this host: remove it, or mount the socket as a volume if that is what you want", s, "use_api_socket")
 	t.idle(windows, s, "credential_spec cpu_count cpu_percent")
 	t.idle(noModels, s, "models")
 	t.refused("services run by a provider's plugin cannot be had here", s, "provider")
-	t.refused("hooks are not run yet, and what the service needs from them would be missing: make it a service of its own and wait for it with depends_on, condition: service_completed_successfully", s, "pre_start post_start")
-	t.refused("hooks are not run yet, and what they keep safe when the container stops would be lost: remove them, or let the program do it at its stop signal", s, "pre_stop")
+	t.refused("containers of their own that run before are not made from hooks: make it a service and wait for it with depends_on, condition: service_completed_successfully", s, "pre_start")
 	t.refused("no device driver for GPUs is here: remove it to run without", s, "gpus")
 	t.refused("the writable layer has no size limit of its own here: remove it", s, "storage_opt")
 	t.refused("containers stand in a cgroup of the daemon: remove it", s, "cgroup_parent")
@@ -139,8 +147,7 @@ func (t verdicts) attachments() {
 	t.refused("images cannot be mounted yet: copy what you need in a Dockerfile", v, "image")
 
 	for _, what := range []string{"secrets", "configs"} {
-		t.carried("services.*."+what+".*", "source target")
-		t.idle("has no effect: the file is shown as it is on the host, with its own owner and mode", "services.*."+what+".*", "uid gid mode")
+		t.carried("services.*."+what+".*", "source target uid gid mode")
 	}
 }
 
@@ -156,19 +163,19 @@ func (t verdicts) deploy() {
 	t.idle(swarm, d+".resources.reservations", "cpus generic_resources")
 	t.settled(d+".resources.reservations", "pids") // not in the schema
 	t.refused("no device driver is here that could give devices: remove it to run without", d+".resources.reservations", "devices")
-	t.idle(swarm, d, "labels update_config rollback_config placement mode")
+	t.idle("are of a swarm's service and not of its containers: write them below labels: of the service", d, "labels")
+	t.idle(swarm, d, "update_config rollback_config placement mode")
 	t.only(d+".mode", func(v reflect.Value) bool { return !slices.Contains([]string{"replicated", "global"}, v.String()) })
 	t.moot(d, "endpoint_mode")
 }
 
 func (t verdicts) build() {
 	const b = "services.*.build"
-	t.carried(b, "context dockerfile dockerfile_inline args labels target no_cache pull network extra_hosts shm_size tags platforms ulimits secrets ssh additional_contexts")
+	t.carried(b, "context dockerfile dockerfile_inline args labels target no_cache pull network extra_hosts shm_size tags platforms ulimits secrets ssh additional_contexts cache_from cache_to")
 	t.carried(b+".secrets.*", "source target")
 	t.moot(b+".secrets.*", "uid gid mode") // the step that mounts it says them
 	t.carried(b+".ulimits.*", "single soft hard")
 	t.carried(b+".ssh.*", "id path")
-	t.idle("has no effect: the builder keeps a cache of its own", b, "cache_from cache_to")
 	t.idle("has no effect: write no_cache to build every step anew", b, "no_cache_filter")
 	t.idle("is not made here and has no effect", b, "provenance sbom")
 	t.idle(windows, b, "isolation")
@@ -191,12 +198,12 @@ func (t verdicts) topLevel() {
 
 	t.settled("", "secrets.*.content configs.*.driver configs.*.driver_opts") // not in the schema
 	for _, what := range []string{"secrets.*", "configs.*"} {
-		t.carried(what, "file")
+		t.carried(what, "file environment")
 		t.moot(what, "name") // the service says under which name it sees the file
 		t.idle("has no effect: only the file is shown", what, "labels")
-		t.refused("only those with file: can be shown yet: write it into a file and name that", what, "environment external")
+		t.refused("nothing here keeps such things outside of files and variables: give it file: or environment:", what, "external")
 		t.refused("stores and templates for it belong to a swarm: write it into a file and name that", what, "template_driver")
 	}
-	t.refused("only those with file: can be shown yet: write it into a file and name that", "configs.*", "content")
+	t.carried("configs.*", "content")
 	t.refused("stores for it belong to a swarm: write it into a file and name that", "secrets.*", "driver driver_opts")
 }

@@ -116,7 +116,7 @@ func resources(s types.ServiceConfig) container.Resources {
 		r.OomKillDisable = &yes
 	}
 	if s.BlkioConfig != nil {
-		r.BlkioWeight = s.BlkioConfig.Weight
+		r.BlkioWeight, r.BlkioDevices = s.BlkioConfig.Weight, blkio(s.BlkioConfig)
 	}
 	for _, d := range s.Devices {
 		r.Devices = append(r.Devices, container.Device{PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: cmp.Or(d.Permissions, "rwm")})
@@ -136,6 +136,25 @@ func resources(s types.ServiceConfig) container.Resources {
 		r.MemoryReservation = cmp.Or(int64(v.MemoryBytes), r.MemoryReservation)
 	}
 	return r
+}
+
+func blkio(b *types.BlkioConfig) container.BlkioDevices {
+	var out container.BlkioDevices
+	for _, d := range b.WeightDevice {
+		out.BlkioWeightDevice = append(out.BlkioWeightDevice, container.DeviceWeight{Path: d.Path, Weight: d.Weight})
+	}
+	for _, l := range []struct {
+		from []types.ThrottleDevice
+		to   *[]container.DeviceRate
+	}{
+		{b.DeviceReadBps, &out.BlkioDeviceReadBps}, {b.DeviceWriteBps, &out.BlkioDeviceWriteBps},
+		{b.DeviceReadIOps, &out.BlkioDeviceReadIOps}, {b.DeviceWriteIOps, &out.BlkioDeviceWriteIOps},
+	} {
+		for _, d := range l.from {
+			*l.to = append(*l.to, container.DeviceRate{Path: d.Path, Rate: uint64(max(0, d.Rate))})
+		}
+	}
+	return out
 }
 
 func mounts(p *types.Project, s types.ServiceConfig) ([]container.Mount, error) {
@@ -168,23 +187,4 @@ func mounts(p *types.Project, s types.ServiceConfig) ([]container.Mount, error) 
 		out = append(out, m)
 	}
 	return append(out, fileMounts(p, s)...), nil
-}
-
-// fileMounts shows secrets and configs that are files of the host.
-func fileMounts(p *types.Project, s types.ServiceConfig) []container.Mount {
-	var out []container.Mount
-	add := func(name, file, target, dir string) {
-		target = cmp.Or(target, dir+name)
-		if !strings.HasPrefix(target, "/") {
-			target = dir + target
-		}
-		out = append(out, container.Mount{Type: "bind", Source: file, Target: target, ReadOnly: true})
-	}
-	for _, c := range s.Secrets {
-		add(c.Source, p.Secrets[c.Source].File, c.Target, "/run/secrets/")
-	}
-	for _, c := range s.Configs {
-		add(c.Source, p.Configs[c.Source].File, c.Target, "/")
-	}
-	return out
 }

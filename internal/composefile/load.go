@@ -30,14 +30,17 @@ type LoadOptions struct {
 	Profiles []string
 	Services []string // empty: all
 	Together bool     // the services are to run side by side
+	All      bool     // what no service uses is made too
 }
 
 // Loaded is a project and what its reader should know.
 type Loaded struct {
 	Project  *compose.Project
+	Services []string // that are switched on in the files, whichever were asked for
 	Warnings []string
 	source   *types.Project
-	trusted  bool // the schema had accepted it before and was left out
+	asked    []string // services, for a watch; empty: all
+	trusted  bool     // the schema had accepted it before and was left out
 }
 
 // reader reads one project.
@@ -47,12 +50,13 @@ type reader struct {
 	more      others
 	trusted   bool            // the schema has accepted the same before
 	variables map[string]bool // filled in so far
+	extra     []cli.ProjectOptionsFn
 }
 
 // prepare finds the files and the environment.
 func (r *reader) prepare() (*cli.ProjectOptions, error) {
 	r.variables, r.more = map[string]bool{}, others{}
-	options, err := cli.NewProjectOptions(r.Files,
+	options, err := cli.NewProjectOptions(r.Files, append(r.extra,
 		cli.WithWorkingDirectory(r.Dir),
 		cli.WithOsEnv,
 		cli.WithEnvFiles(r.EnvFiles...),
@@ -64,7 +68,7 @@ func (r *reader) prepare() (*cli.ProjectOptions, error) {
 		cli.WithDefaultProfiles(r.Profiles...),
 		cli.WithName(r.Name),
 		cli.WithLoadOptions(r.notice),
-	)
+	)...)
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -83,14 +87,10 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	logrus.SetOutput(io.Discard)
 	r := &reader{LoadOptions: o}
 	p, err := r.read(ctx)
-	switch {
-	case errs.KindOf(err) == errs.Invalid, err != nil && r.options == nil:
-		return nil, err // ours already
-	case err != nil && len(r.options.ConfigPaths) == 0:
-		return nil, notFound(err)
-	case err != nil:
-		return nil, explain(err, r.more.all(r.options))
+	if err != nil {
+		return nil, r.failed(err)
 	}
+	all := p.ServiceNames()
 	if len(o.Services) > 0 {
 		if p, err = p.WithServicesEnabled(o.Services...); err == nil {
 			p, err = p.WithSelectedServices(o.Services)
@@ -100,7 +100,9 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 		}
 	}
 	// What no service uses is not made: neither its network nor its volume.
-	p = p.WithoutUnnecessaryResources()
+	if !o.All {
+		p = p.WithoutUnnecessaryResources()
+	}
 	docs := sync.OnceValue(func() documents { return parse(r.more.all(r.options)) })
 	if o.Together {
 		if err := clash(p, docs); err != nil {
@@ -109,9 +111,75 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	}
 	l, err := convert(p, docs)
 	if err == nil {
-		l.trusted = r.trusted
+		l.trusted, l.Services = r.trusted, all
 	}
 	return l, err
+}
+
+// raw reads the project with options of the library's, for those who want to
+// see the file rather than to run it.
+func (o LoadOptions) raw(ctx context.Context, extra ...cli.ProjectOptionsFn) (*types.Project, error) {
+	logrus.SetOutput(io.Discard)
+	r := &reader{LoadOptions: o, extra: extra}
+	options, err := r.prepare()
+	if err != nil {
+		return nil, err
+	}
+	p, err := options.LoadProject(ctx)
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	if len(o.Services) > 0 {
+		if p, err = p.WithSelectedServices(o.Services); err != nil {
+			return nil, errs.With(errs.NotFound, err)
+		}
+	}
+	if !o.All {
+		p = p.WithoutUnnecessaryResources()
+	}
+	return p, nil
+}
+
+// merged is the tree of the merged files.
+func (o LoadOptions) merged(ctx context.Context, extra ...cli.ProjectOptionsFn) (map[string]any, error) {
+	logrus.SetOutput(io.Discard)
+	r := &reader{LoadOptions: o, extra: extra}
+	options, err := r.prepare()
+	if err != nil {
+		return nil, err
+	}
+	model, err := options.LoadModel(ctx)
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	return model, nil
+}
+
+// failed explains an error of the library's.
+func (r *reader) failed(err error) error {
+	switch {
+	case errs.KindOf(err) == errs.Invalid, r.options == nil:
+		return err // ours already
+	case len(r.options.ConfigPaths) == 0:
+		return notFound(err)
+	}
+	return explain(err, r.more.all(r.options))
+}
+
+// composeVariables are the variables for Compose itself in the files of
+// variables.
+func (o LoadOptions) composeVariables() map[string]string {
+	options, err := cli.NewProjectOptions(o.Files, cli.WithWorkingDirectory(o.Dir), cli.WithOsEnv, cli.WithEnvFiles(o.EnvFiles...), cli.WithDotEnv)
+	if err != nil {
+		return nil // it is said when the project is loaded
+	}
+	out := map[string]string{}
+	for name, value := range options.Environment {
+		if strings.HasPrefix(name, "COMPOSE_") {
+			out[name] = value
+		}
+	}
+	return out
 }
 
 // others are the files that a project's own files include or extend, as they

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -17,7 +18,9 @@ import (
 
 type logOptions struct {
 	follow, timestamps, noPrefix, noColor bool
-	tail, since                           string
+	tail, since, until                    string
+	index                                 int
+	from                                  time.Time // instead of since; zero: none
 }
 
 func logsCommand() command {
@@ -31,9 +34,11 @@ func logsCommand() command {
 			f.BoolVar(&o.noPrefix, "no-log-prefix", false, "leave out the containers' names")
 			f.BoolVar(&o.noColor, "no-color", false, "print without colours")
 			f.StringVarP(&o.tail, "tail", "n", "all", "how many lines from the end of each container")
+			f.IntVar(&o.index, "index", 0, "which of the service's containers (default: all)")
+			f.StringVar(&o.until, "until", "", "what came before a time (2026-01-02T13:23:37Z), or before 42m ago")
 			f.StringVar(&o.since, "since", "", "what came since a time (2026-01-02T13:23:37Z) or for a duration (42m)")
 			return func(ctx context.Context, services []string) error {
-				name, err := a.projectName(ctx)
+				name, _, err := a.known(ctx, services, false)
 				if err != nil {
 					return err
 				}
@@ -50,13 +55,13 @@ func (a *app) logs(ctx context.Context, project string, services []string, o log
 	if err != nil {
 		return err
 	}
-	list = named(list, services)
+	list = numbered(named(list, services), o.index)
 	width := 0
 	for _, c := range list {
 		width = max(width, len(label(c, project)))
 	}
 	out := &shared{w: a.Out}
-	color := !o.noColor && isTerminal(a.Out)
+	color := !o.noColor && a.colored()
 	var wg sync.WaitGroup
 	failed := make([]error, len(list))
 	for i, c := range list {
@@ -89,12 +94,18 @@ func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) 
 			q.Set(key, "1")
 		}
 	}
-	if o.since != "" {
-		since, err := parseSince(o.since)
+	for key, text := range map[string]string{"since": o.since, "until": o.until} {
+		if text == "" {
+			continue
+		}
+		at, err := parseTime("--"+key, text)
 		if err != nil {
 			return err
 		}
-		q.Set("since", since)
+		q.Set(key, at)
+	}
+	if !o.from.IsZero() {
+		q.Set("since", seconds(o.from))
 	}
 	info, err := get[struct{ Config struct{ Tty bool } }](ctx, a.daemon, "/containers/"+id+"/json")
 	if err != nil {

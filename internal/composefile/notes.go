@@ -32,8 +32,6 @@ func judge(p *types.Project, docs func() documents) ([]string, error) {
 		switch {
 		case !known || f.when != nil && !f.when(v):
 			return false
-		case at.pattern == "configs.*.content" && p.Configs[at.path[1]].Environment != "":
-			return false // the library has filled it in
 		case f.what == idle:
 			notes = append(notes, note{docs().at(at.path...), short, f.why})
 		case f.what == refused:

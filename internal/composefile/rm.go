@@ -13,9 +13,12 @@ import (
 	"lus/internal/model/compose"
 )
 
-// lasting leaves out the containers that `compose run` made.
+// lasting leaves out the containers that `compose run` made, and those that run
+// a hook.
 func lasting(list []summary) []summary {
-	return slices.DeleteFunc(list, func(c summary) bool { return c.Labels[compose.LabelOneoff] == "True" })
+	return slices.DeleteFunc(list, func(c summary) bool {
+		return c.Labels[compose.LabelOneoff] == "True" || c.Labels[compose.LabelHook] != ""
+	})
 }
 
 func rmCommand() command {
@@ -26,12 +29,12 @@ func rmCommand() command {
 			stop := f.BoolP("stop", "s", false, "stop them first")
 			volumes := f.BoolP("volumes", "v", false, "remove their anonymous volumes too")
 			return func(ctx context.Context, services []string) error {
-				project, err := a.projectName(ctx)
+				project, _, err := a.known(ctx, services, false)
 				if err != nil {
 					return err
 				}
 				if *stop {
-					if err := a.each(ctx, project, services, "stop", "Stopped"); err != nil {
+					if err := a.change(ctx, "stop", &compose.StateRequest{Services: services}); err != nil {
 						return err
 					}
 				}
@@ -39,7 +42,7 @@ func rmCommand() command {
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(named(list, services), func(c summary) bool {
+				list = slices.DeleteFunc(lasting(named(list, services)), func(c summary) bool {
 					return slices.Contains([]string{"running", "paused", "restarting"}, c.State)
 				})
 				if len(list) == 0 {
@@ -67,7 +70,7 @@ func (a *app) sure(list []summary) bool {
 }
 
 func (a *app) removeAll(ctx context.Context, list []summary, volumes bool) error {
-	q := url.Values{}
+	q := url.Values{"force": {"1"}}
 	if volumes {
 		q.Set("v", "1")
 	}
@@ -79,7 +82,7 @@ func (a *app) removeAll(ctx context.Context, list []summary, volumes bool) error
 		if body != nil {
 			_ = body.Close()
 		}
-		fmt.Fprintf(a.Err, " Container %s  Removed\n", c.name())
+		a.printer().event(compose.Event{Kind: "Container", Name: c.name(), Status: "Removed", Done: true})
 	}
 	return nil
 }
@@ -124,17 +127,59 @@ func pullCommand() command {
 	return command{
 		name: "pull", args: "[SERVICE...]", short: "Pull the services' images", example: "lus compose pull web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
-			quiet := f.BoolP("quiet", "q", false, "print nothing but errors")
+			req := &compose.PullRequest{}
+			f.BoolVarP(&req.Quiet, "quiet", "q", false, "print nothing but the end of each pull")
+			deps := f.Bool("include-deps", false, "what the services depend on too")
+			f.BoolVar(&req.IgnoreBuildable, "ignore-buildable", false, "leave out what can be built")
+			f.BoolVar(&req.IgnoreFailures, "ignore-pull-failures", false, "go on where an image cannot be pulled")
+			policy := f.String("policy", "always", "always, or missing: leave what is here")
+			return func(ctx context.Context, services []string) error {
+				if *policy != "always" && *policy != "missing" {
+					return wrongUse("pull", "--policy %q: write always or missing", *policy)
+				}
+				req.Missing = *policy == "missing"
+				l, err := a.project(ctx, services)
+				if err != nil {
+					return err
+				}
+				if !*deps {
+					alone(l.Project, services)
+				}
+				if err := a.credentials(l.Project); err != nil {
+					return err
+				}
+				req.Project, req.Services = l.Project, services
+				return a.stream(ctx, "pull", req, a.printer())
+			}
+		},
+	}
+}
+
+func pushCommand() command {
+	return command{
+		name: "push", args: "[SERVICE...]", short: "Send the images that are built to the registries in their names", example: "lus compose push web",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			quiet := f.BoolP("quiet", "q", false, "print the images' names only")
+			deps := f.Bool("include-deps", false, "what the services depend on too")
+			ignore := f.Bool("ignore-push-failures", false, "go on where an image cannot be sent")
 			return func(ctx context.Context, services []string) error {
 				l, err := a.project(ctx, services)
 				if err != nil {
 					return err
 				}
-				if err := a.credentials(l.Project); err != nil {
-					return err
+				for _, s := range l.Project.Services {
+					switch {
+					case s.Build == nil || !*deps && len(services) > 0 && !slices.Contains(services, s.Name):
+						continue
+					case s.Image == l.Project.Name+"-"+s.Name:
+						a.printer().event(compose.Event{Warning: "service " + s.Name + " is not pushed: its image has no name of its own; give it image:"})
+						continue
+					}
+					if err := a.lus(ctx, "push", boolFlag("quiet", *quiet || a.progress == "quiet"), s.Image); err != nil && !*ignore {
+						return err
+					}
 				}
-				req := &compose.PullRequest{Project: l.Project, Services: services}
-				return a.stream(ctx, "pull", req, &printer{w: a.Err, quiet: *quiet})
+				return nil
 			}
 		},
 	}

@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/model/compose"
 )
 
-// parseSince turns a time or a duration into seconds since 1970.
-func parseSince(s string) (string, error) {
+// parseTime turns a time, or how long ago it was, into seconds since 1970. flag is
+// who says so.
+func parseTime(flag, s string) (string, error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return seconds(time.Now().Add(-d)), nil
 	}
@@ -28,7 +30,7 @@ func parseSince(s string) (string, error) {
 	if _, err := strconv.ParseFloat(s, 64); err == nil {
 		return s, nil
 	}
-	return "", errs.New(errs.Invalid, "--since %q is neither a time (2026-01-02T13:23:37Z) nor a duration (42m)", s)
+	return "", errs.New(errs.Invalid, "%s %q is neither a time (2026-01-02T13:23:37Z) nor a duration (42m)", flag, s)
 }
 
 func seconds(t time.Time) string {
@@ -36,26 +38,17 @@ func seconds(t time.Time) string {
 }
 
 // each does one thing to every container of the services, side by side.
-func (a *app) each(ctx context.Context, project string, services []string, verb, did string) error {
-	return a.eachWith(ctx, project, services, verb, did, nil)
-}
-
-func (a *app) eachWith(ctx context.Context, project string, services []string, verb, did string, q url.Values) error {
+func (a *app) each(ctx context.Context, project string, services []string, verb, did string, q url.Values) error {
 	list, err := a.containers(ctx, project, true)
 	if err != nil {
 		return err
 	}
 	list = named(list, services)
-	switch verb {
-	case "start", "restart":
-		list = lasting(list)
-	case "kill", "pause", "unpause":
-		list = slices.DeleteFunc(list, func(c summary) bool { return c.State != "running" && c.State != "paused" })
-	}
+	list = slices.DeleteFunc(list, func(c summary) bool { return c.State != "running" && c.State != "paused" })
 	if len(list) == 0 {
 		return errs.New(errs.NotFound, "project %s has no containers for this; `lus compose up -d` makes them", project)
 	}
-	p := &printer{w: a.Err}
+	p := a.printer()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	failed := make([]error, len(list))
@@ -75,7 +68,7 @@ func (a *app) eachWith(ctx context.Context, project string, services []string, v
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			fmt.Fprintf(p.w, " Container %s  %s\n", c.name(), did)
+			p.event(compose.Event{Kind: "Container", Name: c.name(), Status: did, Done: true})
 		})
 	}
 	wg.Wait()
@@ -87,56 +80,125 @@ func killCommand() command {
 		name: "kill", args: "[SERVICE...]", short: "Send a signal to the containers' processes", example: "lus compose kill -s HUP web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			signal := f.StringP("signal", "s", "SIGKILL", "name or number of the signal")
+			orphans := f.Bool("remove-orphans", truth("COMPOSE_REMOVE_ORPHANS"), "remove containers of services that are no longer in the file too")
 			return func(ctx context.Context, services []string) error {
-				project, err := a.projectName(ctx)
+				project, inFile, err := a.known(ctx, services, *orphans)
 				if err != nil {
 					return err
 				}
-				return a.eachWith(ctx, project, services, "kill", "Killed", url.Values{"signal": {*signal}})
+				if err := a.each(ctx, project, services, "kill", "Killed", url.Values{"signal": {*signal}}); err != nil || !*orphans {
+					return err
+				}
+				list, err := a.containers(ctx, project, true)
+				if err != nil {
+					return err
+				}
+				list = slices.DeleteFunc(lasting(list), func(c summary) bool { return slices.Contains(inFile, c.service()) })
+				return a.removeAll(ctx, list, false)
 			}
 		},
 	}
 }
 
 func pauseCommand() command {
-	return stateCommand("pause", "Paused", "Freeze the containers' processes", false)
+	return freezeCommand("pause", "Paused", "Freeze the containers' processes")
 }
 
 func unpauseCommand() command {
-	return stateCommand("unpause", "Unpaused", "Let frozen processes go on", false)
+	return freezeCommand("unpause", "Unpaused", "Let frozen processes go on")
 }
 
-func stateCommand(name, did, short string, timed bool) command {
+func freezeCommand(name, did, short string) command {
 	return command{
 		name: name, args: "[SERVICE...]", short: short, example: "lus compose " + name + " web",
-		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
-			timeout := -1
-			if timed {
-				f.IntVarP(&timeout, "timeout", "t", -1, "seconds to let a container stop")
-			}
+		flags: func(a *app, _ *pflag.FlagSet) func(context.Context, []string) error {
 			return func(ctx context.Context, services []string) error {
-				project, err := a.projectName(ctx)
+				project, _, err := a.known(ctx, services, false)
 				if err != nil {
 					return err
 				}
-				q := url.Values{}
-				if timeout >= 0 {
-					q.Set("t", strconv.Itoa(timeout))
-				}
-				return a.eachWith(ctx, project, services, name, did, q)
+				return a.each(ctx, project, services, name, did, nil)
 			}
 		},
 	}
 }
 
+// change asks the daemon to start, stop or restart containers in the order of
+// their dependencies, with the hooks of the file where there is one.
+func (a *app) change(ctx context.Context, verb string, req *compose.StateRequest) error {
+	l, name, err := a.projectOrName(ctx)
+	if err != nil {
+		return err
+	}
+	req.Name, req.Parallel = name, a.parallel
+	if l != nil {
+		req.Project = l.Project
+		for _, s := range req.Services {
+			if !knows(l, s) {
+				return errs.New(errs.NotFound, "no such service: %s", s)
+			}
+		}
+	}
+	return a.stream(ctx, verb, req, a.printer())
+}
+
+// knows says that the files have a service, switched on or not.
+func knows(l *Loaded, service string) bool {
+	return slices.Contains(l.Services, service) || slices.Contains(l.Project.Known, service)
+}
+
+// timeoutFlag is how long a container may take to stop; nil where it is not given.
+func timeoutFlag(f *pflag.FlagSet, to **int) func() {
+	n := f.IntP("timeout", "t", 0, "seconds to let a container stop")
+	return func() {
+		if f.Changed("timeout") {
+			*to = n
+		}
+	}
+}
+
 func stopCommand() command {
-	return stateCommand("stop", "Stopped", "Stop the containers and keep them", true)
+	return command{
+		name: "stop", args: "[SERVICE...]", short: "Stop the containers and keep them", example: "lus compose stop web",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			req := &compose.StateRequest{}
+			settle := timeoutFlag(f, &req.Timeout)
+			return func(ctx context.Context, services []string) error {
+				settle()
+				req.Services = services
+				return a.change(ctx, "stop", req)
+			}
+		},
+	}
 }
 
 func startCommand() command {
-	return stateCommand("start", "Started", "Start containers that were stopped", false)
+	return command{
+		name: "start", args: "[SERVICE...]", short: "Start containers that were stopped", example: "lus compose start web",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			req := &compose.StateRequest{}
+			f.BoolVar(&req.Wait, "wait", false, "wait until the services run, and are healthy where they can say so")
+			f.IntVar(&req.WaitTimeout, "wait-timeout", 0, "seconds that --wait may take")
+			return func(ctx context.Context, services []string) error {
+				req.Services = services
+				return a.change(ctx, "start", req)
+			}
+		},
+	}
 }
 
 func restartCommand() command {
-	return stateCommand("restart", "Restarted", "Stop and start the containers", true)
+	return command{
+		name: "restart", args: "[SERVICE...]", short: "Stop and start the containers", example: "lus compose restart web",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			req := &compose.StateRequest{}
+			f.BoolVar(&req.NoDeps, "no-deps", false, "leave alone what asks to be restarted with them")
+			settle := timeoutFlag(f, &req.Timeout)
+			return func(ctx context.Context, services []string) error {
+				settle()
+				req.Services = services
+				return a.change(ctx, "restart", req)
+			}
+		},
+	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -17,37 +15,189 @@ import (
 	"lus/internal/model/compose"
 )
 
+// upFlags are the flags of up, create and scale.
+type upFlags struct {
+	req                                   compose.UpRequest
+	detach, noDeps, build                 bool
+	scale                                 []string
+	settle                                func()
+	follow                                followFlags
+	watch                                 bool
+	noColor, noPrefix, timestamps, menued bool
+}
+
+// making registers what up and create share.
+func (o *upFlags) making(f *pflag.FlagSet) {
+	r := &o.req
+	f.BoolVar(&r.Build, "build", false, "build images first")
+	f.BoolVar(&r.NoBuild, "no-build", false, "do not build, even where an image is missing")
+	f.BoolVar(&r.ForceRecreate, "force-recreate", false, "replace containers even where nothing changed")
+	f.BoolVar(&r.NoRecreate, "no-recreate", false, "leave containers that exist as they are")
+	f.BoolVar(&r.RemoveOrphans, "remove-orphans", truth("COMPOSE_REMOVE_ORPHANS"), "remove containers of services that are no longer in the file")
+	f.StringVar(&r.Pull, "pull", "", "when to pull images: always, missing, never or build, instead of the file's pull_policy")
+	f.BoolVar(&r.QuietPull, "quiet-pull", false, "print nothing of pulls but their end")
+	f.BoolP("yes", "y", false, "yes to every question: there is none")
+	f.StringArrayVar(&o.scale, "scale", nil, "SERVICE=NUM: how many containers of a service to run")
+}
+
+func (o *upFlags) flags(f *pflag.FlagSet) {
+	r := &o.req
+	o.making(f)
+	f.BoolVarP(&o.detach, "detach", "d", false, "leave the containers running and return")
+	f.BoolVar(&o.noDeps, "no-deps", false, "leave alone what the services depend on")
+	f.BoolVar(&r.NoStart, "no-start", false, "create, and do not start")
+	f.BoolVar(&r.Wait, "wait", false, "wait until the services run, and are healthy where they can say so; implies -d")
+	f.IntVar(&r.WaitTimeout, "wait-timeout", 0, "seconds that --wait may take")
+	f.BoolVar(&r.RecreateDeps, "always-recreate-deps", false, "replace also what the services depend on")
+	f.BoolVarP(&r.NewVolumes, "renew-anon-volumes", "V", false, "give replaced containers new anonymous volumes")
+	f.BoolVar(&r.QuietBuild, "quiet-build", false, "print nothing of builds but their end")
+	f.BoolVar(&r.DryRun, "dry-run", false, "print what would be done")
+	o.settle = timeoutFlag(f, &r.Timeout)
+	f.BoolVar(&o.follow.abort, "abort-on-container-exit", false, "stop all containers when one ends")
+	f.BoolVar(&o.follow.abortFailed, "abort-on-container-failure", false, "stop all containers when one ends with an exit code that is not 0")
+	f.StringVar(&o.follow.codeFrom, "exit-code-from", "", "end with this service's exit code; implies --abort-on-container-exit")
+	f.StringArrayVar(&o.follow.attach, "attach", nil, "show the output of these services only")
+	f.StringArrayVar(&o.follow.noAttach, "no-attach", nil, "do not show the output of these services")
+	f.BoolVar(&o.follow.deps, "attach-dependencies", false, "show the output of what the services depend on too")
+	f.BoolVar(&o.follow.noColor, "no-color", false, "print without colours")
+	f.BoolVar(&o.follow.noPrefix, "no-log-prefix", false, "leave out the containers' names")
+	f.BoolVar(&o.follow.timestamps, "timestamps", false, "print the time of each line")
+	f.BoolVarP(&o.watch, "watch", "w", false, "follow changes of the sources, as `lus compose watch` does")
+	f.BoolVar(&o.menued, "menu", false, "shortcuts to type: not to be had")
+}
+
+// check refuses flags that contradict each other.
+func (o *upFlags) check(verb string) error {
+	r, follows := &o.req, o.follow.abort || o.follow.abortFailed || o.follow.codeFrom != ""
+	for _, c := range []struct {
+		wrong bool
+		what  string
+	}{
+		{r.Build && r.NoBuild, "--build and --no-build are incompatible"},
+		{r.ForceRecreate && r.NoRecreate, "--force-recreate and --no-recreate are incompatible"},
+		{r.RecreateDeps && r.NoRecreate, "--always-recreate-deps and --no-recreate are incompatible"},
+		{(o.detach || r.Wait) && (follows || len(o.follow.attach) > 0), "--detach or --wait cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from or --attach"},
+		{o.follow.abort && o.follow.abortFailed, "--abort-on-container-exit and --abort-on-container-failure are incompatible"},
+		{r.NoStart && (o.detach || r.Wait || follows), "--no-start cannot be combined with --detach, --wait or what follows containers"},
+		{o.watch && (o.detach || r.Wait), "--watch follows changes in the foreground: leave out --detach and --wait"},
+		{r.WaitTimeout < 0, "--wait-timeout: write seconds"},
+		{o.menued, "--menu: there are no shortcuts to type here: use another terminal for `lus compose` commands"},
+		{r.Pull != "" && !slices.Contains([]string{"always", "missing", "never", "build"}, r.Pull), "--pull: write always, missing, never or build"},
+	} {
+		if c.wrong {
+			return wrongUse(verb, "%s", c.what)
+		}
+	}
+	if r.Pull == "build" {
+		r.Pull, r.Build = "", true
+	}
+	r.IgnoreOrphans = truth("COMPOSE_IGNORE_ORPHANS")
+	if r.IgnoreOrphans && r.RemoveOrphans {
+		return wrongUse(verb, "COMPOSE_IGNORE_ORPHANS and --remove-orphans cannot be combined")
+	}
+	return nil
+}
+
 func upCommand() command {
 	return command{
 		name: "up", args: "[SERVICE...]", short: "Create and start what the file describes; only what changed is touched",
 		example: "lus compose up -d",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
-			req := &compose.UpRequest{}
-			detach := f.BoolP("detach", "d", false, "leave the containers running and return")
-			f.BoolVar(&req.Build, "build", false, "build images first")
-			f.BoolVar(&req.NoBuild, "no-build", false, "do not build, even where an image is missing")
-			f.BoolVar(&req.ForceRecreate, "force-recreate", false, "replace containers even where nothing changed")
-			f.BoolVar(&req.NoRecreate, "no-recreate", false, "leave containers that exist as they are")
-			f.BoolVar(&req.NoStart, "no-start", false, "create, and do not start")
-			f.BoolVar(&req.RemoveOrphans, "remove-orphans", false, "remove containers of services that are no longer in the file")
-			f.BoolVar(&req.Wait, "wait", false, "wait until the services run, and are healthy where they can say so; implies -d")
-			f.BoolVar(&req.DryRun, "dry-run", false, "print what would be done")
-			timeout := f.IntP("timeout", "t", -1, "seconds to let a container stop that is replaced")
-			scale := f.StringArray("scale", nil, "SERVICE=NUM: how many containers of a service to run")
+			o := &upFlags{}
+			o.flags(f)
 			return func(ctx context.Context, services []string) error {
-				a.load.Together = !req.NoStart
-				l, err := a.project(ctx, services)
+				if err := o.check("up"); err != nil {
+					return err
+				}
+				o.settle()
+				a.load.Together = !o.req.NoStart
+				l, err := a.prepared(ctx, o, services)
 				if err != nil {
 					return err
 				}
-				if *timeout >= 0 {
-					req.Timeout = timeout
+				if o.detach || o.req.Wait || o.req.NoStart || o.req.DryRun {
+					return a.up(ctx, &o.req)
 				}
-				if err := applyScale(l.Project, *scale); err != nil {
+				if o.watch {
+					return a.upAndWatch(ctx, &o.req, l)
+				}
+				return a.foreground(ctx, &o.req, l, &o.follow)
+			}
+		},
+	}
+}
+
+// prepared loads the project and fits the request to it.
+func (a *app) prepared(ctx context.Context, o *upFlags, services []string) (*Loaded, error) {
+	l, err := a.project(ctx, services)
+	if err != nil {
+		return nil, err
+	}
+	if err := applyScale(l.Project, o.scale); err != nil {
+		return nil, err
+	}
+	if o.noDeps {
+		alone(l.Project, services)
+	}
+	o.req.Project, o.req.Services = l.Project, services
+	return l, a.credentials(l.Project)
+}
+
+// alone takes from services what they depend on: they alone are meant.
+func alone(p *compose.Project, services []string) {
+	for i := range p.Services {
+		if len(services) == 0 || slices.Contains(services, p.Services[i].Name) {
+			p.Services[i].DependsOn = nil
+		}
+	}
+}
+
+// up brings the project up; where that fails it says what runs and what does not.
+func (a *app) up(ctx context.Context, req *compose.UpRequest) error {
+	return a.told(ctx, req, a.stream(ctx, "up", req, a.printer()))
+}
+
+func createCommand() command {
+	return command{
+		name: "create", args: "[SERVICE...]", short: "Create what the file describes, and do not start it", example: "lus compose create",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			o := &upFlags{}
+			o.making(f)
+			return func(ctx context.Context, services []string) error {
+				if err := o.check("create"); err != nil {
 					return err
 				}
-				req.Project, req.Services = l.Project, services
-				return a.up(ctx, req, *detach || req.Wait || req.NoStart || req.DryRun)
+				o.req.NoStart = true
+				if _, err := a.prepared(ctx, o, services); err != nil {
+					return err
+				}
+				return a.up(ctx, &o.req)
+			}
+		},
+	}
+}
+
+func scaleCommand() command {
+	return command{
+		name: "scale", args: "SERVICE=NUM...", short: "Run so many containers of services", example: "lus compose scale web=3",
+		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
+			noDeps := f.Bool("no-deps", false, "leave alone what the services depend on")
+			return func(ctx context.Context, args []string) error {
+				if len(args) == 0 {
+					return wrongUse("scale", "scale takes services and how many containers to run, as web=3")
+				}
+				o := &upFlags{noDeps: *noDeps, scale: args}
+				o.req.NoRecreate, o.req.IgnoreOrphans = true, truth("COMPOSE_IGNORE_ORPHANS")
+				var services []string
+				for _, arg := range args {
+					name, _, _ := strings.Cut(arg, "=")
+					services = append(services, name)
+				}
+				a.load.Together = true
+				if _, err := a.prepared(ctx, o, services); err != nil {
+					return err
+				}
+				return a.up(ctx, &o.req)
 			}
 		},
 	}
@@ -79,16 +229,6 @@ func applyScale(p *compose.Project, scale []string) error {
 	return nil
 }
 
-func (a *app) up(ctx context.Context, req *compose.UpRequest, detach bool) error {
-	if err := a.credentials(req.Project); err != nil {
-		return err
-	}
-	if err := a.stream(ctx, "up", req, &printer{w: a.Err}); err != nil || detach {
-		return err
-	}
-	return a.foreground(ctx, req)
-}
-
 // credentials adds the user's registry credentials to a project that may pull.
 func (a *app) credentials(p *compose.Project) error {
 	auth, err := client.AllCredentials()
@@ -97,62 +237,6 @@ func (a *app) credentials(p *compose.Project) error {
 	}
 	p.Auth = auth
 	return nil
-}
-
-// foreground follows the output until the containers end or Ctrl-C, which stops
-// them; a second Ctrl-C stops waiting for that.
-func (a *app) foreground(ctx context.Context, req *compose.UpRequest) error {
-	err := a.logs(ctx, req.Project.Name, shown(req), logOptions{follow: true, tail: "all"})
-	if ctx.Err() == nil {
-		return err
-	}
-	fmt.Fprintln(a.Err, "Stopping; containers are kept, remove them with `lus compose down`")
-	again, cancel := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	return a.each(again, req.Project.Name, req.Services, "stop", "Stopped")
-}
-
-// shown are the services whose output a foreground up shows: all of them, less
-// those with attach: false.
-func shown(req *compose.UpRequest) []string {
-	var names []string
-	for _, s := range req.Project.Services {
-		if !s.Quiet && (len(req.Services) == 0 || slices.Contains(req.Services, s.Name)) {
-			names = append(names, s.Name)
-		}
-	}
-	return names
-}
-
-func downCommand() command {
-	return command{
-		name: "down", args: "", short: "Stop and remove the project's containers and networks",
-		example: "lus compose down -v",
-		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
-			req := &compose.DownRequest{}
-			f.BoolVarP(&req.Volumes, "volumes", "v", false, "remove the named volumes too, with what is in them")
-			f.BoolVar(&req.RemoveOrphans, "remove-orphans", false, "remove containers of services that are no longer in the file")
-			timeout := f.IntP("timeout", "t", -1, "seconds to let a container stop")
-			return func(ctx context.Context, args []string) error {
-				if len(args) > 0 {
-					return &usageError{"down takes no services: it removes the whole project", "See 'lus compose down --help'.\n"}
-				}
-				if *timeout >= 0 {
-					req.Timeout = timeout
-				}
-				l, err := a.project(ctx, nil)
-				switch {
-				case err == nil:
-					req.Project, req.Name = l.Project, l.Project.Name
-				case errs.Is(err, errs.NotFound) && a.load.Name != "" && len(a.load.Files) == 0:
-					req.Name = a.load.Name
-				default:
-					return err
-				}
-				return a.stream(ctx, "down", req, &printer{w: a.Err})
-			}
-		},
-	}
 }
 
 func buildCommand() command {
@@ -177,7 +261,9 @@ func buildCommand() command {
 					return err
 				}
 				req.Project, req.Services = l.Project, services
-				return a.stream(ctx, "build", req, &printer{w: a.Err, quiet: *quiet})
+				p := a.printer()
+				p.quiet = p.quiet || *quiet
+				return a.stream(ctx, "build", req, p)
 			}
 		},
 	}

@@ -21,6 +21,9 @@ type Projects interface {
 	Down(ctx context.Context, req *compose.DownRequest, tell func(compose.Event)) error
 	Build(ctx context.Context, req *compose.BuildRequest, tell func(compose.Event)) error
 	Pull(ctx context.Context, req *compose.PullRequest, tell func(compose.Event)) error
+	Start(ctx context.Context, req *compose.StateRequest, tell func(compose.Event)) error
+	Stop(ctx context.Context, req *compose.StateRequest, tell func(compose.Event)) error
+	Restart(ctx context.Context, req *compose.StateRequest, tell func(compose.Event)) error
 }
 
 // maxBody bounds a request: a resolved project of some thousand services.
@@ -33,6 +36,9 @@ func New(p Projects) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"down", stream(p.Down))
 	mux.HandleFunc("POST "+Prefix+"build", stream(p.Build))
 	mux.HandleFunc("POST "+Prefix+"pull", stream(p.Pull))
+	mux.HandleFunc("POST "+Prefix+"start", stream(p.Start))
+	mux.HandleFunc("POST "+Prefix+"stop", stream(p.Stop))
+	mux.HandleFunc("POST "+Prefix+"restart", stream(p.Restart))
 	return mux
 }
 

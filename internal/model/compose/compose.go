@@ -29,6 +29,10 @@ const (
 	LabelNetwork     = "com.docker.compose.network"
 	LabelVolume      = "com.docker.compose.volume"
 	LabelVersion     = "com.docker.compose.version"
+	LabelEnvFiles    = "com.docker.compose.project.environment_file"
+	LabelSlug        = "com.docker.compose.slug"    // of a container of `compose run`
+	LabelReplace     = "com.docker.compose.replace" // the name of the container that it replaces
+	LabelHook        = "com.docker.compose.hook"    // of a container that runs another's hook
 )
 
 // Project is a Compose project with names, paths and variables resolved.
@@ -39,8 +43,14 @@ type Project struct {
 	Services    []Service `json:"services"` // sorted by name
 	Networks    []Network `json:"networks"`
 	Volumes     []Volume  `json:"volumes"`
+	// Known are the names of all services in the files, those that were not asked
+	// for included: their containers are no orphans.
+	Known []string `json:"known,omitempty"`
 	// Auth holds registry credentials of the user who asks, by host.
 	Auth map[string]image.Auth `json:"auth,omitempty"`
+	// Parallel bounds how much goes on at once: 0 is as much as helps, below 0
+	// is no bound.
+	Parallel int `json:"parallel,omitempty"`
 }
 
 // Service is one service of a project.
@@ -66,6 +76,31 @@ type Service struct {
 	Create container.CreateRequest `json:"create"`
 	// Hash changes when anything of the service that a container is made from does.
 	Hash string `json:"hash"`
+	// Files are put into a container when it is made: secrets and configs that are
+	// no files of the host, or that must belong to somebody else.
+	Files []File `json:"files,omitempty"`
+	// PostStart and PreStop are run in a container, one after the other, once it
+	// has started and before it is asked to stop.
+	PostStart []Hook `json:"postStart,omitempty"`
+	PreStop   []Hook `json:"preStop,omitempty"`
+}
+
+// File is a file to be put into a container.
+type File struct {
+	Target string `json:"target"` // absolute
+	Data   []byte `json:"data"`
+	UID    int    `json:"uid"`
+	GID    int    `json:"gid"`
+	Mode   uint32 `json:"mode"`
+}
+
+// Hook is a command that is run in a container.
+type Hook struct {
+	Cmd        []string `json:"cmd"`
+	User       string   `json:"user,omitempty"`
+	Privileged bool     `json:"privileged,omitempty"`
+	WorkingDir string   `json:"workingDir,omitempty"`
+	Env        []string `json:"env,omitempty"`
 }
 
 // Dependency says that a service waits for another.
@@ -110,6 +145,28 @@ type UpRequest struct {
 	Wait          bool     `json:"wait,omitempty"`    // until running or healthy
 	Timeout       *int     `json:"timeout,omitempty"` // seconds to stop what is replaced
 	DryRun        bool     `json:"dryRun,omitempty"`
+	// RecreateDeps replaces also what the services asked for depend on.
+	RecreateDeps bool `json:"recreateDeps,omitempty"`
+	// NewVolumes gives what is replaced new anonymous volumes.
+	NewVolumes bool `json:"newVolumes,omitempty"`
+	// IgnoreOrphans says nothing of containers whose service is gone.
+	IgnoreOrphans bool   `json:"ignoreOrphans,omitempty"`
+	Pull          string `json:"pull,omitempty"` // always, missing or never: instead of the services' own
+	QuietPull     bool   `json:"quietPull,omitempty"`
+	QuietBuild    bool   `json:"quietBuild,omitempty"`
+	WaitTimeout   int    `json:"waitTimeout,omitempty"` // seconds that Wait may take; 0: no bound
+}
+
+// StateRequest asks for containers that exist to be started, stopped or both.
+type StateRequest struct {
+	Name        string   `json:"name"`
+	Project     *Project `json:"project,omitempty"`  // for hooks; nil where there is no file
+	Services    []string `json:"services,omitempty"` // empty: all
+	Timeout     *int     `json:"timeout,omitempty"`  // seconds to let a container stop
+	NoDeps      bool     `json:"noDeps,omitempty"`   // restart: leave dependents alone
+	Wait        bool     `json:"wait,omitempty"`     // start: until running or healthy
+	WaitTimeout int      `json:"waitTimeout,omitempty"`
+	Parallel    int      `json:"parallel,omitempty"`
 }
 
 // DownRequest asks for a project to be removed.
@@ -121,6 +178,12 @@ type DownRequest struct {
 	Volumes       bool     `json:"volumes,omitempty"`
 	RemoveOrphans bool     `json:"removeOrphans,omitempty"`
 	Timeout       *int     `json:"timeout,omitempty"` // seconds
+	// Services limits it to their containers; networks and volumes stay.
+	Services []string `json:"services,omitempty"`
+	// Images removes images too: all that the services use, or those that were
+	// built here and have no name of their own (local).
+	Images   string `json:"images,omitempty"`
+	Parallel int    `json:"parallel,omitempty"`
 }
 
 // BuildRequest asks for a project's images.
@@ -135,6 +198,12 @@ type BuildRequest struct {
 type PullRequest struct {
 	Project  *Project `json:"project"`
 	Services []string `json:"services,omitempty"` // empty: all
+	Missing  bool     `json:"missing,omitempty"`  // leave what is here
+	// IgnoreBuildable leaves out what can be built; else it is pulled where it
+	// has a name of its own.
+	IgnoreBuildable bool `json:"ignoreBuildable,omitempty"`
+	IgnoreFailures  bool `json:"ignoreFailures,omitempty"` // go on without
+	Quiet           bool `json:"quiet,omitempty"`
 }
 
 // Action is what a step of a plan does.
@@ -153,6 +222,7 @@ const (
 	RemoveContainer Action = "remove"
 	RemoveNetwork   Action = "remove network"
 	RemoveVolume    Action = "remove volume"
+	RemoveImage     Action = "remove image"
 	Keep            Action = "keep" // nothing to do: it is as it should be
 )
 

@@ -37,12 +37,17 @@ type Engine interface {
 	ListVolumes(ctx context.Context, f filter.Filters) ([]*volume.Volume, error)
 	RemoveVolume(ctx context.Context, name string, force bool) error
 	Events(ctx context.Context, since, until time.Time, f filter.Filters) (<-chan event.Event, error)
+	WritePath(ctx context.Context, name, at string, tar io.Reader, o container.ExtractOptions) error
+	CreateExec(ctx context.Context, name string, cfg *container.ExecConfig) (string, error)
+	StartExec(ctx context.Context, id string, detach, tty bool, size *[2]uint) (*container.Stream, error)
+	InspectExec(ctx context.Context, id string) (*container.Exec, error)
 }
 
 // Images is what a project needs of the images.
 type Images interface {
 	InspectImage(ctx context.Context, ref string) (*image.Image, error)
 	PullImage(ctx context.Context, ref, platform string, auth *image.Auth, progress func(image.Progress)) error
+	RemoveImage(ctx context.Context, ref string, force, keepParents bool) ([]image.Removed, error)
 }
 
 // Builder builds an image and writes its progress as text.
@@ -135,7 +140,10 @@ func (s *Service) Down(ctx context.Context, req *compose.DownRequest, tell Tell)
 	}
 	project := req.Project
 	if project == nil {
-		project = &compose.Project{Name: req.Name}
+		project = &compose.Project{Name: req.Name, Parallel: req.Parallel}
+	}
+	if len(p.steps) == 0 {
+		tell(compose.Event{Warning: "no resource found to remove for project " + req.Name})
 	}
 	if err := s.run(ctx, project, p, tell); err != nil {
 		return err
@@ -170,11 +178,13 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 	return s.run(ctx, req.Project, &plan{steps: steps}, tell)
 }
 
-// Pull pulls the images of a project's services, less those that are built here.
+// Pull pulls the images of a project's services. One that is built here is pulled
+// only where it has a name of its own, and is no failure where nobody has it.
 func (s *Service) Pull(ctx context.Context, req *compose.PullRequest, tell Tell) error {
 	if err := check(req.Project); err != nil {
 		return err
 	}
+	tell = serial(tell)
 	services, err := selected(req.Project, req.Services)
 	if err != nil {
 		return err
@@ -182,12 +192,19 @@ func (s *Service) Pull(ctx context.Context, req *compose.PullRequest, tell Tell)
 	p, planned := &plan{}, map[string]bool{}
 	for i := range services {
 		svc := &services[i]
-		if svc.Build == nil && !planned[svc.Image] {
-			planned[svc.Image] = true
-			p.add(&step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc})
+		if planned[svc.Image] || svc.Build != nil && (req.IgnoreBuildable || svc.Image == req.Project.Name+"-"+svc.Name) {
+			continue
 		}
+		if req.Missing {
+			if _, err := s.Images.InspectImage(ctx, svc.Image); err == nil {
+				tell(compose.Event{Kind: "Image", Name: svc.Image, Status: "Skipped Image is already present locally", Done: true})
+				continue
+			}
+		}
+		planned[svc.Image] = true
+		p.add(&step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.Quiet, optional: req.IgnoreFailures || svc.Build != nil})
 	}
-	return s.run(ctx, req.Project, p, serial(tell))
+	return s.run(ctx, req.Project, p, tell)
 }
 
 func check(p *compose.Project) error {

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -58,19 +59,20 @@ func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *co
 	build := func() *step {
 		b := *svc.Build
 		b.Auth = req.Project.Auth
-		return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b}
+		return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b, quiet: req.QuietBuild}
 	}
-	pull := &step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc}
+	pull := &step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.QuietPull}
+	policy := cmp.Or(req.Pull, svc.PullPolicy)
 	switch {
 	case svc.Build != nil && req.NoBuild && missing:
 		return nil, errs.New(errs.NotFound, "image %s of service %s is not built: leave out --no-build", svc.Image, svc.Name)
-	case svc.Build != nil && !req.NoBuild && (missing || req.Build || svc.PullPolicy == "build"):
+	case svc.Build != nil && !req.NoBuild && (missing || req.Build || policy == "build"):
 		return build(), nil
 	case svc.Build != nil:
 		return nil, nil
-	case missing && svc.PullPolicy == "never":
+	case missing && policy == "never":
 		return nil, errs.New(errs.NotFound, "image %s of service %s is not here, and pull_policy is never: pull or import it first", svc.Image, svc.Name)
-	case missing || svc.PullPolicy == "always" || svc.PullPolicy == "refresh" && time.Since(img.LastTagTime) >= svc.RefreshAfter:
+	case missing || policy == "always" || policy == "refresh" && time.Since(img.LastTagTime) >= svc.RefreshAfter:
 		return pull, nil
 	}
 	return nil, nil

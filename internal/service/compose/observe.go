@@ -37,7 +37,7 @@ func (s *Service) observe(ctx context.Context, project string, once bool) (*obse
 		return nil, err
 	}
 	for _, c := range list {
-		if c.Config.Labels[compose.LabelOneoff] == "True" && !once {
+		if (c.Config.Labels[compose.LabelOneoff] == "True" || c.Config.Labels[compose.LabelHook] != "") && !once {
 			continue
 		}
 		service := c.Config.Labels[compose.LabelService]
@@ -63,6 +63,17 @@ func (s *Service) observe(ctx context.Context, project string, once bool) (*obse
 		o.volumes[v.Name] = v
 	}
 	return o, nil
+}
+
+// ids are the containers by service and number.
+func (o *observed) ids() map[string]string {
+	out := map[string]string{}
+	for service, cs := range o.containers {
+		for _, c := range cs {
+			out[service+"/"+strconv.Itoa(number(c))] = c.ID
+		}
+	}
+	return out
 }
 
 func number(c *container.Container) int {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
@@ -35,13 +36,18 @@ type step struct {
 	volume    *volume.CreateRequest
 	build     *build.Request
 	timeout   *int
+	quiet     bool          // of a pull or a build only its end is told
+	volumes   bool          // removed with the container: those that nobody named
+	fresh     bool          // a container that replaces another takes none of its volumes
+	within    time.Duration // a wait's bound; 0: none
 }
 
 // plan is the steps, in an order in which they could be carried out one by one.
 type plan struct {
 	steps    []*step
 	warnings []string
-	kept     []string // volumes that down leaves
+	kept     []string          // volumes that down leaves
+	known    map[string]string // containers that no step touches: "service/number" -> id
 }
 
 func (p *plan) add(s *step) *step {
@@ -73,7 +79,7 @@ type upPlan struct {
 // planUp compares what is with what is asked.
 func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]string, now *observed) (*plan, error) {
 	u := &upPlan{
-		plan: &plan{}, req: req, now: now, ids: ids,
+		plan: &plan{known: now.ids()}, req: req, now: now, ids: ids,
 		made: map[string][]*step{}, start: map[string][]*step{}, waits: map[string]*step{},
 	}
 	if err := u.networks(); err != nil {
@@ -128,10 +134,7 @@ func (u *upPlan) volumes() error {
 
 // orphans are containers of services that the file no longer has.
 func (u *upPlan) orphans() {
-	known := map[string]bool{}
-	for _, s := range u.req.Project.Services {
-		known[s.Name] = true
-	}
+	known := knownServices(u.req.Project)
 	var names []string
 	for service, cs := range u.now.containers {
 		if known[service] {
@@ -144,10 +147,22 @@ func (u *upPlan) orphans() {
 			}
 		}
 	}
-	if len(names) > 0 && !u.req.RemoveOrphans {
+	if len(names) > 0 && !u.req.RemoveOrphans && !u.req.IgnoreOrphans {
 		slices.Sort(names)
 		u.warnings = append(u.warnings, fmt.Sprintf("found orphan containers (%s) of services that are no longer in the file; remove them with --remove-orphans", strings.Join(names, ", ")))
 	}
+}
+
+// knownServices are the services of a project's files, asked for or not.
+func knownServices(p *compose.Project) map[string]bool {
+	known := map[string]bool{}
+	for _, s := range p.Services {
+		known[s.Name] = true
+	}
+	for _, name := range p.Known {
+		known[name] = true
+	}
+	return known
 }
 
 // remove plans to stop and remove a container and returns the last step.
@@ -193,7 +208,8 @@ func (u *upPlan) service(s *compose.Service) error {
 }
 
 func (u *upPlan) diverged(s *compose.Service, c *container.Container, imageID string) bool {
-	if u.req.ForceRecreate {
+	asked := len(u.req.Services) == 0 || slices.Contains(u.req.Services, s.Name)
+	if asked && u.req.ForceRecreate || !asked && u.req.RecreateDeps {
 		return true
 	}
 	if u.req.NoRecreate {
@@ -223,7 +239,7 @@ func (u *upPlan) create(s *compose.Service, n int, imageID string, old *containe
 	}
 	c := u.add(&step{
 		action: compose.CreateContainer, kind: "Container", name: name, after: after,
-		service: s, number: n, imageID: imageID, old: old,
+		service: s, number: n, imageID: imageID, old: old, fresh: u.req.NewVolumes,
 	})
 	u.made[s.Name] = append(u.made[s.Name], c)
 	u.begin(s, n, nil, name, []*step{c})
@@ -266,6 +282,9 @@ func (u *upPlan) conditions(d compose.Dependency) []*step {
 				action: waitFor, kind: "Container", name: st.name, condition: d.Condition, optional: !d.Required,
 				service: st.service, number: st.number, old: st.old, after: []*step{st},
 			})
+			if d.Condition == runningOrHealthy {
+				u.waits[key].within = time.Duration(u.req.WaitTimeout) * time.Second
+			}
 		}
 		out = append(out, u.waits[key])
 	}

@@ -16,13 +16,17 @@ func planDown(req *compose.DownRequest, now *observed) *plan {
 	p := &plan{}
 	known := map[string]bool{}
 	if req.Project != nil {
-		for _, s := range req.Project.Services {
-			known[s.Name] = true
-		}
+		known = knownServices(req.Project)
 	}
 	var orphans []string
 	gone := map[string][]*container.Container{}
 	for service, cs := range now.containers {
+		if len(req.Services) > 0 {
+			if slices.Contains(req.Services, service) {
+				gone[service] = cs
+			}
+			continue
+		}
 		if req.Project != nil && !known[service] && !req.RemoveOrphans {
 			for _, c := range cs {
 				orphans = append(orphans, c.Name)
@@ -36,6 +40,13 @@ func planDown(req *compose.DownRequest, now *observed) *plan {
 		p.warnings = append(p.warnings, fmt.Sprintf("found orphan containers (%s) of services that are no longer in the file; remove them with --remove-orphans", strings.Join(orphans, ", ")))
 	}
 	removed := p.stopAll(gone, req.Timeout)
+	for _, st := range removed {
+		st.volumes = req.Volumes
+	}
+	p.dropImages(req, gone, removed)
+	if len(req.Services) > 0 {
+		return p
+	}
 	p.dropNetworks(req, now, removed)
 	p.dropVolumes(req, now, removed)
 	return p
@@ -80,6 +91,35 @@ func (p *plan) stopAll(services map[string][]*container.Container, timeout *int)
 		visit(name)
 	}
 	return removed
+}
+
+// dropImages removes the images that the services use, or of those only the ones
+// that were built without a name of their own.
+func (p *plan) dropImages(req *compose.DownRequest, gone map[string][]*container.Container, after []*step) {
+	if req.Images == "" {
+		return
+	}
+	images := map[string]bool{}
+	add := func(service, image string) {
+		if req.Images == "all" || image == req.Name+"-"+service {
+			images[image] = true
+		}
+	}
+	if req.Project != nil {
+		for _, s := range req.Project.Services {
+			if len(req.Services) == 0 || slices.Contains(req.Services, s.Name) {
+				add(s.Name, s.Image)
+			}
+		}
+	}
+	for service, cs := range gone {
+		for _, c := range cs {
+			add(service, c.Config.Image)
+		}
+	}
+	for _, image := range slices.Sorted(maps.Keys(images)) {
+		p.add(&step{action: compose.RemoveImage, kind: "Image", name: image, after: after})
+	}
 }
 
 func (p *plan) dropNetworks(req *compose.DownRequest, now *observed, after []*step) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"sync"
 	"time"
@@ -35,8 +36,11 @@ func (s *Service) run(ctx context.Context, project *compose.Project, p *plan, te
 	defer cancel(nil)
 	r := &runner{
 		Service: s, project: project, tell: tell,
-		slots: make(chan struct{}, 4*runtime.NumCPU()),
-		ids:   map[string]string{},
+		slots: make(chan struct{}, places(project.Parallel, len(p.steps))),
+		ids:   maps.Clone(p.known),
+	}
+	if r.ids == nil {
+		r.ids = map[string]string{}
 	}
 	for _, st := range p.steps {
 		if st.old != nil && st.service != nil {
@@ -79,6 +83,17 @@ func (s *Service) run(ctx context.Context, project *compose.Project, p *plan, te
 	return nil
 }
 
+// places is how many steps may go on at once.
+func places(parallel, steps int) int {
+	switch {
+	case parallel > 0:
+		return parallel
+	case parallel < 0:
+		return steps
+	}
+	return 4 * runtime.NumCPU()
+}
+
 func needsWatch(p *plan) bool {
 	for _, st := range p.steps {
 		if st.action == waitFor {
@@ -97,7 +112,7 @@ func words(a compose.Action) (doing, did string) {
 		return "Starting", "Started"
 	case compose.StopContainer:
 		return "Stopping", "Stopped"
-	case compose.RemoveContainer, compose.RemoveNetwork, compose.RemoveVolume:
+	case compose.RemoveContainer, compose.RemoveNetwork, compose.RemoveVolume, compose.RemoveImage:
 		return "Removing", "Removed"
 	case compose.PullImage:
 		return "Pulling", "Pulled"
@@ -121,7 +136,11 @@ func (r *runner) step(ctx context.Context, st *step) error {
 	began := time.Now()
 	status, err := r.act(ctx, st)
 	if err != nil && st.optional && ctx.Err() == nil {
-		r.tell(compose.Event{Warning: fmt.Sprintf("%v; its dependents start all the same (required: false)", err)})
+		why := fmt.Sprintf("%v; its dependents start all the same (required: false)", err)
+		if st.action != waitFor {
+			why = err.Error()
+		}
+		r.tell(compose.Event{Warning: why})
 		status, err = "Skipped", nil
 	}
 	if err != nil {

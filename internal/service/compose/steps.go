@@ -22,10 +22,8 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 		return "", nil
 	case waitFor:
 		return r.wait(ctx, st)
-	case compose.PullImage:
-		return "", r.pull(ctx, st)
-	case compose.BuildImage:
-		return "", r.build(ctx, st)
+	case compose.PullImage, compose.BuildImage:
+		return "", r.fetch(ctx, st)
 	}
 	free, err := r.slot(ctx)
 	if err != nil {
@@ -46,17 +44,62 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 	case compose.CreateContainer:
 		return "", about("container", st.name, r.create(ctx, st))
 	case compose.StartContainer:
-		return "", about("container", st.name, r.Engine.StartContainer(ctx, r.idOf(st)))
+		return "", about("container", st.name, r.start(ctx, st))
 	case compose.StopContainer:
-		return "", about("container", st.name, ignore(r.Engine.StopContainer(ctx, st.old.ID, "", st.timeout), errs.NotFound, errs.NotModified))
+		return "", about("container", st.name, r.stop(ctx, st))
 	case compose.RemoveContainer:
-		return "", about("container", st.name, ignore(r.Engine.RemoveContainer(ctx, st.old.ID, container.RemoveOptions{Force: true}), errs.NotFound))
+		return "", about("container", st.name, ignore(r.Engine.RemoveContainer(ctx, st.old.ID, container.RemoveOptions{Force: true, Volumes: st.volumes}), errs.NotFound))
+	case compose.RemoveImage:
+		return r.removeImage(ctx, st)
 	case compose.RemoveNetwork:
 		return r.removeShared(r.Engine.RemoveNetwork(ctx, st.name), "network", st.name)
 	case compose.RemoveVolume:
 		return r.removeShared(r.Engine.RemoveVolume(ctx, st.name, false), "volume", st.name)
 	}
 	return "", errs.New(errs.Internal, "a plan has an unknown step %q", st.action)
+}
+
+// fetch pulls or builds an image; a bound of the user's counts for them too.
+func (r *runner) fetch(ctx context.Context, st *step) error {
+	if r.project.Parallel > 0 {
+		free, err := r.slot(ctx)
+		if err != nil {
+			return err
+		}
+		defer free()
+	}
+	if st.action == compose.PullImage {
+		return r.pull(ctx, st)
+	}
+	return r.build(ctx, st)
+}
+
+// start starts a container and runs what is to be run once it has.
+func (r *runner) start(ctx context.Context, st *step) error {
+	id := r.idOf(st)
+	if err := r.Engine.StartContainer(ctx, id); err != nil {
+		return err
+	}
+	if st.service == nil {
+		return nil
+	}
+	return r.hooks(ctx, id, "post_start", st.service.PostStart)
+}
+
+// stop runs what is to be run before and stops the container.
+func (r *runner) stop(ctx context.Context, st *step) error {
+	if st.old.State.Status == container.Running {
+		if err := r.hooks(ctx, st.old.ID, "pre_stop", r.preStop(st.old)); err != nil {
+			return err
+		}
+	}
+	return ignore(r.Engine.StopContainer(ctx, st.old.ID, "", st.timeout), errs.NotFound, errs.NotModified)
+}
+
+// removeImage leaves an image that something else uses, and says so.
+func (r *runner) removeImage(ctx context.Context, st *step) (string, error) {
+	_, err := r.Images.RemoveImage(ctx, st.name, false, false)
+	return r.removeShared(err, "image", st.name)
 }
 
 // removeShared leaves what something outside the project still uses.
@@ -103,7 +146,10 @@ func (r *runner) create(ctx context.Context, st *step) error {
 		return err
 	}
 	if st.old != nil {
-		req.HostConfig.Mounts = inherit(req.HostConfig.Mounts, st.old.Mounts)
+		req.Labels[compose.LabelReplace] = st.old.Name
+		if !st.fresh {
+			req.HostConfig.Mounts = inherit(req.HostConfig.Mounts, st.old.Mounts)
+		}
 	}
 	resp, err := r.Engine.CreateContainer(ctx, st.name, req)
 	if err != nil {
@@ -113,7 +159,7 @@ func (r *runner) create(ctx context.Context, st *step) error {
 		r.tell(compose.Event{Warning: st.name + ": " + w})
 	}
 	r.remember(st, resp.ID)
-	return nil
+	return r.fill(ctx, resp.ID, st.service.Files)
 }
 
 // request is the service's create request with what differs by container.
@@ -199,7 +245,7 @@ func (r *runner) pull(ctx context.Context, st *step) error {
 		platform = st.service.Platform
 	}
 	return r.Images.PullImage(ctx, st.name, platform, auth, func(p image.Progress) {
-		if p.Detail == nil && p.Status != "" {
+		if p.Detail == nil && p.Status != "" && !st.quiet {
 			r.tell(compose.Event{Kind: "Image", Name: st.name, Text: p.Status + "\n"})
 		}
 	})
@@ -215,7 +261,11 @@ func registryOf(ref string) string {
 }
 
 func (r *runner) build(ctx context.Context, st *step) error {
-	w := &lines{emit: func(text string) { r.tell(compose.Event{Kind: "Image", Name: st.name, Text: text}) }}
+	w := &lines{emit: func(text string) {
+		if !st.quiet {
+			r.tell(compose.Event{Kind: "Image", Name: st.name, Text: text})
+		}
+	}}
 	_, err := r.Builder.Build(ctx, st.build, w)
 	w.flush()
 	if err != nil {

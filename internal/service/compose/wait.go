@@ -14,6 +14,10 @@ import (
 // runningOrHealthy is the condition of --wait.
 const runningOrHealthy = "running_or_healthy"
 
+// steady is how long a container without a healthcheck must have run before
+// --wait believes that it does: most of those that cannot run end sooner.
+const steady = 300 * time.Millisecond
+
 // watch hears of a project's containers and wakes those who wait for one.
 type watch struct {
 	cancel context.CancelFunc
@@ -81,6 +85,11 @@ func (w *watch) next(id string) (<-chan struct{}, bool) {
 // wait holds until the step's condition holds for its container, or cannot.
 func (r *runner) wait(ctx context.Context, st *step) (string, error) {
 	id := r.idOf(st)
+	if st.within > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, st.within, errs.New(errs.Unavailable, "container %s is not ready after %s (--wait-timeout); see `lus inspect %s`", st.name, st.within, st.name))
+		defer cancel()
+	}
 	for {
 		changed, more := r.watch.next(id)
 		c, err := r.Engine.InspectContainer(ctx, id, false)
@@ -91,6 +100,10 @@ func (r *runner) wait(ctx context.Context, st *step) (string, error) {
 		if err != nil {
 			return "", errs.New(errs.Conflict, "dependency failed to start: container %s %w", st.name, err)
 		}
+		var later <-chan time.Time
+		if left := steady - time.Since(c.State.StartedAt); holds && st.condition == runningOrHealthy && c.State.Health == nil && left > 0 {
+			holds, later = false, time.After(left)
+		}
 		if holds {
 			return status, nil
 		}
@@ -99,6 +112,7 @@ func (r *runner) wait(ctx context.Context, st *step) (string, error) {
 		}
 		select {
 		case <-changed:
+		case <-later:
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		}

@@ -127,7 +127,7 @@ func (e *Engine) WritePath(ctx context.Context, name, at string, tar io.Reader, 
 	}
 	folder.Close()
 	dest := v.tree().Target(absolute(at))
-	if err := writable(u, v, dest); err != nil {
+	if err := writable(u, v, dest); err != nil && !(o.Initial && unstarted(u)) {
 		return err
 	}
 	options := tree.UnpackOptions{KeepKind: o.NoOverwriteDirNonDir}
@@ -147,6 +147,12 @@ func (e *Engine) WritePath(ctx context.Context, name, at string, tar io.Reader, 
 	rec := u.snapshot()
 	e.tell(&rec, "extract-to-dir")
 	return nil
+}
+
+// unstarted says that a container was made and has not run yet.
+func unstarted(u *unit) bool {
+	rec := u.snapshot()
+	return rec.State.Status == container.Created
 }
 
 // writable refuses what is marked read-only, before anything is unpacked.

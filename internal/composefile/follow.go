@@ -1,0 +1,346 @@
+package composefile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/compose"
+)
+
+// followFlags say what a foreground up shows, and when it ends.
+type followFlags struct {
+	abort, abortFailed, deps, noColor, noPrefix, timestamps bool
+	codeFrom                                                string
+	attach, noAttach                                        []string
+}
+
+// follower shows what the containers of an up write, from the moment each starts.
+type follower struct {
+	a       *app
+	req     *compose.UpRequest
+	flags   *followFlags
+	began   time.Time
+	shown   map[string]bool // services
+	out     *shared
+	width   int
+	readers sync.WaitGroup
+
+	follows map[string]*followed // by container id
+	up      bool                 // everything was started
+	code    int                  // what the program ends with
+}
+
+// followed is one container that runs, or did.
+type followed struct {
+	name, service string
+	running       bool
+	restarting    bool          // its policy brings it back
+	since         time.Time     // what it wrote before was shown, or is not wanted
+	read          chan struct{} // closed when its output has ended; nil: not shown
+}
+
+// foreground brings the project up and shows what it writes until its containers
+// have ended, one of them ends it all, or Ctrl-C stops them.
+func (a *app) foreground(ctx context.Context, req *compose.UpRequest, l *Loaded, o *followFlags) error {
+	f, err := a.newFollower(req, o)
+	if err != nil {
+		return err
+	}
+	err = f.run(ctx)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.Err, "Stopping; containers are kept, remove them with `lus compose down`")
+		again, cancel := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+		defer cancel()
+		if err := f.stopAll(again, l.Project); err != nil {
+			return err
+		}
+		return ctx.Err()
+	case err != nil:
+		return err
+	case f.code != 0:
+		return exitCode(f.code)
+	}
+	return nil
+}
+
+func (a *app) newFollower(req *compose.UpRequest, o *followFlags) (*follower, error) {
+	f := &follower{a: a, req: req, flags: o, began: time.Now(), shown: map[string]bool{}, out: &shared{w: a.Out}, follows: map[string]*followed{}}
+	all := map[string]bool{}
+	for _, s := range req.Project.Services {
+		all[s.Name] = true
+		asked := len(req.Services) == 0 || o.deps || slices.Contains(req.Services, s.Name)
+		switch {
+		case slices.Contains(o.noAttach, s.Name):
+		case len(o.attach) > 0:
+			f.shown[s.Name] = slices.Contains(o.attach, s.Name)
+		case asked && !s.Quiet:
+			f.shown[s.Name] = true
+		}
+		if f.shown[s.Name] {
+			name := s.ContainerName
+			if name == "" {
+				name = s.Name + "-" + strconv.Itoa(max(1, s.Scale))
+			}
+			f.width = max(f.width, len(name))
+		}
+	}
+	for _, name := range append(slices.Concat(o.attach, o.noAttach), o.codeFrom) {
+		if name != "" && !all[name] {
+			return nil, errs.New(errs.NotFound, "no such service: %s", name)
+		}
+	}
+	return f, nil
+}
+
+// run returns when there is nothing more to show.
+func (f *follower) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer f.readers.Wait()
+	defer cancel()
+	events, ended, done := make(chan engineEvent), make(chan error, 1), make(chan error, 1)
+	go func() {
+		ended <- f.a.events(ctx, f.req.Project.Name, url.Values{"since": {seconds(f.began)}}, func(e engineEvent) error {
+			select {
+			case events <- e:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	go func() { done <- f.a.up(ctx, f.req) }()
+	for {
+		over := false
+		var err error
+		select {
+		case e := <-events:
+			over, err = f.happened(ctx, e)
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+			if err := f.alreadyRunning(ctx); err != nil {
+				return err
+			}
+			f.up, done = true, nil
+		case err := <-ended:
+			if err == nil {
+				err = errs.New(errs.Unavailable, "the daemon went away; the containers go on")
+			}
+			return err
+		}
+		if err != nil || over || f.up && f.idle() {
+			return err
+		}
+	}
+}
+
+// idle says that no container runs any more.
+func (f *follower) idle() bool {
+	for _, c := range f.follows {
+		if c.running || c.restarting {
+			return false
+		}
+	}
+	return true
+}
+
+// alreadyRunning takes in the containers that up left as they were.
+func (f *follower) alreadyRunning(ctx context.Context) error {
+	list, err := f.a.containers(ctx, f.req.Project.Name, false)
+	if err != nil {
+		return err
+	}
+	for _, c := range lasting(list) {
+		if f.follows[c.ID] == nil && slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == c.service() }) {
+			f.started(ctx, c.ID, c.name(), c.service())
+		}
+	}
+	return nil
+}
+
+// happened takes in one event; over says that it ends everything.
+func (f *follower) happened(ctx context.Context, e engineEvent) (over bool, err error) {
+	service := e.service()
+	known := slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == service })
+	if !known || e.Actor.Attributes[compose.LabelOneoff] == "True" {
+		return false, nil
+	}
+	switch e.Action {
+	case "start":
+		f.started(ctx, e.Actor.ID, e.Actor.Attributes["name"], service)
+	case "die":
+		return f.died(ctx, e)
+	}
+	return false, nil
+}
+
+func (f *follower) started(ctx context.Context, id, name, service string) {
+	c := f.follows[id]
+	if c == nil {
+		c = &followed{name: name, service: service, since: f.began}
+		f.follows[id] = c
+	}
+	if c.running {
+		return
+	}
+	c.running, c.restarting = true, false
+	if !f.shown[service] {
+		return
+	}
+	short := strings.TrimPrefix(name, f.req.Project.Name+"-")
+	o := logOptions{follow: true, tail: "all", timestamps: f.flags.timestamps, from: c.since}
+	w := &prefixed{out: f.out, prefix: f.prefix(short)}
+	read := make(chan struct{})
+	c.read = read
+	f.readers.Go(func() {
+		defer close(read)
+		if err := f.a.logsOf(ctx, id, o, w); err != nil && ctx.Err() == nil && !errs.Is(err, errs.NotFound) {
+			fmt.Fprintf(f.a.Err, "%s: %v\n", short, err)
+		}
+	})
+}
+
+func (f *follower) prefix(name string) string {
+	if f.flags.noPrefix {
+		return ""
+	}
+	text := fmt.Sprintf("%-*s  | ", f.width, name)
+	if f.flags.noColor || !f.a.colored() {
+		return text
+	}
+	return colour(slices.Index(f.req.Project.Known, strings.TrimRight(name, "-0123456789")), text)
+}
+
+// colour is text in the i-th of six colours.
+func colour(i int, text string) string {
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", 31+(i+6)%6, text)
+}
+
+// died says that a container ended, once all it wrote is shown, and whether that
+// ends everything.
+func (f *follower) died(ctx context.Context, e engineEvent) (bool, error) {
+	c := f.follows[e.Actor.ID]
+	if c == nil {
+		c = &followed{name: e.Actor.Attributes["name"], service: e.service()}
+		f.follows[e.Actor.ID] = c
+	}
+	if c.read != nil {
+		select {
+		case <-c.read:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	c.running, c.read, c.since = false, nil, e.at()
+	code, err := strconv.Atoi(e.Actor.Attributes["exitCode"])
+	if err != nil {
+		code = 0
+	}
+	again := f.comesBack(ctx, e.Actor.ID)
+	if f.shown[c.service] {
+		how := ""
+		if again {
+			how = " (restarting)"
+		}
+		_ = (&prefixed{out: f.out}).line(fmt.Appendf(nil, "%s exited with code %d%s\n", strings.TrimPrefix(c.name, f.req.Project.Name+"-"), code, how))
+	}
+	if c.restarting = again; again {
+		return false, nil
+	}
+	o := f.flags
+	if !o.abort && o.codeFrom == "" && (!o.abortFailed || code == 0) {
+		return false, nil
+	}
+	fmt.Fprintln(f.a.Err, "Aborting on container exit...")
+	if err := f.stopAll(ctx, f.req.Project); err != nil {
+		return true, err
+	}
+	f.code = code
+	if o.codeFrom != "" && o.codeFrom != c.service {
+		f.code, err = f.codeOf(ctx, o.codeFrom)
+		return true, err
+	}
+	return true, nil
+}
+
+// comesBack says whether the container's restart policy starts it again.
+func (f *follower) comesBack(ctx context.Context, id string) bool {
+	c, err := get[struct {
+		State struct{ Restarting, Running bool }
+	}](ctx, f.a.daemon, "/containers/"+id+"/json")
+	return err == nil && (c.State.Restarting || c.State.Running)
+}
+
+// codeOf is the exit code of a service's first container that is not 0.
+func (f *follower) codeOf(ctx context.Context, service string) (int, error) {
+	list, err := f.a.containers(ctx, f.req.Project.Name, true)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range lasting(named(list, []string{service})) {
+		if code := c.exitCode(); code != 0 {
+			return code, nil
+		}
+	}
+	return 0, nil
+}
+
+func (f *follower) stopAll(ctx context.Context, p *compose.Project) error {
+	req := &compose.StateRequest{Name: p.Name, Project: p, Timeout: f.req.Timeout, Parallel: f.a.parallel}
+	for _, s := range p.Services {
+		if len(f.req.Services) == 0 || f.holds(s.Name) {
+			req.Services = append(req.Services, s.Name)
+		}
+	}
+	list, err := f.a.containers(ctx, p.Name, true)
+	if err != nil {
+		return err
+	}
+	made := serviceNames(lasting(list))
+	if req.Services = slices.DeleteFunc(req.Services, func(s string) bool { return !slices.Contains(made, s) }); len(req.Services) == 0 {
+		return nil
+	}
+	return f.a.stream(ctx, "stop", req, f.a.printer())
+}
+
+// holds says that this up started a container of the service.
+func (f *follower) holds(service string) bool {
+	for _, c := range f.follows {
+		if c.service == service {
+			return true
+		}
+	}
+	return false
+}
+
+// upAndWatch is a foreground up that follows changes of the sources too.
+func (a *app) upAndWatch(ctx context.Context, req *compose.UpRequest, l *Loaded) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		if err := a.watch(ctx, l, watchFlags{noUp: true}); err != nil && !errors.Is(err, context.Canceled) {
+			cancel(err)
+		}
+	})
+	err := a.foreground(ctx, req, l, &followFlags{})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	cancel(nil)
+	return err
+}

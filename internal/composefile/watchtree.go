@@ -1,0 +1,334 @@
+package composefile
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/fsnotify/fsnotify"
+	"github.com/moby/patternmatcher"
+
+	"lus/internal/base/errs"
+	"lus/internal/client"
+)
+
+// matcher says which files a rule is for.
+type matcher struct {
+	path    string
+	ignore  *patternmatcher.PatternMatcher
+	include *patternmatcher.PatternMatcher // nil: all
+}
+
+// newMatcher reads a rule's patterns, those of .dockerignore included: what a
+// build would not see is not followed.
+func newMatcher(rule types.Trigger, b *types.BuildConfig) (*matcher, error) {
+	patterns := append([]string{"**/.git", "**/*~", "**/.*.sw?", "**/.#*", "**/#*#", "**/4913"}, rule.Ignore...)
+	if b != nil && inside(b.Context, rule.Path) {
+		for _, line := range dockerignore(b) {
+			patterns = append(patterns, rebased(line, b.Context, rule.Path)...)
+		}
+	}
+	m := &matcher{path: rule.Path}
+	var err error
+	if m.ignore, err = patternmatcher.New(patterns); err != nil {
+		return nil, errs.New(errs.Invalid, "ignore: %w", err)
+	}
+	if len(rule.Include) > 0 {
+		if m.include, err = patternmatcher.New(rule.Include); err != nil {
+			return nil, errs.New(errs.Invalid, "include: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func inside(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsAbs(dir) && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// dockerignore are the patterns beside a build's Dockerfile.
+func dockerignore(b *types.BuildConfig) []string {
+	for _, name := range []string{b.Dockerfile + ".dockerignore", ".dockerignore"} {
+		file, err := os.Open(filepath.Join(b.Context, name))
+		if err != nil {
+			continue
+		}
+		defer file.Close()
+		var out []string
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			if line := strings.TrimSpace(lines.Text()); line != "" && !strings.HasPrefix(line, "#") {
+				out = append(out, line)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// rebased turns a pattern that starts from a build's context into one that starts
+// from a folder in it; none where it speaks of another.
+func rebased(pattern, context, path string) []string {
+	negated := strings.HasPrefix(pattern, "!")
+	pattern = strings.TrimPrefix(filepath.Clean(strings.TrimPrefix(pattern, "!")), "/")
+	rel, err := filepath.Rel(context, path)
+	if err != nil {
+		return nil
+	}
+	if rel != "." && !strings.HasPrefix(pattern, "**") {
+		var ok bool
+		if pattern, ok = strings.CutPrefix(pattern, rel+"/"); !ok {
+			return nil
+		}
+	}
+	if negated {
+		pattern = "!" + pattern
+	}
+	return []string{pattern}
+}
+
+// wants says whether the rule is for a path, and where that is below the rule's.
+func (m *matcher) wants(path string) (rel string, ok bool) {
+	if !inside(m.path, path) {
+		return "", false
+	}
+	rel, err := filepath.Rel(m.path, path)
+	if err != nil {
+		return "", false
+	}
+	if rel == "." {
+		return rel, true
+	}
+	if ignored, err := m.ignore.MatchesOrParentMatches(rel); err != nil || ignored {
+		return "", false
+	}
+	if m.include != nil {
+		included, err := m.include.MatchesOrParentMatches(rel)
+		return rel, err == nil && included
+	}
+	return rel, true
+}
+
+// everything are all files of a rule, by where they go in the container.
+func (t trigger) everything() (map[string]string, error) {
+	d := &todo{sync: map[string]string{}}
+	err := filepath.WalkDir(t.rule.Path, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, ok := t.match.wants(path)
+		switch {
+		case !ok && e.IsDir() && t.match.include == nil:
+			return filepath.SkipDir
+		case ok && !e.IsDir():
+			d.add(t.rule, path, rel)
+		}
+		return nil
+	})
+	return d.sync, err
+}
+
+// sourceTree hears of changes below the folders of the rules.
+type sourceTree struct {
+	w        *fsnotify.Watcher
+	triggers []trigger
+}
+
+func watchTree(triggers []trigger) (*sourceTree, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, errs.New(errs.Unavailable, "cannot follow changes of files: %w", err)
+	}
+	t := &sourceTree{w: w, triggers: triggers}
+	for _, trigger := range triggers {
+		info, err := os.Stat(trigger.rule.Path)
+		if err != nil {
+			t.close()
+			return nil, errs.New(errs.Invalid, "services.%s.develop.watch: %w", trigger.service, err)
+		}
+		folder := trigger.rule.Path
+		if !info.IsDir() {
+			folder = filepath.Dir(folder) // an editor replaces a file
+		}
+		if err := t.add(folder, info.IsDir(), nil); err != nil {
+			t.close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (t *sourceTree) close()                        { _ = t.w.Close() }
+func (t *sourceTree) events() <-chan fsnotify.Event { return t.w.Events }
+func (t *sourceTree) errors() <-chan error          { return t.w.Errors }
+
+// add follows a folder and those in it, and tells found of the files there.
+func (t *sourceTree) add(folder string, deep bool, found func(string)) error {
+	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // gone again
+		case err != nil:
+			return err
+		case !e.IsDir():
+			if found != nil {
+				found(path)
+			}
+			return nil
+		case path != folder && (!deep || e.Name() == ".git" || !t.cares(path)):
+			return filepath.SkipDir
+		}
+		if err := t.w.Add(path); err != nil {
+			return errs.New(errs.Unavailable, "cannot follow changes below %s: %w (fs.inotify.max_user_watches bounds how many folders can be followed: name fewer, or ignore some)", path, err)
+		}
+		return nil
+	})
+}
+
+// cares says that some rule may be for files in a folder.
+func (t *sourceTree) cares(folder string) bool {
+	return slices.ContainsFunc(t.triggers, func(tr trigger) bool {
+		if inside(folder, tr.rule.Path) {
+			return true
+		}
+		rel, err := filepath.Rel(tr.rule.Path, folder)
+		if err != nil || !inside(tr.rule.Path, folder) {
+			return false
+		}
+		ignored, err := tr.match.ignore.MatchesOrParentMatches(rel)
+		return err != nil || !ignored
+	})
+}
+
+// seen are the files that an event speaks of. A new folder is followed from now
+// on, and what came into it meanwhile is new too.
+func (t *sourceTree) seen(e fsnotify.Event) []string {
+	if e.Op == fsnotify.Chmod {
+		return nil
+	}
+	info, err := os.Lstat(e.Name)
+	if err != nil || !info.IsDir() {
+		return []string{e.Name}
+	}
+	var out []string
+	if e.Has(fsnotify.Create) && t.cares(e.Name) {
+		_ = t.add(e.Name, true, func(path string) { out = append(out, path) })
+	}
+	return out
+}
+
+// sync copies files into the service's containers, and removes there what is gone
+// here. pairs are paths of the host and of the container.
+func (w *watching) sync(ctx context.Context, service string, pairs map[string]string) error {
+	list, err := w.running(ctx, service)
+	if err != nil || len(pairs) == 0 {
+		return err
+	}
+	var gone, here []string
+	for _, path := range slices.Sorted(maps.Keys(pairs)) {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			gone = append(gone, pairs[path])
+		} else {
+			here = append(here, path)
+		}
+	}
+	for _, c := range list {
+		if len(gone) > 0 {
+			if err := w.lus(ctx, append([]string{"exec", "--user", "0", c.ID, "rm", "-rf", "--"}, gone...)...); err != nil {
+				return errs.New(errs.Conflict, "cannot remove %s in %s: %w", strings.Join(gone, ", "), c.name(), err)
+			}
+		}
+		if len(here) == 0 {
+			continue
+		}
+		if err := w.send(ctx, c, here, pairs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send writes files into a container as a tar.
+func (w *watching) send(ctx context.Context, c summary, paths []string, pairs map[string]string) error {
+	r, pipe := io.Pipe()
+	go func() {
+		t := tar.NewWriter(pipe)
+		var err error
+		for _, path := range paths {
+			if err = packed(t, path, pairs[path]); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = t.Close()
+		}
+		pipe.CloseWithError(err)
+	}()
+	defer r.Close()
+	resp, err := w.daemon.Send(ctx, client.Request{
+		Method: "PUT", Path: "/containers/" + c.ID + "/archive", Query: map[string][]string{"path": {"/"}}, Stream: r, Type: "application/x-tar",
+	})
+	if err != nil {
+		return errs.New(errs.KindOf(err), "cannot copy files into %s: %w", c.name(), err)
+	}
+	return resp.Body.Close()
+}
+
+// packed adds one file to a tar. One that went meanwhile is left out: its end is
+// an event of its own.
+func packed(t *tar.Writer, path, as string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	link := ""
+	if info.Mode()&fs.ModeSymlink != 0 {
+		if link, err = os.Readlink(path); err != nil {
+			return err
+		}
+	}
+	h, err := tar.FileInfoHeader(info, link)
+	if err != nil {
+		return err
+	}
+	h.Name, h.Uid, h.Gid, h.Uname, h.Gname = strings.TrimPrefix(as, "/"), 0, 0, "", ""
+	if !info.Mode().IsRegular() {
+		return t.WriteHeader(h)
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	// A file that grows meanwhile is cut at what was announced, and comes again.
+	n, err := io.Copy(t, io.LimitReader(file, h.Size))
+	if err == nil && n < h.Size {
+		_, err = io.CopyN(t, zeros{}, h.Size-n)
+	}
+	return err
+}
+
+// zeros is an endless reader.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
