@@ -19,6 +19,7 @@ import (
 	"lus/internal/cli/container"
 	"lus/internal/cli/image"
 	"lus/internal/cli/network"
+	"lus/internal/cli/registry"
 	"lus/internal/cli/system"
 	"lus/internal/cli/volume"
 	"lus/internal/client"
@@ -37,6 +38,7 @@ func nouns() []noun {
 		{"network", "Networks", network.Commands},
 		{"volume", "Volumes", volume.Commands},
 		{"builder", "The build cache", builder.Commands},
+		{"registry", "Lus's own registry", registry.Commands},
 		{"system", "Lus as a whole", system.Commands},
 	}
 }

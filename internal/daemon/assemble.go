@@ -5,10 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"slices"
 
 	composeapi "lus/internal/api/compose"
 	"lus/internal/api/docker"
 	lusapi "lus/internal/api/lus"
+	registryapi "lus/internal/api/registry"
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/apparmor"
 	"lus/internal/linux/network"
@@ -19,6 +21,7 @@ import (
 	"lus/internal/service/compose"
 	"lus/internal/service/engine"
 	"lus/internal/service/image"
+	"lus/internal/service/registry"
 	"lus/internal/store/content"
 	"lus/internal/store/sqlite"
 )
@@ -36,7 +39,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	l := o.layout
 
 	// Records and images.
-	db, err := sqlite.Open(l.Records(), engine.Migrations())
+	db, err := sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations()))
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +122,12 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	builder.Clean(ctx)
 	d.closes("the builder", builder.Close)
 	d.runs("the builder", builder.Run)
+	reg, listener, err := newRegistry(ctx, store, db, o.log)
+	if err != nil {
+		return nil, err
+	}
+	d.runs("the registry", reg.Run)
+	d.runs("the registry's listener", listener.Run)
 	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})
 	if err != nil {
 		return nil, err
@@ -131,6 +140,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}
 	}}))
+	mux.Handle(registryapi.ManagePrefix, registryapi.Manage(registryapi.ManageDeps{Manager: reg, Listener: listener}))
 	mux.Handle(composeapi.Prefix, composeapi.New(projects))
 	d.handler = mux
 	return d, nil

@@ -1,0 +1,48 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/cli/command"
+	"lus/internal/model/registry"
+)
+
+func enableCommand() command.Command {
+	return command.Command{
+		Name: "enable", Aliases: []string{"serve"}, Args: "[ADDRESS]", Short: "Let the registry listen, now and whenever the daemon runs",
+		Example: "registry enable 127.0.0.1:5000", Min: 0, Max: 1,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			return func(ctx context.Context, args []string) error {
+				set := registry.Settings{Enabled: true}
+				if len(args) > 0 {
+					set.Address = args[0]
+				}
+				var st registry.Status
+				if err := call(ctx, e, "PUT", "settings", nil, set, &st); err != nil {
+					return err
+				}
+				fmt.Fprintln(e.Out, st.Listening)
+				return nil
+			}
+		},
+	}
+}
+
+func disableCommand() command.Command {
+	return command.Command{
+		Name: "disable", Short: "Let the registry listen no more; what is in it stays",
+		Example: "registry disable", Min: 0, Max: 0,
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			return func(ctx context.Context, _ []string) error {
+				var st registry.Status
+				if err := call(ctx, e, "GET", "status", nil, nil, &st); err != nil {
+					return err
+				}
+				return call(ctx, e, "PUT", "settings", nil, registry.Settings{Address: st.Address}, &st)
+			}
+		},
+	}
+}

@@ -1,0 +1,132 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"os"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/registry"
+	"lus/internal/store/sqlite"
+)
+
+// parseDigest takes the one algorithm that the store keeps blobs by.
+func parseDigest(text string) (digest.Digest, error) {
+	d, err := digest.Parse(text)
+	if err != nil {
+		return "", registry.Fail(errs.Invalid, registry.DigestInvalid, "invalid digest: %s", err)
+	}
+	if d.Algorithm() != digest.SHA256 {
+		return "", registry.Fail(errs.Unsupported, registry.Unsupported, "digests of the algorithm %s are not kept here: use sha256", d.Algorithm())
+	}
+	return d, nil
+}
+
+// BlobSize tells the size of a blob of a repository. Its link stays for a while
+// then, since the caller may build on it.
+func (s *Service) BlobSize(ctx context.Context, who registry.Who, repository, digest string) (int64, error) {
+	if err := s.may(ctx, who, repository, registry.Read); err != nil {
+		return 0, err
+	}
+	d, err := parseDigest(digest)
+	if err != nil {
+		return 0, err
+	}
+	size, err := s.linked(ctx, repository, d.String())
+	if err != nil {
+		return 0, err
+	}
+	return size, s.touch(ctx, repository, d.String())
+}
+
+// OpenBlob opens a blob of a repository where it lies.
+func (s *Service) OpenBlob(ctx context.Context, who registry.Who, repository, digest string) (*os.File, error) {
+	if err := s.may(ctx, who, repository, registry.Read); err != nil {
+		return nil, err
+	}
+	d, err := parseDigest(digest)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.linked(ctx, repository, d.String()); err != nil {
+		return nil, err
+	}
+	f, err := s.store.OpenBlob(ctx, d)
+	if errdefs.IsNotFound(err) {
+		return nil, registry.Fail(errs.NotFound, registry.BlobUnknown, "the blob %s of %s is lost: push it again", d, repository)
+	}
+	return f, err
+}
+
+// DeleteBlob unlinks a blob that no manifest of the repository names.
+func (s *Service) DeleteBlob(ctx context.Context, who registry.Who, repository, digest string) error {
+	if err := s.may(ctx, who, repository, registry.Delete); err != nil {
+		return err
+	}
+	d, err := parseDigest(digest)
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
+		id, err := repositoryID(tx, repository)
+		if err != nil {
+			return err
+		}
+		var users int
+		if err := tx.QueryRow("SELECT count(*) FROM registry_refs WHERE repository = ? AND target = ?", id, d.String()).Scan(&users); err != nil {
+			return err
+		}
+		if users > 0 {
+			return registry.Fail(errs.Conflict, registry.Denied, "the blob %s of %s is named by %d manifest(s): delete those first", d, repository, users)
+		}
+		r, err := tx.Exec("DELETE FROM registry_blobs WHERE repository = ? AND digest = ?", id, d.String())
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			return errOr(err, registry.Fail(errs.NotFound, registry.BlobUnknown, "the repository %s has no blob %s", repository, d))
+		}
+		return nil
+	})
+}
+
+func errOr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// Mount links a blob of another repository, which the caller must be allowed to
+// read, into this one. Where that cannot be done it reports false, and the
+// caller uploads: a mount tells nobody whether a blob exists.
+func (s *Service) Mount(ctx context.Context, who registry.Who, repository, digest, from string) (bool, error) {
+	if err := s.may(ctx, who, repository, registry.Write); err != nil {
+		return false, err
+	}
+	d, err := parseDigest(digest)
+	if err != nil || from == "" || s.may(ctx, who, from, registry.Read) != nil {
+		return false, err
+	}
+	size, err := s.linked(ctx, from, d.String())
+	if errs.Is(err, errs.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	err = s.store.Hold(ctx, hold, d)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error { return s.link(tx, repository, d.String(), size) })
+	return err == nil, err
+}

@@ -1,0 +1,182 @@
+package content
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"lus/internal/base/ids"
+)
+
+// labelFlat makes a lease hold blobs alone, and not what their labels refer to:
+// a config's label would else keep the unpacked layers of a removed image.
+const labelFlat = "containerd.io/gc.flat"
+
+const typeContent = "content"
+
+// Under returns a context under which each blob that is written, or found to be
+// there already, is held by the lease called name, in the same transaction.
+func (s *Store) Under(ctx context.Context, name string) context.Context {
+	return leases.WithLease(s.Context(ctx), name)
+}
+
+// EnsureHold makes the lease called name, which holds blobs until they are
+// dropped from it, also over a restart. What a former process received half is
+// let go; call it before anything is received.
+func (s *Store) EnsureHold(ctx context.Context, name string) error {
+	l := leases.Lease{ID: name}
+	_, err := s.leases.Create(ctx, leases.WithID(name), leases.WithLabel(labelFlat, "1"))
+	if err == nil {
+		return nil
+	}
+	if !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("take the lease %s on the image store: %w", name, err)
+	}
+	all, err := s.leases.ListResources(ctx, l)
+	if err != nil {
+		return err
+	}
+	return s.update(s.Context(ctx), func(ctx context.Context) error {
+		for _, r := range all {
+			if r.Type != "ingests" {
+				continue
+			}
+			if err := s.leases.DeleteResource(ctx, l, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Hold adds blobs that are there to the lease called name, all or none. A blob
+// of a layer that was never written is made before.
+func (s *Store) Hold(ctx context.Context, name string, digests ...digest.Digest) error {
+	for _, d := range digests {
+		if _, err := s.content.inner.Info(s.Context(ctx), d); errdefs.IsNotFound(err) {
+			if _, err := s.content.make(s.Context(ctx), d); err != nil {
+				return err
+			}
+		}
+	}
+	return s.update(s.Context(ctx), func(ctx context.Context) error {
+		for _, d := range digests {
+			if _, err := s.content.inner.Info(ctx, d); err != nil {
+				return err
+			}
+			if err := s.leases.AddResource(ctx, leases.Lease{ID: name}, leases.Resource{ID: d.String(), Type: typeContent}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Drop lets go of blobs that the lease called name holds.
+func (s *Store) Drop(ctx context.Context, name string, digests ...digest.Digest) error {
+	if len(digests) == 0 {
+		return nil
+	}
+	return s.update(s.Context(ctx), func(ctx context.Context) error {
+		for _, d := range digests {
+			err := s.leases.DeleteResource(ctx, leases.Lease{ID: name}, leases.Resource{ID: d.String(), Type: typeContent})
+			if err != nil && !errdefs.IsNotFound(err) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Held lists the blobs that the lease called name holds.
+func (s *Store) Held(ctx context.Context, name string) ([]digest.Digest, error) {
+	all, err := s.leases.ListResources(ctx, leases.Lease{ID: name})
+	if err != nil {
+		return nil, err
+	}
+	var out []digest.Digest
+	for _, r := range all {
+		if r.Type == typeContent {
+			out = append(out, digest.Digest(r.ID))
+		}
+	}
+	return out, nil
+}
+
+// Size is the size of a blob that is there or can be made.
+func (s *Store) Size(ctx context.Context, d digest.Digest) (int64, error) {
+	info, err := s.content.Info(ctx, d)
+	return info.Size, err
+}
+
+// OpenBlob opens the file of a blob where it lies, to be sent without copying.
+// A blob of a layer that was never written is made before.
+func (s *Store) OpenBlob(ctx context.Context, d digest.Digest) (*os.File, error) {
+	if err := d.Validate(); err != nil || d.Algorithm() != digest.SHA256 {
+		return nil, fmt.Errorf("blob %q: %w", d, errdefs.ErrNotFound)
+	}
+	ctx = s.Context(ctx)
+	if _, err := s.content.inner.Info(ctx, d); err != nil {
+		// Reading it makes it, where it can be made.
+		r, rerr := s.content.ReaderAt(ctx, ocispec.Descriptor{Digest: d})
+		if rerr != nil {
+			return nil, rerr
+		}
+		_ = r.Close() // it was only opened
+	}
+	f, err := os.Open(filepath.Join(s.root, "content", "blobs", d.Algorithm().String(), d.Encoded()))
+	if os.IsNotExist(err) {
+		return nil, fmt.Errorf("blob %s: %w", d, errdefs.ErrNotFound)
+	}
+	return f, err
+}
+
+// Ingest is a blob that is being received, whose digest is not known yet.
+type Ingest struct {
+	content.Writer
+	store     *Store
+	hold, ref string
+}
+
+// Ingest opens a writer for a blob, held by the lease called hold from its first
+// byte. It lives until Commit or Discard, whatever becomes of ctx.
+func (s *Store) Ingest(ctx context.Context, hold, ref string) (*Ingest, error) {
+	w, err := s.content.Writer(s.Under(context.WithoutCancel(ctx), hold), content.WithRef(ref))
+	if err != nil {
+		return nil, err
+	}
+	return &Ingest{Writer: w, store: s, hold: hold, ref: ref}, nil
+}
+
+// Commit makes the blob of what was written, if that has the digest. Whether it
+// was there already makes no difference.
+func (i *Ingest) Commit(ctx context.Context, size int64, d digest.Digest) error {
+	err := i.Writer.Commit(i.store.Under(context.WithoutCancel(ctx), i.hold), size, d)
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// Discard removes what was written and not committed.
+func (i *Ingest) Discard(ctx context.Context) {
+	_ = i.Close() // what it wrote is of no use
+	ctx = i.store.Under(context.WithoutCancel(ctx), i.hold)
+	if err := i.store.content.Abort(ctx, i.ref); err != nil && !errdefs.IsNotFound(err) {
+		i.store.log.Warn("removing what was half received", "ref", i.ref, "error", err)
+	}
+}
+
+// WriteHeld writes a small blob that the lease called name holds.
+func (s *Store) WriteHeld(ctx context.Context, name string, d digest.Digest, raw []byte) error {
+	desc := ocispec.Descriptor{Digest: d, Size: int64(len(raw))}
+	return content.WriteBlob(s.Under(context.WithoutCancel(ctx), name), s.content.inner, "lus-held-"+ids.New(), bytes.NewReader(raw), desc)
+}
