@@ -20,9 +20,6 @@ import (
 // that may pass.
 const attempts = 4
 
-// errStalled: the registry sent nothing for too long.
-var errStalled = errors.New("the registry stopped sending")
-
 // fetchBlob brings a blob into the store, checked against its digest and size.
 // It reports whether it was there already.
 func (s *Service) fetchBlob(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor, m *meter, opts ...content.Opt) (there bool, err error) {
@@ -46,7 +43,7 @@ func (s *Service) fetchBlob(ctx context.Context, f remotes.Fetcher, desc ocispec
 			return there, err
 		}
 		s.log.Info("asking again for a blob", "digest", desc.Digest, "error", err)
-		if err := pause(ctx, backoff(try)); err != nil {
+		if err := pause(ctx, s.limits.backoff(try)); err != nil {
 			return false, err
 		}
 	}
@@ -97,50 +94,25 @@ func (s *Service) fetchOnce(ctx context.Context, f remotes.Fetcher, desc ocispec
 	return false, nil
 }
 
-// receive copies the blob from the registry, and gives up when it stalls.
+// receive copies the blob from the registry.
 func (s *Service) receive(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor, w io.Writer, m *meter) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(s.limits.Stall, func() { cancel(errStalled) })
-	defer watch.Stop()
 	rc, err := f.Fetch(ctx, desc)
 	if err != nil {
-		return stalled(ctx, err)
+		return err
 	}
 	defer rc.Close()
 	if m != nil {
 		m.now, m.told = 0, 0
 		w = io.MultiWriter(w, m)
 	}
-	n, err := io.Copy(w, &watched{r: rc, alive: func() { watch.Reset(s.limits.Stall) }})
+	n, err := io.Copy(w, rc)
 	if err != nil {
-		return fmt.Errorf("receive blob %s: %w", desc.Digest, stalled(ctx, err))
+		return fmt.Errorf("receive blob %s: %w", desc.Digest, err)
 	}
 	if desc.Size > 0 && n != desc.Size {
 		return fmt.Errorf("receive blob %s: %d of %d bytes came: %w", desc.Digest, n, desc.Size, io.ErrUnexpectedEOF)
 	}
 	return nil
-}
-
-// stalled tells our own cancelling from the caller's.
-func stalled(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errStalled) {
-		return errs.New(errs.Unavailable, "%w: try again, or use another registry", errStalled)
-	}
-	return err
-}
-
-type watched struct {
-	r     io.Reader
-	alive func()
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	if n > 0 {
-		w.alive()
-	}
-	return n, err
 }
 
 // brokenOff reports whether a body ended too early.
@@ -169,4 +141,4 @@ func (s *Service) addLabels(ctx context.Context, desc ocispec.Descriptor, opts [
 }
 
 // backoff is the pause after a try that failed.
-func backoff(try int) time.Duration { return time.Duration(try*try) * 100 * time.Millisecond }
+func (l Limits) backoff(try int) time.Duration { return l.Pause << (try - 1) }

@@ -70,7 +70,7 @@ func (w *world) stamps() string {
 // limits opens the service anew with another stall time.
 func (w *world) limits(stall time.Duration) {
 	w.t.Helper()
-	s, err := image.New(image.Deps{Store: w.store, Users: w.users, Limits: image.Limits{Stall: stall}})
+	s, err := image.New(image.Deps{Store: w.store, Users: w.users, Limits: image.Limits{Stall: stall, Pause: 10 * time.Millisecond}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

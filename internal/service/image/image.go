@@ -30,8 +30,11 @@ type Limits struct {
 	// beyond Free bytes.
 	Ratio int64
 	Free  int64
-	// Stall is how long a registry may send nothing.
+	// Stall is how long a registry may send or take nothing.
 	Stall time.Duration
+	// Pause is the first pause before something is asked for again; each is
+	// twice the one before.
+	Pause time.Duration
 }
 
 // Deps is what the service needs. Store is required; Users may be nil while
@@ -75,6 +78,7 @@ func New(d Deps) (*Service, error) {
 		limits: d.Limits.orDefault(), log: d.Log,
 		host: platforms.DefaultSpec(),
 	}
+	s.registries.shared = newConnections(s.limits)
 	if s.emit == nil {
 		s.emit = func(event.Event) {}
 	}
@@ -95,7 +99,10 @@ func (l Limits) orDefault() Limits {
 		l.Free = 1 << 30
 	}
 	if l.Stall == 0 {
-		l.Stall = time.Minute
+		l.Stall = 30 * time.Second
+	}
+	if l.Pause == 0 {
+		l.Pause = 500 * time.Millisecond
 	}
 	return l
 }

@@ -107,7 +107,7 @@ func (p *pull) resolve(ctx context.Context, r remotes.Resolver) (string, ocispec
 		if err == nil || try == attempts || unreachable(err) || !transient(err) {
 			return name, desc, err
 		}
-		if err := pause(ctx, backoff(try)); err != nil {
+		if err := pause(ctx, p.s.limits.backoff(try)); err != nil {
 			return "", desc, err
 		}
 	}

@@ -3,18 +3,14 @@ package image
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -186,7 +182,7 @@ func (p *push) blob(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 		if err == nil || try == attempts || unreachable(err) || !transient(err) {
 			return err
 		}
-		if err := pause(ctx, backoff(try)); err != nil {
+		if err := pause(ctx, p.s.limits.backoff(try)); err != nil {
 			return err
 		}
 	}
@@ -199,10 +195,6 @@ func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 			p.to.layer(id, status)
 		}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(p.s.limits.Stall, func() { cancel(errStalled) })
-	defer watch.Stop()
 	l.Annotations = p.sources(ctx, l)
 	w, err := p.pusher.Push(ctx, l)
 	if errdefs.IsAlreadyExists(err) {
@@ -214,7 +206,7 @@ func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 		return p.note(ctx, l)
 	}
 	if err != nil {
-		return stalledPush(ctx, err)
+		return err
 	}
 	defer w.Close()
 	r, err := p.s.store.ContentStore().ReaderAt(ctx, l)
@@ -223,7 +215,6 @@ func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 	}
 	defer r.Close()
 	m := &meter{to: p.to, id: id, status: "Pushing", total: l.Size}
-	from := &watched{r: content.NewReader(r), alive: func() { watch.Reset(p.s.limits.Stall) }}
 	to := writerFunc(func(b []byte) (int, error) {
 		n, err := w.Write(b)
 		if !quiet {
@@ -231,42 +222,31 @@ func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 		}
 		return n, err
 	})
-	if err := copyTo(to, from, l.Size); err != nil {
-		return stalledPush(ctx, err)
+	if err := copyTo(to, content.NewReader(r), l.Size); err != nil {
+		return err
 	}
 	if err := w.Commit(ctx, l.Size, l.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
-		return stalledPush(ctx, err)
+		return err
 	}
 	say("Pushed")
 	return p.note(ctx, l)
 }
 
-func stalledPush(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errStalled) {
-		return errs.New(errs.Unavailable, "the registry takes nothing any more: try again, or use another registry")
-	}
-	return err
-}
-
 // bytes sends what is in memory.
 func (p *push) bytes(ctx context.Context, desc ocispec.Descriptor, raw []byte) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(p.s.limits.Stall, func() { cancel(errStalled) })
-	defer watch.Stop()
 	w, err := p.pusher.Push(ctx, desc)
 	if errdefs.IsAlreadyExists(err) {
 		return nil
 	}
 	if err != nil {
-		return stalledPush(ctx, err)
+		return err
 	}
 	defer w.Close()
 	if _, err := w.Write(raw); err != nil {
-		return stalledPush(ctx, err)
+		return err
 	}
 	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
-		return stalledPush(ctx, err)
+		return err
 	}
 	return nil
 }
@@ -295,33 +275,4 @@ func (p *push) done(ctx context.Context, row images.Image, desc ocispec.Descript
 	p.to.message(image.Progress{Detail: &image.ProgressDetail{}, Aux: map[string]any{"Tag": tag, "Digest": desc.Digest.String(), "Size": desc.Size}})
 	p.s.tell("push", reference.FamiliarString(p.named), reference.FamiliarName(p.named), nil)
 	return nil
-}
-
-// pushError words an error of a push for people.
-func pushError(named reference.Named, auth *image.Auth, err error) error {
-	var mine *errs.Error
-	if err == nil || errors.As(err, &mine) {
-		return err
-	}
-	repo, host := reference.FamiliarName(named), reference.Domain(named)
-	var status remoteerrors.ErrUnexpectedStatus
-	refused := errors.Is(err, docker.ErrInvalidAuthorization)
-	if errors.As(err, &status) {
-		refused = refused || status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden
-	}
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return errs.New(errs.Unavailable, "the push of %s was cancelled: %w", repo, err)
-	case full(err):
-		return noSpace(err)
-	case refused && auth == nil:
-		return errs.New(errs.Unauthenticated, "unauthorized: authentication required: the registry %s lets nobody push to %s without a login: log in first (%w)", host, repo, err)
-	case refused:
-		return errs.New(errs.Denied, "denied: requested access to the resource is denied: the registry %s does not let this user push to %s (%w)", host, repo, err)
-	case status.StatusCode == http.StatusNotFound:
-		return errs.New(errs.NotFound, "the registry %s has no place for %s: %w", host, repo, err)
-	case unreachable(err):
-		return errs.New(errs.Unavailable, "the registry %s cannot be reached to push %s: %w: check the network and the registry's name", host, repo, err)
-	}
-	return errs.New(errs.Unavailable, "push of %s failed: %w: try again later", repo, err)
 }

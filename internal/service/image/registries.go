@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"net"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/version"
@@ -25,6 +25,8 @@ type Registries struct {
 	// nobody vouches for: hosts, with or without port, or networks
 	// (10.0.0.0/8). Loopback addresses always may, as in Docker.
 	Insecure []string
+
+	shared *connections // nil: ones of its own
 }
 
 // Credentials gives the user name and secret for a registry's host, as
@@ -53,7 +55,7 @@ func (r Registries) Hosts(creds Credentials) docker.RegistryHosts {
 			if err != nil {
 				return nil, err
 			}
-			h := r.host(u.Host, u.Scheme, nil)
+			h := r.host(u.Host, u.Scheme, nil, true)
 			h.Path = strings.TrimSuffix(u.Path, "/") + "/v2"
 			h.Capabilities = docker.HostCapabilityPull | docker.HostCapabilityResolve
 			hosts = append(hosts, h)
@@ -62,34 +64,46 @@ func (r Registries) Hosts(creds Credentials) docker.RegistryHosts {
 		if err != nil {
 			return nil, err
 		}
-		return append(hosts, r.host(name, "https", creds)), nil
+		return append(hosts, r.host(name, "https", creds, false)), nil
 	}
 }
 
-func (r Registries) host(name, scheme string, creds Credentials) docker.RegistryHost {
-	var transport http.RoundTripper
-	if r.insecure(name) {
-		// Who may be reached without TLS gets no more from a bad certificate.
-		t := docker.DefaultHTTPTransport(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // asked for by configuration, or loopback
-		transport = docker.NewHTTPFallback(t)
-	} else {
-		transport = docker.DefaultHTTPTransport(nil)
-	}
-	client := &http.Client{Transport: transport}
+func (r Registries) host(name, scheme string, creds Credentials, mirror bool) docker.RegistryHost {
+	way := r.road(mirror)
 	header := http.Header{"User-Agent": []string{"lus/" + version.String()}}
-	auth := []docker.AuthorizerOpt{docker.WithAuthClient(client), docker.WithAuthHeader(header)}
+	opts := []docker.AuthorizerOpt{docker.WithAuthClient(way.tokenClient()), docker.WithAuthHeader(header)}
 	if creds != nil {
-		auth = append(auth, docker.WithAuthCreds(creds))
+		opts = append(opts, docker.WithAuthCreds(creds))
 	}
 	return docker.RegistryHost{
-		Client:       client,
-		Authorizer:   docker.NewDockerAuthorizer(auth...),
+		Client:       &http.Client{Transport: way},
+		Authorizer:   &careful{Authorizer: docker.NewDockerAuthorizer(opts...), way: way},
 		Host:         name,
 		Scheme:       scheme,
 		Path:         "/v2",
 		Header:       header,
 		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush | docker.HostCapabilityReferrers,
 	}
+}
+
+// careful is an authorizer that looks at where a registry sends it for tokens.
+type careful struct {
+	docker.Authorizer
+	way *road
+}
+
+// AddResponses implements docker.Authorizer.
+func (c *careful) AddResponses(ctx context.Context, answers []*http.Response) error {
+	last := answers[len(answers)-1]
+	for _, challenge := range auth.ParseAuthHeader(last.Header) {
+		if challenge.Scheme != auth.BearerAuth {
+			continue
+		}
+		if err := c.way.realm(last.Request, challenge.Parameters["realm"]); err != nil {
+			return err
+		}
+	}
+	return c.Authorizer.AddResponses(ctx, answers)
 }
 
 // insecure reports whether a registry may be reached without TLS.
@@ -101,6 +115,13 @@ func (r Registries) insecure(host string) bool {
 	ip := net.ParseIP(strings.Trim(name, "[]"))
 	if name == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return true
+	}
+	for _, mirrors := range r.Mirrors {
+		for _, m := range mirrors {
+			if u, err := url.Parse(m); err == nil && u.Scheme == "http" && u.Host == host {
+				return true // who writes http:// says so
+			}
+		}
 	}
 	for _, i := range r.Insecure {
 		if i == host || i == name {

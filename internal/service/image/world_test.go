@@ -78,7 +78,7 @@ func (w *world) open() {
 	}
 	w.store = s
 	w.Service, err = image.New(image.Deps{
-		Store: s, Users: w.users, Limits: image.Limits{Stall: 30 * time.Second, Free: 64 << 20},
+		Store: s, Users: w.users, Limits: image.Limits{Stall: 30 * time.Second, Pause: 10 * time.Millisecond, Free: 64 << 20},
 		Events: func(e event.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

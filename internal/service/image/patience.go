@@ -1,0 +1,186 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+
+	"lus/internal/base/errs"
+)
+
+// errStalled: the registry sent or took nothing for too long.
+var errStalled = errors.New("the registry stopped sending")
+
+const (
+	// silence is how many times the usual a registry may take to answer what was
+	// sent whole: some put a layer together only then.
+	silence = 5
+	// maxWait is the longest pause that a registry may ask for.
+	maxWait = time.Minute
+	// maxAnswer bounds every answer but blobs: manifests, tokens, errors.
+	maxAnswer = 8 << 20
+)
+
+// patiently sends a request, again where the registry asks for a pause or has a
+// fault that may pass. What it answers in the end to the last try is an error:
+// those above would ask at once.
+func (t *road) patiently(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	for try := 1; ; try++ {
+		resp, err := t.once(r, next)
+		if err != nil || t.tries < 2 || !busy(resp.StatusCode) || (r.Body != nil && r.Body != http.NoBody) {
+			return resp, err
+		}
+		wait := t.limits.backoff(try)
+		if asked, ok := retryAfter(resp.Header, time.Now()); ok {
+			wait = asked
+		}
+		if try == t.tries || wait > maxWait {
+			err := remoteerrors.NewUnexpectedStatusErr(resp)
+			resp.Body.Close()
+			if wait > maxWait {
+				return nil, fmt.Errorf("%w: it asks to wait for %s", err, wait.Round(time.Second))
+			}
+			return nil, err
+		}
+		resp.Body.Close()
+		notice(r.Context(), wait)
+		if err := pause(r.Context(), wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// busy reports whether the same request may be answered a moment later.
+func busy(code int) bool {
+	return code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= 500 && code != http.StatusNotImplemented
+}
+
+// retryAfter is how long the registry asks to wait: in seconds, or until a time.
+func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(n) * time.Second, true
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now)), true
+	}
+	return 0, false
+}
+
+// waiting is how a pause is told, under this key of a context.
+type waiting struct{}
+
+// noticing returns a context whose requests tell of the pauses they make.
+func noticing(ctx context.Context, tell func(time.Duration)) context.Context {
+	return context.WithValue(ctx, waiting{}, tell)
+}
+
+func notice(ctx context.Context, wait time.Duration) {
+	if tell, ok := ctx.Value(waiting{}).(func(time.Duration)); ok {
+		tell(wait)
+	}
+}
+
+// once sends a request and sees to it that it moves: it ends when neither side
+// sends anything for too long.
+func (t *road) once(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	watch := time.AfterFunc(t.limits.Stall, func() { cancel(errStalled) })
+	done := func() { watch.Stop(); cancel(nil) }
+	sent := r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		// While we produce, the registry is not to blame.
+		guard := func(b io.ReadCloser) io.ReadCloser {
+			return &guarded{ReadCloser: b, before: func() { watch.Stop() }, after: func(err error) {
+				if err != nil {
+					watch.Reset(silence * t.limits.Stall)
+				} else {
+					watch.Reset(t.limits.Stall)
+				}
+			}}
+		}
+		sent.Body = guard(r.Body)
+		if get := r.GetBody; get != nil {
+			sent.GetBody = func() (io.ReadCloser, error) {
+				b, err := get()
+				if err != nil {
+					return nil, err
+				}
+				return guard(b), nil
+			}
+		}
+	}
+	resp, err := next.RoundTrip(sent)
+	if err != nil {
+		err = stalled(ctx, err)
+		done()
+		return nil, err
+	}
+	watch.Stop()
+	body := &guarded{ReadCloser: resp.Body, closed: done, before: func() { watch.Reset(t.limits.Stall) }, after: func(error) { watch.Stop() }, ctx: ctx}
+	resp.Body = body
+	if !strings.Contains(r.URL.Path, "/blobs/") && r.Response == nil {
+		resp.Body = &modest{ReadCloser: body, left: maxAnswer}
+	}
+	return resp, nil
+}
+
+// stalled tells our own cancelling from the caller's.
+func stalled(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+// guarded is a body that tells when it is read.
+type guarded struct {
+	io.ReadCloser
+	before func()
+	after  func(error)
+	closed func()
+	ctx    context.Context
+}
+
+func (g *guarded) Read(p []byte) (int, error) {
+	g.before()
+	n, err := g.ReadCloser.Read(p)
+	g.after(err)
+	if err != nil && g.ctx != nil && !errors.Is(err, io.EOF) {
+		err = stalled(g.ctx, err)
+	}
+	return n, err
+}
+
+func (g *guarded) Close() error {
+	err := g.ReadCloser.Close()
+	if g.closed != nil {
+		g.closed()
+	}
+	return err
+}
+
+// modest is an answer that must not be endless.
+type modest struct {
+	io.ReadCloser
+	left int64
+}
+
+func (m *modest) Read(p []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, errs.New(errs.Invalid, "the registry's answer is longer than %d bytes: that is no manifest", maxAnswer)
+	}
+	if int64(len(p)) > m.left {
+		p = p[:m.left]
+	}
+	n, err := m.ReadCloser.Read(p)
+	m.left -= int64(n)
+	return n, err
+}
