@@ -95,6 +95,8 @@ type Volumes interface {
 // ones mean docker.io/library), a name with digest, an id or a prefix of one.
 type Images interface {
 	PullImage(ctx context.Context, ref, platform string, auth *image.Auth, progress func(image.Progress)) error
+	// PullTags brings all tags of a repository.
+	PullTags(ctx context.Context, repository, platform string, auth *image.Auth, progress func(image.Progress)) error
 	ImportImage(ctx context.Context, tar io.Reader, ref, message string, changes []string) (id string, err error)
 	InspectImage(ctx context.Context, ref string) (*image.Image, error)
 	ListImages(ctx context.Context, all bool, f filter.Filters) ([]*image.Image, error)

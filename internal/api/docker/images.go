@@ -134,8 +134,11 @@ func (h *handler) createImage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := newProgress(w)
-	err = h.Images.PullImage(r.Context(), ref, r.FormValue("platform"), a, out.send)
-	return out.end(err)
+	pull := h.Images.PullImage
+	if !strings.ContainsAny(ref[strings.LastIndexByte(ref, '/')+1:], ":@") {
+		pull = h.Images.PullTags
+	}
+	return out.end(pull(r.Context(), ref, r.FormValue("platform"), a, out.send))
 }
 
 func (h *handler) importImage(w http.ResponseWriter, r *http.Request) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -21,14 +22,23 @@ func pullCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			quiet := f.BoolP("quiet", "q", false, "Only print the image's name")
 			platform := f.String("platform", "", "Platform of the image, as linux/amd64")
+			all := f.BoolP("all-tags", "a", false, "Get all tags of the repository")
 			return func(ctx context.Context, args []string) error {
-				if err := Pull(ctx, e, args[0], *platform, *quiet, e.Out); err != nil {
+				ref := args[0]
+				tagged := Tagged(ref) == ref
+				switch {
+				case *all && tagged:
+					return errs.New(errs.Invalid, "tag can't be used with --all-tags/-a")
+				case !*all && !tagged:
+					ref = Tagged(ref)
+					if !*quiet {
+						fmt.Fprintln(e.Out, "Using default tag: latest")
+					}
+				}
+				if err := pull(ctx, e, ref, *platform, *quiet, e.Out); err != nil {
 					return err
 				}
-				if !*quiet {
-					return nil
-				}
-				fmt.Fprintln(e.Out, host(args[0])+"/"+short(args[0]))
+				fmt.Fprintln(e.Out, host(ref)+"/"+strings.TrimSuffix(short(ref), suffix(*all)))
 				return nil
 			}
 		},
@@ -59,11 +69,16 @@ func hasSlash(s string) bool {
 
 // Pull gets an image with the user's credentials and shows how far it is.
 func Pull(ctx context.Context, e *command.Env, ref, platform string, quiet bool, to *os.File) error {
+	return pull(ctx, e, Tagged(ref), platform, quiet, to)
+}
+
+// pull gets an image, or all tags where ref names none.
+func pull(ctx context.Context, e *command.Env, ref, platform string, quiet bool, to *os.File) error {
 	header, err := authHeader(ref)
 	if err != nil {
 		return err
 	}
-	q := url.Values{"fromImage": {Tagged(ref)}}
+	q := url.Values{"fromImage": {ref}}
 	if platform != "" {
 		q.Set("platform", platform)
 	}

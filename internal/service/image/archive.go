@@ -203,13 +203,11 @@ func (s *Service) load(ctx context.Context, desc ocispec.Descriptor, to *reporte
 	if len(i.Layers) != len(m.Layers) || len(m.Layers) > maxLayers {
 		return errs.New(errs.Invalid, "the archive's image %s has %d layers, its config %d", short(id), len(m.Layers), len(i.Layers))
 	}
-	chains, parent := chainIDs(i.Layers), ""
-	for k, l := range m.Layers {
-		meter := &meter{to: to, id: short(l.Digest.String()), status: "Loading layer", total: l.Size}
-		if _, err := s.unpack(ctx, l, i.Layers[k], chains[k], parent, meter); err != nil {
+	for _, l := range layersOf(m.Layers, i.Layers) {
+		meter := &meter{to: to, id: short(l.blob.Digest.String()), status: "Loading layer", total: l.blob.Size}
+		if _, err := s.unpack(ctx, l, meter); err != nil {
 			return err
 		}
-		parent = chains[k]
 	}
 	manifest := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
 	if err := s.hold(ctx, &pulled{manifest: manifest, config: m.Config, layers: m.Layers, diffs: i.Layers}); err != nil {

@@ -90,17 +90,17 @@ func (s *Service) importLayer(ctx context.Context, tar io.Reader) (l store.Layer
 			err = errors.Join(err, s.removeSnapshot(ctx, key))
 		}
 	}()
-	if _, err := s.applyTar(ctx, tar, maxImport, mounts); err != nil {
+	dir, _, err := folders(mounts)
+	if err != nil {
+		return l, err
+	}
+	if _, err := s.applyTar(ctx, tar, maxImport, dir); err != nil {
 		return l, err
 	}
 	if err := sn.Commit(ctx, name, key); err != nil {
 		return l, fmt.Errorf("keep the import: %w", err)
 	}
 	if l, err = s.store.Hash(ctx, name); err != nil {
-		return l, err
-	}
-	dir, err := s.store.Folder(ctx, name)
-	if err != nil {
 		return l, err
 	}
 	return l, s.settle(dir)

@@ -187,12 +187,10 @@ func (s *Service) unpackAll(ctx context.Context, i *image.Image) (err error) {
 		}
 	}()
 	got := &pulled{config: m.Config, layers: m.Layers, diffs: i.Layers}
-	chain, parent := chainIDs(i.Layers), ""
-	for k, l := range m.Layers {
-		if _, err := s.unpack(ctx, l, i.Layers[k], chain[k], parent, nil); err != nil {
+	for _, l := range layersOf(m.Layers, i.Layers) {
+		if _, err := s.unpack(ctx, l, nil); err != nil {
 			return err
 		}
-		parent = chain[k]
 	}
 	if got.manifest.Digest = digest.Digest(row.Labels[content.LabelManifest]); got.manifest.Digest == "" {
 		got.manifest = row.Target

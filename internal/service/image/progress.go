@@ -2,6 +2,7 @@ package image
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"lus/internal/model/image"
 )
@@ -41,12 +42,13 @@ type meter struct {
 	total  int64
 	now    int64
 	told   int64
+	silent *atomic.Bool // nothing is told before it is true; nil means it is
 }
 
 func (m *meter) Write(p []byte) (int, error) {
 	m.now += int64(len(p))
 	step := min(m.total/50, 512<<10)
-	if m.now-m.told >= step && m.now <= m.total {
+	if m.now-m.told >= step && m.now <= m.total && (m.silent == nil || m.silent.Load()) {
 		m.told = m.now
 		m.to.message(image.Progress{ID: m.id, Status: m.status, Detail: &image.ProgressDetail{Current: m.now, Total: m.total}})
 	}

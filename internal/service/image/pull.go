@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -13,7 +15,6 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/image"
@@ -168,6 +169,9 @@ func (p *pull) manifest(ctx context.Context, got *pulled) (*ocispec.Manifest, er
 		}
 		desc = child
 	}
+	if strings.HasPrefix(desc.MediaType, "application/vnd.docker.distribution.manifest.v1+") {
+		return nil, errs.New(errs.Unsupported, "%s is in Docker's first image format (schema 1), which is no longer taken: push it again with a present-day engine", reference.FamiliarString(p.named))
+	}
 	if !images.IsManifestType(desc.MediaType) {
 		return nil, errs.New(errs.Unsupported, "%s is not an image: the registry says it is a %q", reference.FamiliarString(p.named), desc.MediaType)
 	}
@@ -203,9 +207,29 @@ func (p *pull) choose(list []ocispec.Descriptor) (ocispec.Descriptor, error) {
 		}
 	}
 	if best < 0 {
-		return ocispec.Descriptor{}, errs.New(errs.NotFound, "no matching manifest for %s in the manifest list entries of %s", platforms.Format(p.want), reference.FamiliarString(p.named))
+		return ocispec.Descriptor{}, errs.New(errs.NotFound, "no matching manifest for %s in the manifest list entries of %s: %s", platforms.Format(p.want), reference.FamiliarString(p.named), offers(list))
 	}
 	return list[best], nil
+}
+
+// offers says which platforms an index has, at most a few.
+func offers(list []ocispec.Descriptor) string {
+	var names []string
+	for _, d := range list {
+		if d.Platform == nil || d.Platform.OS == "" || d.Platform.OS == "unknown" {
+			continue
+		}
+		if name := platforms.Format(*d.Platform); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return "it has no image in it"
+	case len(names) > 20:
+		names = append(names[:20], "...")
+	}
+	return "it is there for " + strings.Join(names, ", ") + "; --platform chooses one"
 }
 
 // config fetches the config and compares it with the manifest.
@@ -233,80 +257,25 @@ func (p *pull) config(ctx context.Context, got *pulled, m *ocispec.Manifest) err
 		return errs.New(errs.Invalid, "the manifest of %s has %d layers, its config %d: the image is damaged", reference.FamiliarString(p.named), len(m.Layers), len(i.Layers))
 	}
 	for _, l := range m.Layers {
-		if !images.IsLayerType(l.MediaType) {
+		if !isLayer(l.MediaType) {
 			return errs.New(errs.Unsupported, "a layer of %s is of type %q, which Lus does not know", reference.FamiliarString(p.named), l.MediaType)
 		}
 	}
 	return nil
 }
 
-// layers downloads all layers, a few at a time, and unpacks them in order,
-// each as soon as it and those below it are there.
-func (p *pull) layers(ctx context.Context, got *pulled) error {
-	group, ctx := errgroup.WithContext(ctx)
-	slots := make(chan struct{}, downloads)
-	here := make([]chan bool, len(got.layers))
-	for i, l := range got.layers {
-		here[i] = make(chan bool, 1)
-		p.to.layer(short(l.Digest.String()), "Pulling fs layer")
+// isLayer reports whether a layer's type is one that is a tar, packed by
+// gzip or zstd or not at all.
+func isLayer(mt string) bool {
+	base, packed, _ := strings.Cut(mt, "+")
+	switch base {
+	case ocispec.MediaTypeImageLayer, ocispec.MediaTypeImageLayerNonDistributable: //nolint:staticcheck // old images have them
+		return packed == "" || packed == "gzip" || packed == "zstd"
+	case images.MediaTypeDockerSchema2Layer, images.MediaTypeDockerSchema2LayerGzip, images.MediaTypeDockerSchema2LayerZstd,
+		images.MediaTypeDockerSchema2LayerForeign, images.MediaTypeDockerSchema2LayerForeignGzip:
+		return packed == ""
 	}
-	for i, l := range got.layers {
-		group.Go(func() error {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			there, err := p.download(ctx, l)
-			here[i] <- there
-			return err
-		})
-	}
-	group.Go(func() error {
-		chains, parent := chainIDs(got.diffs), ""
-		for i, l := range got.layers {
-			var there bool
-			select {
-			case there = <-here[i]:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if err := ctx.Err(); err != nil { // the download failed
-				return err
-			}
-			if err := p.extract(ctx, l, got.diffs[i], chains[i], parent, there); err != nil {
-				return err
-			}
-			parent = chains[i]
-		}
-		return nil
-	})
-	return group.Wait()
-}
-
-func (p *pull) download(ctx context.Context, l ocispec.Descriptor) (there bool, err error) {
-	id := short(l.Digest.String())
-	there, err = p.s.fetchBlob(ctx, p.fetcher, l, &meter{to: p.to, id: id, status: "Downloading", total: l.Size})
-	if err == nil && !there {
-		p.to.layer(id, "Verifying Checksum")
-		p.to.layer(id, "Download complete")
-	}
-	return there, err
-}
-
-func (p *pull) extract(ctx context.Context, l ocispec.Descriptor, diff, chain, parent string, there bool) error {
-	id := short(l.Digest.String())
-	known, err := p.s.unpack(ctx, l, diff, chain, parent, &meter{to: p.to, id: id, status: "Extracting", total: l.Size})
-	if err != nil {
-		return err
-	}
-	if known && there {
-		p.to.layer(id, "Already exists")
-	} else {
-		p.to.layer(id, "Pull complete")
-	}
-	return nil
+	return false
 }
 
 // finish makes the image exist: labels that hold its parts, then its name.

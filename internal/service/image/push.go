@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -170,6 +171,10 @@ func (p *push) blobs(ctx context.Context, m *ocispec.Manifest) error {
 			continue
 		}
 		sent[l.Digest] = true
+		if images.IsNonDistributable(l.MediaType) && len(l.URLs) > 0 {
+			p.to.layer(short(l.Digest.String()), "Skipped foreign layer")
+			continue
+		}
 		group.Go(func() error { return p.blob(ctx, l, l.Digest == m.Config.Digest) })
 	}
 	return group.Wait()
@@ -222,10 +227,10 @@ func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 		}
 		return n, err
 	})
-	if err := copyTo(to, content.NewReader(r), l.Size); err != nil {
-		return err
-	}
-	if err := w.Commit(ctx, l.Size, l.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+	if err := upload(ctx, w, l, func() error {
+		m.now, m.told = 0, 0
+		return copyTo(to, content.NewReader(r), l.Size)
+	}); err != nil {
 		return err
 	}
 	say("Pushed")
@@ -242,13 +247,24 @@ func (p *push) bytes(ctx context.Context, desc ocispec.Descriptor, raw []byte) e
 		return err
 	}
 	defer w.Close()
-	if _, err := w.Write(raw); err != nil {
+	return upload(ctx, w, desc, func() error {
+		_, err := w.Write(raw)
 		return err
+	})
+}
+
+// upload writes a blob whole, from its beginning again where the request had to
+// be made anew: a token may end while a body is on its way.
+func upload(ctx context.Context, w content.Writer, desc ocispec.Descriptor, write func() error) error {
+	for try := 1; ; try++ {
+		err := write()
+		if err == nil {
+			err = ignoreExists(w.Commit(ctx, desc.Size, desc.Digest))
+		}
+		if !errors.Is(err, content.ErrReset) || try == attempts {
+			return err
+		}
 	}
-	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
-		return err
-	}
-	return nil
 }
 
 // done tells what was pushed and notes under which digest the registry has it.

@@ -86,6 +86,9 @@ func (r Registries) host(name, scheme string, creds Credentials, mirror bool) do
 	}
 }
 
+// renewals is how often one request gets another token.
+const renewals = 3
+
 // careful is an authorizer that looks at where a registry sends it for tokens.
 type careful struct {
 	docker.Authorizer
@@ -102,6 +105,11 @@ func (c *careful) AddResponses(ctx context.Context, answers []*http.Response) er
 		if err := c.way.realm(last.Request, challenge.Parameters["realm"]); err != nil {
 			return err
 		}
+	}
+	if len(answers) <= renewals {
+		// A token may end, for a layer beside this one, right after we got it:
+		// more than one refusal in a row is not yet a no.
+		answers = answers[len(answers)-1:]
 	}
 	return c.Authorizer.AddResponses(ctx, answers)
 }

@@ -97,9 +97,15 @@ func TestOnlyWhoMayIsReachedWithoutTLS(t *testing.T) {
 		if err != nil || len(list) != 1 {
 			t.Fatalf("%s: %v, %v", host, list, err)
 		}
-		_, strict := list[0].Client.Transport.(*http.Transport)
-		if strict == plain {
-			t.Errorf("%s: without TLS allowed is %v, want %v", host, !strict, plain)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		ask, err := http.NewRequestWithContext(ended, http.MethodGet, "http://"+host, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = list[0].Client.Do(ask) //nolint:bodyclose // nothing is sent
+		if errs.Is(err, errs.Denied) == plain {
+			t.Errorf("%s: without TLS allowed is %v: %v", host, plain, err)
 		}
 		if list[0].Scheme != "https" {
 			t.Errorf("%s is not asked by https first", host)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
@@ -180,6 +181,7 @@ func transient(err error) bool {
 	if errors.As(err, &status) {
 		return busy(status.StatusCode) && status.RequestMethod != http.MethodGet && status.RequestMethod != http.MethodHead
 	}
-	return errors.Is(err, errStalled) ||
+	// A reset is a token that ran out while a body was sent: it is sent anew.
+	return errors.Is(err, errStalled) || errors.Is(err, content.ErrReset) ||
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && (unreachable(err) || brokenOff(err))
 }

@@ -91,8 +91,11 @@ func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []
 			size[keys[p.Name]] = p.Size
 		}
 	}
+	if err := s.store.DropPartials(ctx); err != nil {
+		return removed, 0, err
+	}
+	s.collect(ctx)
 	if len(removed) > 0 {
-		s.collect(ctx)
 		if freed, err = s.freed(ctx, size, before); err != nil {
 			return removed, 0, err
 		}

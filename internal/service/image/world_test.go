@@ -3,6 +3,7 @@ package image_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -265,6 +266,9 @@ func (f *fakeRegistry) pushIndex(repo string, idx v1.ImageIndex) string {
 type entry struct {
 	name, text, link string
 	kind             byte
+	mode             int64 // 0 means 0755
+	uid              int
+	xattrs           map[string]string
 }
 
 func tarOf(t testing.TB, entries ...entry) []byte {
@@ -276,7 +280,10 @@ func tarOf(t testing.TB, entries ...entry) []byte {
 		if kind == 0 {
 			kind = tar.TypeReg
 		}
-		h := &tar.Header{Name: e.name, Typeflag: kind, Linkname: e.link, Mode: 0o755, Size: int64(len(e.text)), ModTime: time.Unix(1e9, 0)}
+		h := &tar.Header{Name: e.name, Typeflag: kind, Linkname: e.link, Mode: cmp.Or(e.mode, 0o755), Uid: e.uid, Size: int64(len(e.text)), ModTime: time.Unix(1e9, 0)}
+		for k, v := range e.xattrs {
+			h.PAXRecords = map[string]string{"SCHILY.xattr." + k: v}
+		}
 		if err := w.WriteHeader(h); err != nil {
 			t.Fatal(err)
 		}

@@ -45,6 +45,9 @@ func (s *Store) Lease(ctx context.Context) (leased context.Context, release func
 
 // tidy removes what a former process left half done.
 func (s *Store) tidy(ctx context.Context) error {
+	if err := s.keepPartials(ctx); err != nil {
+		return err
+	}
 	left, err := s.leases.List(ctx, fmt.Sprintf("labels.%q", labelWork))
 	if err != nil {
 		return err

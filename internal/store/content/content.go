@@ -132,11 +132,11 @@ func (s *Store) open(lock time.Duration) error {
 	return nil
 }
 
-// openBlobs opens the blobs. Ingests of a former process are of no use to
+// openBlobs opens the blobs. Most ingests of a former process are of no use to
 // anybody: their rows go in tidy, their folders here.
 func (s *Store) openBlobs() (content.Store, error) {
 	dir := filepath.Join(s.root, "content")
-	if err := os.RemoveAll(filepath.Join(dir, "ingest")); err != nil {
+	if err := removeIngests(filepath.Join(dir, "ingest")); err != nil {
 		return nil, err
 	}
 	return local.NewStore(dir)
