@@ -14,6 +14,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/version"
+	"lus/internal/cli/account"
 	"lus/internal/cli/builder"
 	"lus/internal/cli/command"
 	"lus/internal/cli/container"
@@ -39,6 +40,7 @@ func nouns() []noun {
 		{"volume", "Volumes", volume.Commands},
 		{"builder", "The build cache", builder.Commands},
 		{"registry", "Lus's own registry", registry.Commands},
+		{"account", "Who there is and who may do what", account.Commands},
 		{"system", "Lus as a whole", system.Commands},
 	}
 }
@@ -162,7 +164,24 @@ func find(e *command.Env, args []string) (c command.Command, path string, rest [
 	if !ok {
 		return c, "", nil, unknown(e, nounName+" "+verb)
 	}
+	if c.Sub != nil {
+		return within(e, nounName, c, rest)
+	}
 	return c, path, rest, nil
+}
+
+// within finds the verb of a noun that stands below another.
+func within(e *command.Env, nounName string, c command.Command, rest []string) (sub command.Command, path string, args []string, err error) {
+	name := nounName + " " + c.Name
+	if len(rest) == 0 || rest[0] == "--help" || rest[0] == "-h" || rest[0] == "help" {
+		nounHelp(e, noun{name, c.Short, func() []command.Command { return c.Sub }})
+		return sub, "", nil, nil
+	}
+	sub, ok := command.Find(c.Sub, rest[0])
+	if !ok {
+		return sub, "", nil, unknown(e, name+" "+rest[0])
+	}
+	return sub, e.Program + " " + name + " " + rest[0], rest[1:], nil
 }
 
 func unknown(e *command.Env, what string) error {

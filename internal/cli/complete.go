@@ -101,6 +101,12 @@ func candidates(ctx context.Context, e *command.Env, before []string, last strin
 			return names(all[i].commands())
 		}
 		nounName, verb = before[0], before[1]
+		if c, ok := command.Find(all[i].commands(), verb); ok && c.Sub != nil {
+			if len(before) == 2 {
+				return names(c.Sub)
+			}
+			nounName, verb = nounName+" "+verb, before[2]
+		}
 	}
 	if strings.HasPrefix(last, "-") {
 		return flagsOf(e, all, nounName, verb)
@@ -135,8 +141,12 @@ func names(list []command.Command) []string {
 
 func flagsOf(e *command.Env, all []noun, nounName, verb string) []string {
 	list := system.Others()
-	if i := slices.IndexFunc(all, func(n noun) bool { return n.name == nounName }); i >= 0 {
+	first, second, _ := strings.Cut(nounName, " ")
+	if i := slices.IndexFunc(all, func(n noun) bool { return n.name == first }); i >= 0 {
 		list = all[i].commands()
+		if c, ok := command.Find(list, second); ok {
+			list = c.Sub
+		}
 	}
 	c, ok := command.Find(list, verb)
 	if !ok {
@@ -168,6 +178,10 @@ func things(ctx context.Context, e *command.Env, nounName, verb string) []string
 		return networks(ctx, e)
 	case nounName == "volume" && verb != "create":
 		return volumes(ctx, e)
+	case nounName == "account" && verb != "create" && verb != "ls" && verb != "rules", nounName == "account token" && verb != "rm":
+		return users(ctx, e)
+	case nounName == "account token":
+		return tokens(ctx, e)
 	}
 	return nil
 }
@@ -212,6 +226,24 @@ func volumes(ctx context.Context, e *command.Env) (out []string) {
 	ask(ctx, e, "/volumes", &list)
 	for _, v := range list.Volumes {
 		out = append(out, v.Name)
+	}
+	return out
+}
+
+func users(ctx context.Context, e *command.Env) (out []string) {
+	var list []struct{ Name string }
+	ask(ctx, e, "/lus/v1/accounts", &list)
+	for _, u := range list {
+		out = append(out, u.Name)
+	}
+	return out
+}
+
+func tokens(ctx context.Context, e *command.Env) (out []string) {
+	var list []struct{ ID string }
+	ask(ctx, e, "/lus/v1/tokens", &list)
+	for _, t := range list {
+		out = append(out, t.ID)
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	accountapi "lus/internal/api/account"
 	composeapi "lus/internal/api/compose"
 	"lus/internal/api/docker"
 	lusapi "lus/internal/api/lus"
@@ -17,6 +18,7 @@ import (
 	"lus/internal/linux/ociruntime"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/event"
+	"lus/internal/service/account"
 	"lus/internal/service/build"
 	"lus/internal/service/compose"
 	"lus/internal/service/engine"
@@ -39,7 +41,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	l := o.layout
 
 	// Records and images.
-	db, err := sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations()))
+	db, err := sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations(), account.Migrations()))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +135,16 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		return nil, err
 	}
 
+	accounts, err := account.New(ctx, account.Deps{DB: db, Dir: l.Accounts(), Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+	d.runs("the accounts", accounts.Run)
+
 	mux := http.NewServeMux()
+	for _, prefix := range accountapi.Prefixes() {
+		mux.Handle(prefix, accountapi.New(accounts))
+	}
 	mux.Handle("/", docker.New(docker.Deps{
 		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: tellingBuilder{builder, eng.Publish}, System: facts{eng, nets, confiner}, Log: o.log,
 	}))

@@ -96,5 +96,11 @@ func (l Layout) Containers() string { return filepath.Join(l.Root, "containers")
 // Volumes is the folder of the named volumes.
 func (l Layout) Volumes() string { return filepath.Join(l.Root, "volumes") }
 
+// Accounts is the folder of the key that signs the tokens of accounts.
+func (l Layout) Accounts() string { return filepath.Join(l.Root, "accounts") }
+
+// Certificates is the folder of the authority that vouches for what listens.
+func (l Layout) Certificates() string { return filepath.Join(l.Root, "certificates") }
+
 // LockFile is held by the one daemon that owns this root.
 func (l Layout) LockFile() string { return filepath.Join(l.Root, "lusd.lock") }

@@ -41,6 +41,9 @@ type Command struct {
 	Rest bool
 	// Flags registers the flags and returns the work.
 	Flags func(e *Env, f *pflag.FlagSet) Do
+	// Sub are the verbs of a command that is a noun itself, as the token of
+	// `account token`; it has only a name and a Short besides.
+	Sub []Command
 }
 
 // ExitCode ends the program with a code and without a message.

@@ -41,7 +41,7 @@ type NewToken struct {
 // Rule lets somebody do something. Nothing is allowed without one, but that
 // admins may do everything and users everything below their own name.
 type Rule struct {
-	Who      string  `json:"who"` // a user's name, Users or Anonymous
+	Who      string  `json:"who"` // a user's name, or one of the words below
 	Resource Pattern `json:"resource"`
 	Actions  Actions `json:"actions"`
 }
@@ -50,6 +50,7 @@ type Rule struct {
 const (
 	Users     = "users"     // everybody who signed in
 	Anonymous = "anonymous" // everybody, signed in or not
+	Loopback  = "loopback"  // everybody on this host, signed in or not
 )
 
 // Scope is what a token is for.
@@ -72,6 +73,7 @@ type Identity struct {
 	Name       string // the user's name, for people to read
 	Generation int64  // rises with whatever ends what was proven before
 	Token      string // the id of the token it was proven with; empty: the password
+	Local      bool   // the request comes from this host, by its loopback address
 }
 
 // Anonymous says that nobody signed in.

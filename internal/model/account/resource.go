@@ -115,15 +115,18 @@ func ParseUser(s string) (string, error) {
 	if len(s) > maxUser || strings.Contains(s, "/") || !validPath(s) {
 		return "", errs.New(errs.Invalid, "%q is no user name: write up to %d lower-case letters and digits, with single . _ - between them", clip(s), maxUser)
 	}
-	if slices.Contains([]string{Users, Anonymous, "everyone", "all", "library"}, s) {
+	if slices.Contains([]string{Users, Anonymous, Loopback, "everyone", "all", "library"}, s) {
 		return "", errs.New(errs.Invalid, "no user can be called %q: the word means something else", s)
 	}
 	return s, nil
 }
 
+// Many reports whether who is one of the words for more than one user.
+func Many(who string) bool { return who == Users || who == Anonymous || who == Loopback }
+
 // ParseWho checks whom a rule is about.
 func ParseWho(s string) (string, error) {
-	if s == Users || s == Anonymous {
+	if Many(s) {
 		return s, nil
 	}
 	return ParseUser(s)

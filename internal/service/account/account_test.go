@@ -291,6 +291,18 @@ func TestRules(t *testing.T) {
 	w.may(ada, model.Read, "pub/a", true)
 	w.may(nobody, model.Write, "pub/a", false)
 
+	w.grant("loopback", "all", "registry:*")
+	here := model.Identity{Local: true}
+	w.may(here, model.All, "ada/app", true)
+	w.may(nobody, model.Read, "ada/app", false)
+	bob.Local = true
+	w.may(bob, model.All, "ada/app", true)
+	bob.Local = false
+	if err := w.Revoke(t.Context(), "loopback", "registry:*"); err != nil {
+		t.Fatal(err)
+	}
+	w.may(here, model.Read, "ada/app", false)
+
 	// A rule is set, not added to.
 	w.grant("bob", "read", "registry:ada/app")
 	w.may(bob, model.Write, "ada/app", false)

@@ -13,7 +13,7 @@ import (
 func (s *Service) Allowed(id account.Identity, a account.Actions, r account.Resource) bool {
 	st := s.state.Load()
 	if id.Anonymous() {
-		return st.allows(nil, a, r) != ""
+		return st.allows(nil, id.Local, a, r) != ""
 	}
 	u, ok := st.current(id, s.now())
 	if !ok {
@@ -22,13 +22,13 @@ func (s *Service) Allowed(id account.Identity, a account.Actions, r account.Reso
 	if id.Token != "" && !covers(st.tokens[id.Token].Scopes, a, r) {
 		return false
 	}
-	return st.allows(u, a, r) != ""
+	return st.allows(u, id.Local, a, r) != ""
 }
 
 // allows gives the reason for which a user (nil: nobody in particular) may do
 // all of the actions; empty where nothing allows it. Each action may have a
 // reason of its own.
-func (st *state) allows(u *user, a account.Actions, r account.Resource) (reason string) {
+func (st *state) allows(u *user, local bool, a account.Actions, r account.Resource) (reason string) {
 	if a == 0 || a&^account.All != 0 || r.Kind == "" || r.Name == "" {
 		return ""
 	}
@@ -39,6 +39,9 @@ func (st *state) allows(u *user, a account.Actions, r account.Resource) (reason 
 		return fmt.Sprintf("what is below %s/ is %s's", u.name, u.name)
 	}
 	keys := []any{account.Anonymous}
+	if local {
+		keys = append(keys, account.Loopback)
+	}
 	if u != nil {
 		keys = append(keys, account.Users, u.id)
 	}
@@ -77,7 +80,7 @@ func (s *Service) Explain(who string, a account.Actions, resource string) (accou
 	st := s.state.Load()
 	var u *user
 	switch who {
-	case account.Anonymous:
+	case account.Anonymous, account.Loopback:
 	case account.Users:
 		u = &user{} // signed in, and nobody in particular
 	default:
@@ -88,7 +91,7 @@ func (s *Service) Explain(who string, a account.Actions, resource string) (accou
 			return account.Decision{Reason: who + " is disabled"}, nil
 		}
 	}
-	if reason := st.allows(u, a, r); reason != "" {
+	if reason := st.allows(u, who == account.Loopback, a, r); reason != "" {
 		return account.Decision{Allowed: true, Reason: reason}, nil
 	}
 	return account.Decision{Reason: fmt.Sprintf("no rule lets %s do that: `lus account grant %s %s %s` would", who, who, a, r)}, nil

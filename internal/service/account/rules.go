@@ -88,7 +88,7 @@ func check(r account.Rule) error {
 
 // who finds whom a rule is about: a user's id, or a word for more than one.
 func who(tx *sql.Tx, name string) (user sql.NullInt64, others string, err error) {
-	if name == account.Users || name == account.Anonymous {
+	if account.Many(name) {
 		return user, name, nil
 	}
 	id, err := idOf(tx, name)
