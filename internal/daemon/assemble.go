@@ -12,6 +12,7 @@ import (
 	"lus/internal/api/docker"
 	lusapi "lus/internal/api/lus"
 	registryapi "lus/internal/api/registry"
+	"lus/internal/api/token"
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/apparmor"
 	"lus/internal/linux/network"
@@ -20,6 +21,7 @@ import (
 	"lus/internal/model/event"
 	"lus/internal/service/account"
 	"lus/internal/service/build"
+	"lus/internal/service/certificate"
 	"lus/internal/service/compose"
 	"lus/internal/service/engine"
 	"lus/internal/service/image"
@@ -124,7 +126,13 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	builder.Clean(ctx)
 	d.closes("the builder", builder.Close)
 	d.runs("the builder", builder.Run)
-	reg, listener, err := newRegistry(ctx, store, db, o.log)
+	accounts, err := account.New(ctx, account.Deps{DB: db, Dir: l.Accounts(), Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+	d.runs("the accounts", accounts.Run)
+	certs := certificate.New(certificate.Deps{Dir: l.Certificates(), Log: o.log})
+	reg, listener, err := newRegistry(ctx, store, db, token.New(accounts, o.log), certs, o.log)
 	if err != nil {
 		return nil, err
 	}
@@ -134,12 +142,6 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-
-	accounts, err := account.New(ctx, account.Deps{DB: db, Dir: l.Accounts(), Log: o.log})
-	if err != nil {
-		return nil, err
-	}
-	d.runs("the accounts", accounts.Run)
 
 	mux := http.NewServeMux()
 	for _, prefix := range accountapi.Prefixes() {

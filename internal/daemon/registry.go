@@ -2,58 +2,40 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 
 	registryapi "lus/internal/api/registry"
+	"lus/internal/api/token"
 	"lus/internal/base/errs"
 	model "lus/internal/model/registry"
+	"lus/internal/service/certificate"
 	"lus/internal/service/registry"
 	"lus/internal/store/content"
 	"lus/internal/store/sqlite"
 )
 
 // newRegistry makes the registry and what it listens with.
-func newRegistry(ctx context.Context, store *content.Store, db *sqlite.DB, log *slog.Logger) (*registry.Service, *registryListener, error) {
-	svc, err := registry.New(ctx, registry.Deps{Store: store, DB: db, Access: loopback{}, Log: log})
+func newRegistry(ctx context.Context, store *content.Store, db *sqlite.DB, edge *token.Edge, certs *certificate.Service, log *slog.Logger) (*registry.Service, *registryListener, error) {
+	svc, err := registry.New(ctx, registry.Deps{Store: store, DB: db, Access: edge, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}
-	handler := registryapi.New(registryapi.Deps{Registry: svc, Auth: loopback{}, Log: log})
-	return svc, &registryListener{settings: svc, handler: handler, log: log}, nil
-}
-
-// loopback is who may use the registry while there are no accounts: everybody
-// who comes from this host, and nobody else. It is the place where accounts come
-// in: they authenticate and give access instead.
-type loopback struct{}
-
-const loopbackName = "loopback"
-
-// Authenticate implements the registry's Authenticator.
-func (loopback) Authenticate(r *http.Request) (model.Who, error) {
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && at.Addr().Unmap().IsLoopback() {
-		return model.Who{Name: loopbackName}, nil
-	}
-	return model.Who{}, nil
-}
-
-// Challenge implements the registry's Authenticator.
-func (loopback) Challenge(*http.Request, string, ...model.Action) string {
-	return `Basic realm="Lus registry"`
-}
-
-// Allowed implements the registry's Access.
-func (loopback) Allowed(_ context.Context, who model.Who, _ string, _ model.Action) error {
-	if who.Root || who.Name == loopbackName {
-		return nil
-	}
-	return errs.New(errs.Denied, "this registry is open to its own host only")
+	api := registryapi.New(registryapi.Deps{Registry: svc, Auth: edge, Log: log})
+	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a ServeMux would redirect
+		if r.URL.Path == token.Path {
+			edge.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+	return svc, &registryListener{settings: svc, handler: both, certs: certs, log: log}, nil
 }
 
 // settings keeps where to listen.
@@ -67,12 +49,15 @@ type settings interface {
 type registryListener struct {
 	settings settings
 	handler  http.Handler
+	certs    *certificate.Service
 	log      *slog.Logger
 
 	mu     sync.Mutex
 	server *http.Server
-	at     string // where it listens; empty: it does not
-	failed error  // why not
+	at     string         // where it listens; empty: it does not
+	secure bool           // it speaks TLS there
+	set    model.Settings // what it listens by
+	failed error          // why not
 	done   chan struct{}
 }
 
@@ -84,7 +69,7 @@ func (l *registryListener) Run(ctx context.Context) error {
 		return err
 	}
 	if set.Enabled {
-		if err := l.open(set.Address); err != nil {
+		if err := l.open(set); err != nil {
 			l.log.Error("the registry does not listen", "address", set.Address, "error", err)
 		}
 	}
@@ -93,41 +78,59 @@ func (l *registryListener) Run(ctx context.Context) error {
 	return nil
 }
 
-// open listens at address, beside or instead of where it does now.
-func (l *registryListener) open(address string) error {
+// open listens as set says, instead of where it does now.
+func (l *registryListener) open(set model.Settings) (err error) {
 	l.mu.Lock()
-	same := l.at == address
+	same := l.server != nil && reflect.DeepEqual(l.set, set)
+	free := l.server == nil || l.set.Address != set.Address
 	l.mu.Unlock()
 	if same {
 		return nil
 	}
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		err = errs.New(errs.Conflict, "the registry cannot listen at %s: %w: choose another address or port", address, err)
+	defer func() {
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		if l.server == nil {
 			l.failed = err
 		}
-		l.mu.Unlock()
+	}()
+	config, err := transport(l.certs, set)
+	if err != nil {
 		return err
 	}
+	if !free { // it is ourselves who have the address
+		l.shut()
+	}
+	ln, err := net.Listen("tcp", set.Address)
+	if err != nil {
+		return errs.New(errs.Conflict, "the registry cannot listen at %s: %w: choose another address or port", set.Address, err)
+	}
 	l.shut()
+	l.serve(ln, config, set)
+	return nil
+}
+
+// serve answers at ln until it is shut.
+func (l *registryListener) serve(ln net.Listener, config *tls.Config, set model.Settings) {
 	srv := &http.Server{
 		Handler: l.handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		TLSConfig: config, ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan struct{})
 	l.mu.Lock()
-	l.server, l.at, l.failed, l.done = srv, ln.Addr().String(), nil, done
+	l.server, l.at, l.secure, l.set, l.failed, l.done = srv, ln.Addr().String(), config != nil, set, nil, done
 	l.mu.Unlock()
 	go func() {
 		defer close(done)
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			l.log.Error("serving the registry", "address", address, "error", err)
+		serve := srv.Serve
+		if config != nil {
+			serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
+		}
+		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			l.log.Error("serving the registry", "address", set.Address, "error", err)
 		}
 	}()
-	l.log.Info("the registry listens", "address", ln.Addr().String())
-	return nil
+	l.log.Info("the registry listens", "address", ln.Addr().String(), "tls", config != nil)
 }
 
 // shut stops listening. What is under way has a moment to end.
@@ -154,7 +157,7 @@ func (l *registryListener) Set(ctx context.Context, set model.Settings) error {
 	}
 	set.Address = address
 	if set.Enabled {
-		if err := l.open(address); err != nil {
+		if err := l.open(set); err != nil {
 			return err
 		}
 	} else {
@@ -163,6 +166,9 @@ func (l *registryListener) Set(ctx context.Context, set model.Settings) error {
 	return l.settings.SetSettings(ctx, set)
 }
 
+// Authority implements the listener of the registry's management.
+func (l *registryListener) Authority() ([]byte, error) { return l.certs.Authority() }
+
 // Tell implements the listener of the registry's management.
 func (l *registryListener) Tell(ctx context.Context, st *model.Status) (err error) {
 	if st.Settings, err = l.settings.Settings(ctx); err != nil {
@@ -170,7 +176,7 @@ func (l *registryListener) Tell(ctx context.Context, st *model.Status) (err erro
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st.Listening = l.at
+	st.Listening, st.Secure = l.at, l.secure
 	if l.failed != nil {
 		st.Error = l.failed.Error()
 	}

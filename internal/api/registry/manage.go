@@ -36,6 +36,9 @@ type Listener interface {
 	Set(ctx context.Context, set registry.Settings) error
 	// Tell fills in what is set and where it listens.
 	Tell(ctx context.Context, st *registry.Status) error
+	// Authority is the certificate of the authority that vouches for the listener,
+	// as PEM, made where there is none yet.
+	Authority() ([]byte, error)
 }
 
 // ManageDeps is what the handler answers from.
@@ -69,6 +72,10 @@ func Manage(d ManageDeps) http.Handler {
 		return struct{}{}, d.Manager.Remove(r.Context(), q.Get("repository"), q.Get("reference"))
 	})
 	on("POST "+ManagePrefix+"gc", d.collect)
+	on("GET "+ManagePrefix+"ca", func(*http.Request) (any, error) {
+		text, err := d.Listener.Authority()
+		return registry.Authority{Certificate: string(text)}, err
+	})
 	on(ManagePrefix, func(*http.Request) (any, error) { return nil, errs.New(errs.NotFound, "page not found") })
 	return mux
 }

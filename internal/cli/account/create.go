@@ -35,6 +35,10 @@ func createCommand() command.Command {
 					return err
 				}
 				fmt.Fprintln(e.Out, n.Name)
+				var list []account.User
+				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: users}, &list); err == nil && len(list) == 1 {
+					fmt.Fprintf(e.Err, "From the first user on, everybody signs in, on this host too: `%s account rules` lists the exceptions.\n", e.Program)
+				}
 				return nil
 			}
 		},

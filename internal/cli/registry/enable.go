@@ -15,16 +15,28 @@ func enableCommand() command.Command {
 		Name: "enable", Aliases: []string{"serve"}, Args: "[ADDRESS]", Short: "Let the registry listen, now and whenever the daemon runs",
 		Example: "registry enable 127.0.0.1:5000", Min: 0, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			transport := tlsFlags(f)
 			return func(ctx context.Context, args []string) error {
-				set := registry.Settings{Enabled: true}
+				var st registry.Status
+				if err := call(ctx, e, "GET", "status", nil, nil, &st); err != nil {
+					return err
+				}
+				set := registry.Settings{Enabled: true, TLS: st.TLS}
+				if err := transport(&set.TLS); err != nil {
+					return err
+				}
 				if len(args) > 0 {
 					set.Address = args[0]
 				}
-				var st registry.Status
 				if err := call(ctx, e, "PUT", "settings", nil, set, &st); err != nil {
 					return err
 				}
 				fmt.Fprintln(e.Out, st.Listening)
+				if set.TLS.Never {
+					fmt.Fprintln(e.Err, "WARNING! Without TLS, passwords and images can be read and changed on their way.")
+				} else if st.Secure && set.TLS.Certificate == "" {
+					fmt.Fprintln(e.Err, "Clients on other hosts have to trust Lus's certificate authority: `"+e.Program+" registry ca` tells how.")
+				}
 				return nil
 			}
 		},
@@ -41,7 +53,7 @@ func disableCommand() command.Command {
 				if err := call(ctx, e, "GET", "status", nil, nil, &st); err != nil {
 					return err
 				}
-				return call(ctx, e, "PUT", "settings", nil, registry.Settings{Address: st.Address}, &st)
+				return call(ctx, e, "PUT", "settings", nil, registry.Settings{Address: st.Address, TLS: st.TLS}, &st)
 			}
 		},
 	}

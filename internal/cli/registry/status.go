@@ -37,7 +37,10 @@ func print(e *command.Env, st *registry.Status) {
 	state := "not enabled (lus registry enable)"
 	switch {
 	case st.Listening != "":
-		state = "listens at " + st.Listening
+		state = "listens at " + st.Listening + " without TLS"
+		if st.Secure {
+			state = "listens at " + st.Listening + " with TLS"
+		}
 	case st.Enabled && st.Error != "":
 		state = "enabled, but " + st.Error
 	case st.Enabled:

@@ -204,6 +204,21 @@ type Upstream struct {
 type Settings struct {
 	Enabled bool   `json:"enabled"`
 	Address string `json:"address"` // host:port
+	TLS     TLS    `json:"tls,omitzero"`
+}
+
+// TLS is how the listener proves who it is. The zero value is the usual way: a
+// certificate of Lus's own authority, and none on loopback.
+type TLS struct {
+	// Certificate and Key are the administrator's own files.
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	// Always is a certificate of our own authority on loopback too.
+	Always bool `json:"always,omitempty"`
+	// Never is plain HTTP wherever it listens, secrets included.
+	Never bool `json:"never,omitempty"`
+	// Names are those that this host is called by, besides its own.
+	Names []string `json:"names,omitempty"`
 }
 
 // Status is the registry as a whole.
@@ -211,7 +226,8 @@ type Status struct {
 	Settings
 	// Listening is the address in use; empty while it does not listen.
 	Listening    string `json:"listening,omitempty"`
-	Error        string `json:"error,omitempty"` // why it does not, though enabled
+	Secure       bool   `json:"secure,omitempty"` // it speaks TLS there
+	Error        string `json:"error,omitempty"`  // why it does not, though enabled
 	Repositories int    `json:"repositories"`
 	Tags         int    `json:"tags"`
 	Blobs        int    `json:"blobs"`
@@ -224,4 +240,9 @@ type Found struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Tags        int    `json:"tags"`
+}
+
+// Authority is what a client has to trust to trust the listener.
+type Authority struct {
+	Certificate string `json:"certificate"` // PEM
 }

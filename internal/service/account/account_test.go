@@ -331,6 +331,30 @@ func TestRules(t *testing.T) {
 	w.may(w.login("bob", secret), model.Read, "ada/app", false)
 }
 
+// A registry that nobody was let into yet is this host's, until there are users.
+func TestWithoutUsersItIsThisHosts(t *testing.T) {
+	w := newWorld(t)
+	here, elsewhere := model.Identity{Local: true}, model.Identity{}
+	w.may(here, model.All, "app", true)
+	w.may(elsewhere, model.Read, "app", false)
+	if r := w.Rules(); len(r) != 1 || r[0].Who != model.Loopback {
+		t.Errorf("%+v", r)
+	}
+	w.reopen()
+	w.may(here, model.All, "app", true)
+	w.user("ada")
+	w.may(here, model.Read, "app", false)
+	if err := w.Remove(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen()
+	w.may(here, model.Read, "app", false)
+	// What somebody asked for stays.
+	w.grant("loopback", "all", "registry:*")
+	w.user("bob")
+	w.may(here, model.Write, "app", true)
+}
+
 func TestRulesThatAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.user("ada")

@@ -31,5 +31,9 @@ func Migrations() []sqlite.Migration {
 			resource TEXT NOT NULL,
 			actions INTEGER NOT NULL) STRICT;
 		CREATE UNIQUE INDEX account_rules_one ON account_rules(coalesce(user, 0), others, resource);
-		CREATE TABLE account_retired(name TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;`}}
+		CREATE TABLE account_retired(name TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;`}, {
+		Name: "account 2: who is on this host, until there is a user", SQL: `
+		ALTER TABLE account_rules ADD COLUMN initial INTEGER NOT NULL DEFAULT 0;
+		INSERT INTO account_rules(others, resource, actions, initial)
+			SELECT 'loopback', 'registry:*', 7, 1 WHERE NOT EXISTS (SELECT 1 FROM account_users);`}}
 }

@@ -41,7 +41,7 @@ func (s *Service) Grant(ctx context.Context, r account.Rule) error {
 			return err
 		}
 		_, err = tx.Exec(`INSERT INTO account_rules(user, others, resource, actions) VALUES(?, ?, ?, ?)
-			ON CONFLICT(coalesce(user, 0), others, resource) DO UPDATE SET actions = excluded.actions`,
+			ON CONFLICT(coalesce(user, 0), others, resource) DO UPDATE SET actions = excluded.actions, initial = 0`,
 			user, others, string(r.Resource), int64(r.Actions))
 		return err
 	})

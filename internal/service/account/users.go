@@ -53,6 +53,10 @@ func (s *Service) Create(ctx context.Context, n account.NewUser) (account.User, 
 		if err := free(tx, n.Name, n.TakeOver); err != nil {
 			return err
 		}
+		// Until now this host could do without users.
+		if _, err := tx.Exec("DELETE FROM account_rules WHERE initial"); err != nil {
+			return err
+		}
 		_, err := tx.Exec("INSERT INTO account_users(name, password, admin, disabled, created) VALUES(?, ?, ?, 0, ?)", n.Name, hash, n.Admin, stamp(s.now()))
 		return err
 	})

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +52,24 @@ func New(d Deps) *Service {
 		s.now = time.Now
 	}
 	return s
+}
+
+// Name adds names and addresses by which this host is reached.
+func (s *Service) Name(hosts ...string) error {
+	for _, h := range hosts {
+		ip := net.ParseIP(h) != nil
+		if !ip && (h == "" || len(h) > 253 || strings.Trim(h, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "") {
+			return errs.New(errs.Invalid, "%.80q is no name or address of a host", h)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range hosts {
+		if !slices.Contains(s.hosts, h) && len(s.hosts) < most {
+			s.hosts, s.leaf = append(s.hosts, h), nil
+		}
+	}
+	return nil
 }
 
 // Own is the TLS configuration of a listener whose certificate our authority
