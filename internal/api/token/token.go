@@ -6,6 +6,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -229,7 +230,7 @@ func asRefusal(err error) error {
 	case errs.Unauthenticated:
 		return refuse(err.Error())
 	case errs.TooMany:
-		return registry.Fail(errs.TooMany, registry.TooManyRequests, "%w", err)
+		return &errs.Error{Kind: errs.TooMany, Msg: err.Error(), Err: errors.Join(registry.TooManyRequests, err)}
 	}
 	return err
 }

@@ -138,7 +138,7 @@ func TestGuessingIsHeldUp(t *testing.T) {
 			}
 		}
 		var wait model.Wait
-		if tries != 5 || !errs.Is(err, errs.TooMany) || !errors.As(err, &wait) || wait.Seconds() < 1 {
+		if tries != 10 || !errs.Is(err, errs.TooMany) || !errors.As(err, &wait) || wait.Seconds() < 1 {
 			t.Errorf("%s: after %d tries %v", name, tries, err)
 		}
 		if _, err := w.Login(t.Context(), name, secret, from); !errs.Is(err, errs.TooMany) {

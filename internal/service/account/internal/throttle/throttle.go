@@ -39,6 +39,8 @@ type Throttle struct {
 	users counters
 	good  map[pair]time.Time
 
+	// Some clients show a wrong password twice before they tell of it.
+	//
 	// The limits: of one user from one address; of an address over all users; of
 	// a user over all addresses. The wide ones are loose, since people share
 	// addresses, and since nobody must be able to lock a user out.
@@ -62,7 +64,7 @@ type counters map[pair]*counter
 func New(now func() time.Time) *Throttle {
 	return &Throttle{
 		now: now, pairs: counters{}, addrs: counters{}, users: counters{}, good: map[pair]time.Time{},
-		narrow:  limit{free: 5, longest: 5 * time.Minute},
+		narrow:  limit{free: 10, longest: 5 * time.Minute},
 		address: limit{free: 100, longest: time.Minute},
 		anyUser: limit{free: 100, longest: time.Minute},
 	}
