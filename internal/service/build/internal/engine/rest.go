@@ -10,6 +10,7 @@ import (
 // copies of a Debian; they are on the disk too and are read again when needed,
 // so a build that runs meanwhile only goes a little slower.
 func (e *Engine) Rest() error {
+	e.worker.folders.Rest()
 	items, err := e.worker.MetadataStore.All()
 	if err != nil {
 		return err

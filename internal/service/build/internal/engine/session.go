@@ -34,6 +34,7 @@ func (e *Engine) openSession(ctx context.Context, j *Job, c *caches) (*session.S
 	if err := allowMore(s, j, c); err != nil {
 		return nil, nil, err
 	}
+	withdraw := e.worker.folders.Offer(s.ID(), j.ContextKey, j.Dirs)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	ready := make(chan struct{})
@@ -47,7 +48,7 @@ func (e *Engine) openSession(ctx context.Context, j *Job, c *caches) (*session.S
 		})
 	}()
 	<-ready
-	return s, func() { _ = s.Close(); cancel(); <-done }, nil
+	return s, func() { withdraw(); _ = s.Close(); cancel(); <-done }, nil
 }
 
 // owned shows a folder as root's: a build's result does not depend on who owns

@@ -16,7 +16,6 @@ import (
 	"github.com/moby/buildkit/source/containerimage"
 	"github.com/moby/buildkit/source/git"
 	"github.com/moby/buildkit/source/http"
-	"github.com/moby/buildkit/source/local"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker/base"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -24,16 +23,18 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"lus/internal/service/build/internal/export"
+	"lus/internal/service/build/internal/folder"
 	"lus/internal/store/content"
 )
 
-// buildWorker is BuildKit's worker with two parts of our own: the exporter of
-// images (exporters.go), and (in newWorker) the check whether an image uses
-// what the cache would prune.
+// buildWorker is BuildKit's worker with parts of our own: the exporter of
+// images (exporters.go), the source of this host's folders, and (in newWorker)
+// the check whether an image uses what the cache would prune.
 type buildWorker struct {
 	*base.Worker
 	images  *export.Exporter
 	writer  *imagewriter.ImageWriter
+	folders *folder.Source
 	store   *content.Store
 	gateway func() string
 }
@@ -73,7 +74,8 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 	if err != nil {
 		return nil, errors.Join(err, opt.MetadataStore.Close())
 	}
-	if err := addSources(w); err != nil {
+	folders, err := addSources(w)
+	if err != nil {
 		return nil, err
 	}
 	if err := dropTemporaryLeases(ctx, opt.LeaseManager); err != nil {
@@ -86,7 +88,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 		return nil, err
 	}
 	return &buildWorker{
-		Worker: w, store: o.Store, writer: writer, gateway: o.Gateway,
+		Worker: w, folders: folders, store: o.Store, writer: writer, gateway: o.Gateway,
 		images: export.New(export.Options{Store: o.Store, Content: opt.ContentStore, Built: o.Built}),
 	}, nil
 }
@@ -136,10 +138,10 @@ func relax(md *cachemetadata.Store) {
 	})
 }
 
-func addSources(w *base.Worker) error {
+func addSources(w *base.Worker) (*folder.Source, error) {
 	sm, err := source.NewManager()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opt := containerimage.SourceOpt{
 		Snapshotter:   w.WorkerOpt.Snapshotter,
@@ -152,26 +154,26 @@ func addSources(w *base.Worker) error {
 		LeaseManager:  w.WorkerOpt.LeaseManager,
 	}
 	if w.ImageSource, err = containerimage.NewSource(opt); err != nil {
-		return err
+		return nil, err
 	}
 	sm.Register(w.ImageSource)
 	if git.Supported() == nil {
 		if w.GitSource, err = git.NewSource(git.Opt{CacheAccessor: w.CacheMgr}); err != nil {
-			return err
+			return nil, err
 		}
 		sm.Register(w.GitSource)
 	}
 	if w.HTTPSource, err = http.NewSource(http.Opt{CacheAccessor: w.CacheMgr}); err != nil {
-		return err
+		return nil, err
 	}
 	sm.Register(w.HTTPSource)
-	files, err := local.NewSource(local.Opt{CacheAccessor: w.CacheMgr})
+	files, err := folder.New(w.CacheMgr)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sm.Register(files)
 	w.SourceManager = sm
-	return nil
+	return files, nil
 }
 
 // dropTemporaryLeases ends the leases of builds that a killed daemon had begun.
