@@ -13,6 +13,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
+	"lus/internal/model/compose"
 )
 
 // buildRequest is how a service's image is built.
@@ -20,7 +21,7 @@ func buildRequest(p *types.Project, s types.ServiceConfig, tag string) (*build.R
 	b := s.Build
 	r := &build.Request{
 		Dockerfile: b.Dockerfile, DockerfileText: []byte(b.DockerfileInline),
-		Tags: append([]string{tag}, b.Tags...), Args: map[string]*string{}, Labels: b.Labels,
+		Tags: append([]string{tag}, b.Tags...), Args: map[string]*string{},
 		Target: b.Target, NoCache: b.NoCache, Pull: b.Pull, ShmSize: int64(b.ShmSize),
 		NetworkMode: b.Network, ExtraHosts: b.ExtraHosts.AsList(":"),
 	}
@@ -31,6 +32,8 @@ func buildRequest(p *types.Project, s types.ServiceConfig, tag string) (*build.R
 		r.Platform = b.Platforms[0]
 	}
 	maps.Copy(r.Args, b.Args)
+	r.Labels = map[string]string{compose.LabelProject: p.Name, compose.LabelService: s.Name, compose.LabelVersion: labelVersion}
+	maps.Copy(r.Labels, b.Labels)
 	for name, u := range b.Ulimits {
 		soft, hard := u.Soft, u.Hard
 		if u.Single != 0 {

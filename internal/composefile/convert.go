@@ -99,8 +99,11 @@ func projectVolume(p *types.Project, key string) compose.Volume {
 	}}
 }
 
+// labelVersion is the version of Compose whose labels these are.
+const labelVersion = "2"
+
 func labels(own types.Labels, project, kind, key string) map[string]string {
-	out := map[string]string{compose.LabelProject: project, kind: key, compose.LabelVersion: "2"}
+	out := map[string]string{compose.LabelProject: project, kind: key, compose.LabelVersion: labelVersion}
 	maps.Copy(out, own)
 	return out
 }

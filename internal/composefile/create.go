@@ -43,7 +43,7 @@ func createRequest(p *types.Project, s types.ServiceConfig, image string, linked
 	r.Labels[compose.LabelProject] = p.Name
 	r.Labels[compose.LabelService] = s.Name
 	r.Labels[compose.LabelOneoff] = "False"
-	r.Labels[compose.LabelVersion] = "2"
+	r.Labels[compose.LabelVersion] = labelVersion
 	r.NetworkingConfig = networking(p, s, host, linked)
 	return r, nil
 }

@@ -120,5 +120,9 @@ func lineOf(file string, n int) string {
 	if n > len(lines) {
 		return ""
 	}
-	return strings.TrimRight(lines[n-1], "\r ")
+	line := []rune(strings.TrimRight(lines[n-1], "\r "))
+	if len(line) > 200 {
+		return string(line[:199]) + "…"
+	}
+	return string(line)
 }

@@ -201,7 +201,7 @@ func partExamples() map[string]example {
 		"services.*.build.dockerfile":          {with: "build: {context: /srv, dockerfile: Other}", want: `Other"`},
 		"services.*.build.dockerfile_inline":   {with: "build: {context: /srv, dockerfile_inline: FROM scratch}", want: `"dockerfileText":`},
 		"services.*.build.args":                {with: "build: {context: /srv, args: {A: b}}", want: `"args":{"A":"b"}`},
-		"services.*.build.labels":              {with: "build: {context: /srv, labels: {l: m}}", want: `"labels":{"l":"m"}`},
+		"services.*.build.labels":              {with: "build: {context: /srv, labels: {l: m}}", want: `"l":"m"`},
 		"services.*.build.target":              {with: "build: {context: /srv, target: last}", want: `"target":"last"`},
 		"services.*.build.no_cache":            {with: "build: {context: /srv, no_cache: true}", want: `"noCache":true`},
 		"services.*.build.pull":                {with: "build: {context: /srv, pull: true}", want: `"pull":true`},

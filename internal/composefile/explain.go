@@ -25,6 +25,9 @@ func explain(err error, files []string) error {
 	if f.text == "" {
 		f.text = msg
 	}
+	if msg == "top-level object must be a mapping" && f.hint == "" {
+		f.hint = "a Compose file begins with services:; another kind of file is named with -f"
+	}
 	return errs.New(errs.Invalid, "%s", f)
 }
 
@@ -53,6 +56,9 @@ func find(msg string, files []string) finding {
 	}
 	if rest, ok := strings.CutPrefix(msg, "failed to parse "); ok {
 		return broken(rest, files)
+	}
+	if strings.HasPrefix(msg, "yaml: ") { // the library looked for the project's name
+		return broken(msg, files)
 	}
 	if rest, ok := strings.CutPrefix(msg, "validating "); ok {
 		return invalid(rest)
@@ -98,6 +104,13 @@ func broken(rest string, files []string) finding {
 	switch {
 	case strings.Contains(f.text, "control characters") || strings.Contains(f.text, "UTF-8"):
 		f.hint = "this looks like another kind of file: name the Compose file with -f"
+	case strings.Contains(f.text, "max depth"):
+		f.hint = "nobody nests lists and mappings so deeply: this file is broken, or meant to do harm"
+	case strings.Contains(f.text, "cycle detected: node"):
+		if _, path, ok := strings.Cut(f.text, "references node at path "); ok {
+			f.line = parse([]string{f.file}).at(strings.Split(path, ".")...).line
+		}
+		f.hint = "an alias (*a) stands inside of what it stands for: write out what is meant"
 	case strings.Contains(f.text, "excessive aliasing"):
 		f.hint = "anchors (&a) and aliases (*a) that multiply each other are not expanded: write out what is meant"
 	case strings.Contains(f.text, "unknown anchor"):

@@ -40,7 +40,8 @@ type Loaded struct {
 	Warnings []string
 	source   *types.Project
 	asked    []string // services, for a watch; empty: all
-	trusted  bool     // the schema had accepted it before and was left out
+	docs     func() documents
+	trusted  bool // the schema had accepted it before and was left out
 }
 
 // reader reads one project.
@@ -104,6 +105,9 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 		p = p.WithoutUnnecessaryResources()
 	}
 	docs := sync.OnceValue(func() documents { return parse(r.more.all(r.options)) })
+	if err := check(p, docs); err != nil {
+		return nil, err
+	}
 	if o.Together {
 		if err := clash(p, docs); err != nil {
 			return nil, err
@@ -111,7 +115,12 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	}
 	l, err := convert(p, docs)
 	if err == nil {
-		l.trusted, l.Services = r.trusted, all
+		if env := files(o.EnvFiles); len(env) > 0 {
+			for i := range l.Project.Services {
+				l.Project.Services[i].Create.Labels[compose.LabelEnvFiles] = strings.Join(env, ",")
+			}
+		}
+		l.trusted, l.Services, l.docs = r.trusted, all, docs
 	}
 	return l, err
 }

@@ -28,8 +28,8 @@ func TestBrokenFilesSayWhatToDo(t *testing.T) {
 			if err == nil {
 				t.Fatal("it was accepted")
 			}
-			if k := errs.KindOf(err); k != errs.Invalid {
-				t.Errorf("kind %v, want Invalid", k)
+			if k := errs.KindOf(err); k != errs.Invalid && k != errs.Unsupported {
+				t.Errorf("kind %v, want Invalid or Unsupported", k)
 			}
 			dir, _ := filepath.Abs("testdata/broken")
 			got := strings.ReplaceAll(err.Error(), dir+"/", "") + "\n"
@@ -192,6 +192,18 @@ func TestWhatAnIncludedFileSaysIsFoundThere(t *testing.T) {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not said in:\n%s", want, all)
 		}
+	}
+}
+
+func TestWhatIsNestedWithoutEndIsNotRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	text := "services:\n  web:\n    image: nginx\n    x-deep: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}})
+	if err == nil || !strings.Contains(err.Error(), "compose.yaml:4: this is not YAML") || len(err.Error()) > 1000 {
+		t.Errorf("got %v", err)
 	}
 }
 

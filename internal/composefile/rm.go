@@ -159,28 +159,37 @@ func pushCommand() command {
 	return command{
 		name: "push", args: "[SERVICE...]", short: "Send the images that are built to the registries in their names", example: "lus compose push web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
-			quiet := f.BoolP("quiet", "q", false, "print the images' names only")
-			deps := f.Bool("include-deps", false, "what the services depend on too")
-			ignore := f.Bool("ignore-push-failures", false, "go on where an image cannot be sent")
+			o := pushFlags{}
+			f.BoolVarP(&o.quiet, "quiet", "q", false, "print the images' names only")
+			f.BoolVar(&o.deps, "include-deps", false, "what the services depend on too")
+			f.BoolVar(&o.ignore, "ignore-push-failures", false, "go on where an image cannot be sent")
 			return func(ctx context.Context, services []string) error {
 				l, err := a.project(ctx, services)
 				if err != nil {
 					return err
 				}
-				for _, s := range l.Project.Services {
-					switch {
-					case s.Build == nil || !*deps && len(services) > 0 && !slices.Contains(services, s.Name):
-						continue
-					case s.Image == l.Project.Name+"-"+s.Name:
-						a.printer().event(compose.Event{Warning: "service " + s.Name + " is not pushed: its image has no name of its own; give it image:"})
-						continue
-					}
-					if err := a.lus(ctx, "push", boolFlag("quiet", *quiet || a.progress == "quiet"), s.Image); err != nil && !*ignore {
-						return err
-					}
-				}
-				return nil
+				return a.push(ctx, l.Project, services, o)
 			}
 		},
 	}
+}
+
+// pushFlags are the flags of push.
+type pushFlags struct{ quiet, deps, ignore bool }
+
+// push sends the images that are built and have a name of their own.
+func (a *app) push(ctx context.Context, p *compose.Project, services []string, o pushFlags) error {
+	for _, s := range p.Services {
+		switch {
+		case s.Build == nil || !o.deps && len(services) > 0 && !slices.Contains(services, s.Name):
+			continue
+		case s.Image == p.Name+"-"+s.Name:
+			a.printer().event(compose.Event{Warning: "service " + s.Name + " is not pushed: its image has no name of its own; give it image:"})
+			continue
+		}
+		if err := a.lus(ctx, "push", boolFlag("quiet", o.quiet || a.progress == "quiet"), s.Image); err != nil && !o.ignore {
+			return err
+		}
+	}
+	return nil
 }

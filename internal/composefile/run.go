@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
@@ -20,9 +21,10 @@ import (
 
 // runFlags are the flags of run.
 type runFlags struct {
-	remove, detach, noTTY, noDeps, servicePorts, build bool
-	name, user, workdir, entrypoint                    string
-	env, labels, publish, volumes                      []string
+	remove, detach, noTTY, tty, stdin, noDeps, servicePorts, aliases bool
+	build, quiet, quietBuild, quietPull, removeOrphans               bool
+	name, user, workdir, entrypoint, pull                            string
+	env, envFiles, labels, publish, volumes, capAdd, capDrop         []string
 }
 
 func runCommand() command {
@@ -37,6 +39,17 @@ func runCommand() command {
 			f.BoolVar(&r.noDeps, "no-deps", false, "do not start what the service depends on")
 			f.BoolVarP(&r.servicePorts, "service-ports", "P", false, "publish the service's ports")
 			f.BoolVar(&r.build, "build", false, "build the image first")
+			f.BoolVarP(&r.tty, "tty", "t", true, "a terminal, where a person types")
+			f.BoolVarP(&r.stdin, "interactive", "i", true, "pass on input")
+			f.BoolVar(&r.aliases, "use-aliases", false, "answer to the service's names on its networks")
+			f.BoolVarP(&r.quiet, "quiet", "q", false, "print nothing of what is done before the command")
+			f.BoolVar(&r.quietBuild, "quiet-build", false, "print nothing of builds but their end")
+			f.BoolVar(&r.quietPull, "quiet-pull", false, "print nothing of pulls but their end")
+			f.StringVar(&r.pull, "pull", "", "when to pull images: always, missing or never, instead of the file's pull_policy")
+			f.BoolVar(&r.removeOrphans, "remove-orphans", truth("COMPOSE_REMOVE_ORPHANS"), "remove containers of services that are no longer in the file")
+			f.StringArrayVar(&r.envFiles, "env-from-file", nil, "set the variables of a file")
+			f.StringArrayVar(&r.capAdd, "cap-add", nil, "add a capability")
+			f.StringArrayVar(&r.capDrop, "cap-drop", nil, "take a capability away")
 			f.StringVar(&r.name, "name", "", "name of the container")
 			f.StringVarP(&r.user, "user", "u", "", "user and group: name or number[:group]")
 			f.StringVarP(&r.workdir, "workdir", "w", "", "working directory")
@@ -64,20 +77,31 @@ func (a *app) runOnce(ctx context.Context, r *runFlags, service string, args []s
 	if i < 0 {
 		return errs.New(errs.NotFound, "no such service: %s", service)
 	}
-	once, err := r.once(l.Project.Name, l.Project.Services[i], args, !r.noTTY && !r.detach && a.terminal())
+	if r.pull != "" && !slices.Contains([]string{"always", "missing", "never"}, r.pull) {
+		return wrongUse("run", "--pull: write always, missing or never")
+	}
+	if err := r.readEnv(); err != nil {
+		return err
+	}
+	once, err := r.once(l.Project.Name, l.Project.Services[i], args, r.tty && !r.noTTY && !r.detach && a.terminal())
 	if err != nil {
 		return err
 	}
 	l.Project.Services = append(l.Project.Services, *once)
-	req := &compose.UpRequest{Project: l.Project, Services: []string{once.Name}, Build: r.build}
+	req := &compose.UpRequest{
+		Project: l.Project, Services: []string{once.Name}, Build: r.build, Pull: r.pull, QuietBuild: r.quietBuild, QuietPull: r.quietPull,
+		RemoveOrphans: r.removeOrphans, IgnoreOrphans: truth("COMPOSE_IGNORE_ORPHANS"),
+	}
 	if err := a.credentials(l.Project); err != nil {
 		return err
 	}
-	if err := a.stream(ctx, "up", req, &printer{w: a.Err}); err != nil {
+	p := a.printer()
+	p.quiet = p.quiet || r.quiet
+	if err := a.stream(ctx, "up", req, p); err != nil {
 		return err
 	}
 	if !r.detach {
-		return become("start", "--attach", "--interactive", once.ContainerName)
+		return become("start", "--attach", boolFlag("interactive", r.stdin), once.ContainerName)
 	}
 	body, err := a.daemon.Do(ctx, "POST", "/containers/"+once.ContainerName+"/start", nil)
 	if err != nil {
@@ -85,6 +109,23 @@ func (a *app) runOnce(ctx context.Context, r *runFlags, service string, args []s
 	}
 	_, err = fmt.Fprintln(a.Out, once.ContainerName)
 	return errors.Join(err, body.Close())
+}
+
+// readEnv takes in the variables of the files given; -e wins.
+func (r *runFlags) readEnv() error {
+	if len(r.envFiles) == 0 {
+		return nil
+	}
+	vars, err := dotenv.GetEnvFromFile(map[string]string{}, r.envFiles)
+	if err != nil {
+		return errs.New(errs.Invalid, "--env-from-file: %w", err)
+	}
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		env = append(env, name+"="+vars[name])
+	}
+	r.env = append(env, r.env...)
+	return nil
 }
 
 // once is a service beside the one it is made from: one container that is made
@@ -103,12 +144,14 @@ func (r *runFlags) once(project string, s compose.Service, args []string, tty bo
 	c.HostConfig = &host
 	c.Labels = maps.Clone(c.Labels)
 	c.Labels[compose.LabelOneoff] = "True"
+	c.Labels[compose.LabelSlug] = ids.New()
 	host.RestartPolicy, host.AutoRemove = container.RestartPolicy{}, r.remove
-	c.Tty, c.OpenStdin, c.StdinOnce = tty, !r.detach, !r.detach
+	c.Tty, c.OpenStdin, c.StdinOnce = tty, r.stdin && !r.detach, r.stdin && !r.detach
+	host.CapAdd, host.CapDrop = append(slices.Clone(host.CapAdd), r.capAdd...), append(slices.Clone(host.CapDrop), r.capDrop...)
 	if err := r.replace(c, args); err != nil {
 		return nil, err
 	}
-	if c.NetworkingConfig != nil { // its name stays with the containers that last
+	if c.NetworkingConfig != nil && !r.aliases { // its name stays with the containers that last
 		for _, e := range c.NetworkingConfig.EndpointsConfig {
 			e.Aliases = nil
 		}

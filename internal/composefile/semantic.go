@@ -3,6 +3,7 @@ package composefile
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func semantic(msg string, docs documents) finding {
 		f.hint = "remove container_name, or scale to 1"
 		return f
 	}
-	for _, look := range []func(string, documents) (finding, bool){loop, undefined, portNumber, decoding, placed} {
+	for _, look := range []func(string, documents) (finding, bool){loop, variables, included, undefined, portNumber, decoding, placed} {
 		if f, ok := look(msg, docs); ok {
 			return f
 		}
@@ -57,6 +58,31 @@ func loop(msg string, docs documents) (finding, bool) {
 	return finding{}, false
 }
 
+// variables finds a line of an env_file that is none.
+func variables(msg string, _ documents) (finding, bool) {
+	rest, ok := strings.CutPrefix(msg, "failed to read ")
+	file, why, cut := strings.Cut(rest, ": line ")
+	number, text, named := strings.Cut(why, ": ")
+	if !ok || !cut || !named {
+		return finding{}, false
+	}
+	line, err := strconv.Atoi(number)
+	if err != nil {
+		return finding{}, false
+	}
+	return finding{file: file, line: line, text: "this is no variable: " + text, hint: "write NAME=value, one a line; a line that begins with # is left out"}, true
+}
+
+// included finds an include that is no list of files.
+func included(msg string, docs documents) (finding, bool) {
+	if !strings.HasPrefix(msg, "`include` must be a list") {
+		return finding{}, false
+	}
+	f := docs.at("include")
+	f.text, f.hint = "include: this is not a list of files", "write include: [other.yaml]"
+	return f, true
+}
+
 // undefined finds what a service names and nobody defines.
 func undefined(msg string, docs documents) (finding, bool) {
 	quoted := strings.Split(msg, `"`)
@@ -73,6 +99,15 @@ func undefined(msg string, docs documents) (finding, bool) {
 	}
 	if !strings.HasPrefix(msg, "service ") || len(quoted) < 3 {
 		return finding{}, false
+	}
+	// A service that shares what another has depends on it, without saying so.
+	for _, key := range []string{"network_mode", "ipc", "pid", "volumes_from", "links"} {
+		f := docs.at("services", quoted[1], key)
+		if strings.Contains(msg, "depends on undefined service") && strings.Contains(lineOf(f.file, f.line), quoted[len(quoted)-2]) && strings.Contains(lineOf(f.file, f.line), key) {
+			f.text = fmt.Sprintf("services.%s.%s: there is no service %s", quoted[1], key, quoted[len(quoted)-2])
+			f.hint = "define it under services:, or correct the name"
+			return f, true
+		}
 	}
 	for _, c := range []struct{ words, key, hint string }{
 		{"depends on undefined service", "depends_on", "define it under services:, or correct the name"},
@@ -112,6 +147,10 @@ func decoding(msg string, docs documents) (finding, bool) {
 	path := strings.Split(strings.NewReplacer("[", ".", "]", "").Replace(quoted[1]), ".")
 	f := docs.at(path...)
 	first, _, _ := strings.Cut(strings.TrimSpace(quoted[2]), "\n")
+	if _, value, ok := strings.Cut(first, "parsing "); ok && strings.HasPrefix(first, "strconv.") {
+		value, _, _ = strings.Cut(value, ": ")
+		first = value + " is not a number"
+	}
 	f.text = strings.Join(path, ".") + ": " + first
 	return f, true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,6 +137,9 @@ func (a *app) prepared(ctx context.Context, o *upFlags, services []string) (*Loa
 	if err := applyScale(l.Project, o.scale); err != nil {
 		return nil, err
 	}
+	if err := room(l); err != nil && a.load.Together {
+		return nil, err
+	}
 	if o.noDeps {
 		alone(l.Project, services)
 	}
@@ -239,34 +243,103 @@ func (a *app) credentials(p *compose.Project) error {
 	return nil
 }
 
+// buildFlags are the flags of build.
+type buildFlags struct {
+	req               compose.BuildRequest
+	quiet, push, deps bool
+	args, ssh         []string
+	unknown           map[string]*string
+}
+
+// notHere are flags of docker compose's that ask for what is not to be had.
+func notHere() map[string]string {
+	return map[string]string{
+		"builder":    "images are built by the daemon itself",
+		"memory":     "build steps have no limits of their own: limit the daemon as a whole",
+		"provenance": "no attestations are made",
+		"sbom":       "no attestations are made",
+	}
+}
+
 func buildCommand() command {
 	return command{
 		name: "build", args: "[SERVICE...]", short: "Build the services' images",
 		example: "lus compose build web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
-			req := &compose.BuildRequest{}
-			f.BoolVar(&req.NoCache, "no-cache", false, "build every step anew")
-			f.BoolVar(&req.Pull, "pull", false, "look for newer base images")
-			quiet := f.BoolP("quiet", "q", false, "print nothing but errors")
-			args := f.StringArray("build-arg", nil, "NAME=VALUE for ARG instructions")
+			o := &buildFlags{unknown: map[string]*string{}}
+			f.BoolVar(&o.req.NoCache, "no-cache", false, "build every step anew")
+			f.BoolVar(&o.req.Pull, "pull", false, "look for newer base images")
+			f.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but errors")
+			f.BoolVar(&o.push, "push", false, "send the images to the registries in their names")
+			f.BoolVar(&o.deps, "with-dependencies", false, "what the services depend on too")
+			f.StringArrayVar(&o.args, "build-arg", nil, "NAME=VALUE for ARG instructions")
+			f.StringArrayVar(&o.ssh, "ssh", nil, "keys or agents for RUN --mount=type=ssh: default, or ID=PATH")
+			for name := range notHere() {
+				o.unknown[name] = f.String(name, "", "not to be had")
+				_ = f.MarkHidden(name)
+			}
 			return func(ctx context.Context, services []string) error {
-				l, err := a.project(ctx, services)
-				if err != nil {
-					return err
+				for name, value := range o.unknown {
+					if *value != "" {
+						return wrongUse("build", "--%s: %s: leave it out", name, notHere()[name])
+					}
 				}
-				if err := buildArgs(l.Project, *args); err != nil {
-					return err
-				}
-				if err := a.credentials(l.Project); err != nil {
-					return err
-				}
-				req.Project, req.Services = l.Project, services
-				p := a.printer()
-				p.quiet = p.quiet || *quiet
-				return a.stream(ctx, "build", req, p)
+				return a.build(ctx, o, services)
 			}
 		},
 	}
+}
+
+func (a *app) build(ctx context.Context, o *buildFlags, services []string) error {
+	l, err := a.project(ctx, services)
+	if err != nil {
+		return err
+	}
+	if err := buildArgs(l.Project, o.args); err != nil {
+		return err
+	}
+	if err := buildKeys(l.Project, o.ssh); err != nil {
+		return err
+	}
+	if err := a.credentials(l.Project); err != nil {
+		return err
+	}
+	if !o.deps {
+		alone(l.Project, services)
+	}
+	o.req.Project, o.req.Services = l.Project, services
+	p := a.printer()
+	p.quiet = p.quiet || o.quiet
+	if err := a.stream(ctx, "build", &o.req, p); err != nil || !o.push {
+		return err
+	}
+	return a.push(ctx, l.Project, services, pushFlags{quiet: o.quiet, deps: o.deps})
+}
+
+// buildKeys adds what --ssh names to every build.
+func buildKeys(p *compose.Project, keys []string) error {
+	for _, key := range keys {
+		id, path, _ := strings.Cut(key, "=")
+		if path == "" {
+			path = os.Getenv("SSH_AUTH_SOCK")
+		}
+		if id == "" || path == "" {
+			return wrongUse("build", "--ssh %q names no key, and no SSH agent runs (SSH_AUTH_SOCK): write ID=PATH, or start the agent", key)
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		for _, s := range p.Services {
+			if s.Build != nil {
+				if s.Build.SSH == nil {
+					s.Build.SSH = map[string][]string{}
+				}
+				s.Build.SSH[id] = []string{abs}
+			}
+		}
+	}
+	return nil
 }
 
 func buildArgs(p *compose.Project, args []string) error {

@@ -64,6 +64,7 @@ func (b *suite) groups() []group {
 		{"build", b.build},
 		one("first", b.firstRun),
 		{"compose", b.compose},
+		one("config", b.config),
 	}
 }
 

@@ -66,6 +66,16 @@ func Buildx(t testing.TB) string {
 	return path
 }
 
+// ComposePlugin is Docker's own compose, unmodified.
+func ComposePlugin(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(Tools(t), "docker-compose-v5.6.0") // test/conformance/compose names it too
+	if _, err := os.Stat(path); err != nil {
+		Unmet(t, "docker's compose: test/conformance/compose build makes it")
+	}
+	return path
+}
+
 // BusyboxRootfs makes a root file system of a static busybox in a new folder:
 // every applet a link in /bin, and the usual empty folders.
 func BusyboxRootfs(t testing.TB) string {

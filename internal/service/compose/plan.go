@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -291,10 +292,19 @@ func (u *upPlan) conditions(d compose.Dependency) []*step {
 	return out
 }
 
-// waitForAll is --wait: until everything runs, and is healthy where it can say so.
+// waitForAll is --wait: until everything runs, and is healthy where it can say
+// so, and what others wait to be completed is.
 func (u *upPlan) waitForAll(services []compose.Service) {
+	condition := map[string]string{}
 	for _, s := range services {
-		u.conditions(compose.Dependency{Service: s.Name, Condition: runningOrHealthy, Required: true})
+		for _, d := range s.DependsOn {
+			if d.Condition == compose.ServiceCompleted {
+				condition[d.Service] = d.Condition
+			}
+		}
+	}
+	for _, s := range services {
+		u.conditions(compose.Dependency{Service: s.Name, Condition: cmp.Or(condition[s.Name], runningOrHealthy), Required: true})
 	}
 }
 

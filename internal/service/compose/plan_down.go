@@ -14,11 +14,14 @@ import (
 // what they depend on.
 func planDown(req *compose.DownRequest, now *observed) *plan {
 	p := &plan{}
-	known := map[string]bool{}
+	known, meant := map[string]bool{}, map[string]bool{}
 	if req.Project != nil {
 		known = knownServices(req.Project)
+		for _, s := range req.Project.Services {
+			meant[s.Name] = true
+		}
 	}
-	var orphans []string
+	var orphans, hidden []string
 	gone := map[string][]*container.Container{}
 	for service, cs := range now.containers {
 		if len(req.Services) > 0 {
@@ -27,9 +30,13 @@ func planDown(req *compose.DownRequest, now *observed) *plan {
 			}
 			continue
 		}
-		if req.Project != nil && !known[service] && !req.RemoveOrphans {
+		if req.Project != nil && !meant[service] && !req.RemoveOrphans {
 			for _, c := range cs {
-				orphans = append(orphans, c.Name)
+				if known[service] {
+					hidden = append(hidden, c.Name)
+				} else {
+					orphans = append(orphans, c.Name)
+				}
 			}
 			continue
 		}
@@ -38,6 +45,10 @@ func planDown(req *compose.DownRequest, now *observed) *plan {
 	if len(orphans) > 0 {
 		slices.Sort(orphans)
 		p.warnings = append(p.warnings, fmt.Sprintf("found orphan containers (%s) of services that are no longer in the file; remove them with --remove-orphans", strings.Join(orphans, ", ")))
+	}
+	if len(hidden) > 0 {
+		slices.Sort(hidden)
+		p.warnings = append(p.warnings, fmt.Sprintf("containers of services in profiles that are not switched on are kept (%s): name them with --profile, or all with --profile '*'", strings.Join(hidden, ", ")))
 	}
 	removed := p.stopAll(gone, req.Timeout)
 	for _, st := range removed {

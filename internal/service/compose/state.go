@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -84,11 +85,24 @@ func planState(verb string, req *compose.StateRequest, now *observed) (*plan, er
 		s.begin(name, verb)
 	}
 	if req.Wait {
-		for _, name := range order {
-			s.conditions(name, runningOrHealthy, true)
-		}
+		s.waitForAll(order)
 	}
 	return s.plan, nil
+}
+
+// waitForAll is --wait, as that of up.
+func (s *statePlan) waitForAll(order []string) {
+	condition := map[string]string{}
+	for _, name := range order {
+		for _, d := range dependencies(s.now[name]) {
+			if d.Condition == compose.ServiceCompleted {
+				condition[d.Service] = d.Condition
+			}
+		}
+	}
+	for _, name := range order {
+		s.conditions(name, cmp.Or(condition[name], runningOrHealthy), true)
+	}
 }
 
 // chosenFor are the services a verb is for: those named, for a start with what

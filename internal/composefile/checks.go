@@ -1,0 +1,165 @@
+package composefile
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/distribution/reference"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/compose"
+)
+
+// check finds what the library and its schema let pass and what could not be
+// carried out: it is said with file and line before anything is made.
+func check(p *types.Project, docs func() documents) error {
+	for _, f := range []func(*types.Project) *misplaced{imageNames, publishedPorts, subnets, addresses} {
+		if m := f(p); m != nil {
+			at := docs().at(m.path...)
+			at.text, at.hint = m.text, m.hint
+			return errs.New(errs.Invalid, "%s", at)
+		}
+	}
+	return nil
+}
+
+// misplaced is something wrong at a place of the file.
+type misplaced struct {
+	path       []string
+	text, hint string
+}
+
+func services(p *types.Project) []string { return slices.Sorted(maps.Keys(p.Services)) }
+
+func imageNames(p *types.Project) *misplaced {
+	for _, name := range services(p) {
+		image := p.Services[name].Image
+		if image == "" {
+			continue
+		}
+		if _, err := reference.ParseAnyReference(image); err != nil {
+			return &misplaced{
+				[]string{"services", name, "image"},
+				fmt.Sprintf("services.%s.image: %q is not the name of an image: %v", name, image, err),
+				"write [registry/]name[:tag], in lower case, as nginx:1.27",
+			}
+		}
+	}
+	return nil
+}
+
+// portRange reads a published port: 8080, or 8080-8082. No port at all is 0-0.
+func portRange(text string) (lo, hi int, ok bool) {
+	if text == "" {
+		return 0, 0, true
+	}
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	a, err1 := strconv.ParseUint(first, 10, 16)
+	b, err2 := strconv.ParseUint(last, 10, 16)
+	return int(a), int(b), err1 == nil && err2 == nil && a <= b
+}
+
+func publishedPorts(p *types.Project) *misplaced {
+	for _, name := range services(p) {
+		for i, port := range p.Services[name].Ports {
+			if _, _, ok := portRange(port.Published); !ok {
+				return &misplaced{
+					[]string{"services", name, "ports", strconv.Itoa(i), "published"},
+					fmt.Sprintf("services.%s.ports: %q is not a port of the host", name, port.Published),
+					"write a number from 1 to 65535, or a range as 8080-8082",
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func subnets(p *types.Project) *misplaced {
+	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
+		for i, pool := range p.Networks[key].Ipam.Config {
+			at := []string{"networks", key, "ipam", "config", strconv.Itoa(i)}
+			if pool == nil || pool.Subnet == "" {
+				continue
+			}
+			net, err := netip.ParsePrefix(pool.Subnet)
+			if err != nil {
+				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: subnet %q is not a range of addresses", key, pool.Subnet), "write an address and how many bits are fixed, as 172.30.0.0/24"}
+			}
+			if gw, err := netip.ParseAddr(pool.Gateway); pool.Gateway != "" && (err != nil || !net.Contains(gw)) {
+				return &misplaced{append(at, "gateway"), fmt.Sprintf("networks.%s.ipam: gateway %s is not an address of subnet %s", key, pool.Gateway, pool.Subnet), "choose one inside of it, or leave it out"}
+			}
+		}
+	}
+	return nil
+}
+
+// addresses finds fixed addresses that their networks do not have, or two
+// services that want one.
+func addresses(p *types.Project) *misplaced {
+	taken := map[string]string{} // network and address -> service
+	for _, name := range services(p) {
+		s := p.Services[name]
+		for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+			n := s.Networks[key]
+			if n == nil || n.Ipv4Address == "" {
+				continue
+			}
+			at := []string{"services", name, "networks", key, "ipv4_address"}
+			say := func(hint, format string, args ...any) *misplaced {
+				return &misplaced{at, fmt.Sprintf("services.%s.networks.%s: ", name, key) + fmt.Sprintf(format, args...), hint}
+			}
+			ip, err := netip.ParseAddr(n.Ipv4Address)
+			if err != nil || !ip.Is4() {
+				return say("write one as 172.30.0.5", "%q is not an IPv4 address", n.Ipv4Address)
+			}
+			for _, pool := range p.Networks[key].Ipam.Config {
+				if net, err := netip.ParsePrefix(pool.Subnet); err == nil && net.Addr().Is4() && !net.Contains(ip) {
+					return say("choose an address inside of the subnet", "address %s is not in subnet %s", ip, pool.Subnet)
+				}
+			}
+			if other := taken[key+" "+ip.String()]; other != "" {
+				return say("give one of them another address", "address %s is that of service %s too", ip, other)
+			}
+			taken[key+" "+ip.String()] = name
+		}
+	}
+	return nil
+}
+
+// room finds services that want to run more containers than there are ports for
+// them on the host.
+func room(l *Loaded) error {
+	for _, s := range l.Project.Services {
+		if s.Scale < 2 {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(s.Create.HostConfig.PortBindings)) {
+			for _, b := range s.Create.HostConfig.PortBindings[key] {
+				lo, hi, ok := portRange(b.HostPort)
+				if !ok || lo == 0 || hi-lo+1 >= s.Scale {
+					continue
+				}
+				f := l.docs().at("services", s.Name, "ports")
+				f.text = fmt.Sprintf("services.%s.ports: %s", s.Name, tooFew(s, b.HostPort, hi-lo+1))
+				f.hint = fmt.Sprintf("scale to %d, widen the range, or write the container's port alone: then Lus chooses a free one for each", hi-lo+1)
+				return errs.New(errs.Invalid, "%s", f)
+			}
+		}
+	}
+	return nil
+}
+
+func tooFew(s compose.Service, ports string, n int) string {
+	if n == 1 {
+		return fmt.Sprintf("%d containers cannot share port %s of the host", s.Scale, ports)
+	}
+	return fmt.Sprintf("%d containers cannot share the range %s of the host, which has %d ports", s.Scale, ports, n)
+}
