@@ -34,6 +34,7 @@ func (h *handler) containers() {
 	h.handle("GET /containers/{name}/stats", h.stats)
 	h.handle("POST /containers/prune", h.pruneContainers)
 	h.handle("DELETE /containers/{name}", h.removeContainer)
+	h.handle("DELETE /containers/{name}/{alias}", h.removeContainer) // a link
 }
 
 func (h *handler) createContainer(w http.ResponseWriter, r *http.Request) error {
@@ -162,11 +163,12 @@ func (h *handler) renameContainer(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (h *handler) removeContainer(w http.ResponseWriter, r *http.Request) error {
-	if flag(r, "link") {
-		return errs.New(errs.Unsupported, "links between containers on the default bridge are not kept: use a network of your own")
+	o := container.RemoveOptions{Link: flag(r, "link"), Force: flag(r, "force"), Volumes: flag(r, "v")}
+	name := r.PathValue("name")
+	if alias := r.PathValue("alias"); alias != "" {
+		name += "/" + alias
 	}
-	o := container.RemoveOptions{Force: flag(r, "force"), Volumes: flag(r, "v")}
-	if err := h.Containers.RemoveContainer(r.Context(), r.PathValue("name"), o); err != nil {
+	if err := h.Containers.RemoveContainer(r.Context(), name, o); err != nil {
 		return err
 	}
 	return done(w)

@@ -201,7 +201,7 @@ func summarize(c *container.Container) summary {
 		labels = map[string]string{}
 	}
 	s := summary{
-		ID: c.ID, Names: []string{"/" + c.Name}, Image: c.Config.Image, ImageID: c.Image, Command: command(c),
+		ID: c.ID, Names: namesOf(c), Image: c.Config.Image, ImageID: c.Image, Command: command(c),
 		Created: c.Created.Unix(), Ports: portsOf(c), Labels: labels, State: c.State.Status, Status: statusText(c, time.Now()),
 		HostConfig: hostSummary{NetworkMode: c.HostConfig.NetworkMode, Annotations: c.HostConfig.Annotations},
 		Mounts:     list(c.Mounts), NetworkSettings: networksOnly{c.Networks},
@@ -213,6 +213,15 @@ func summarize(c *container.Container) summary {
 		s.SizeRootFs = *c.SizeRootFs
 	}
 	return s
+}
+
+// namesOf are the names a container goes by.
+func namesOf(c *container.Container) []string {
+	names := []string{"/" + c.Name}
+	for _, n := range c.LinkNames {
+		names = append(names, "/"+n)
+	}
+	return names
 }
 
 // command is the command line as a person would type it.

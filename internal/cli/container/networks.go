@@ -75,6 +75,12 @@ func (o *options) fillNetworks(req *container.CreateRequest) error {
 		}
 		h.ExtraHosts = append(h.ExtraHosts, name+":"+addr)
 	}
+	for _, l := range o.links {
+		if err := checkLink(l); err != nil {
+			return err
+		}
+	}
+	h.Links = o.links
 	endpoints := map[string]*container.Endpoint{}
 	for i, text := range o.networks {
 		name, e, err := endpoint(text)
@@ -116,6 +122,9 @@ func (o *options) shorthand(e *container.Endpoint, name string) error {
 		}
 		e.Aliases = o.aliases
 	}
+	if own {
+		e.Links = o.links
+	}
 	if o.ip != "" || o.ip6 != "" || len(o.linkLocal) > 0 {
 		for _, a := range append([]string{o.ip, o.ip6}, o.linkLocal...) {
 			if a == "" {
@@ -132,6 +141,17 @@ func (o *options) shorthand(e *container.Endpoint, name string) error {
 	}
 	if o.mac != "" && e.MacAddress == "" {
 		e.MacAddress = o.mac
+	}
+	return nil
+}
+
+// checkLink wants CONTAINER or CONTAINER:ALIAS.
+func checkLink(l string) error {
+	switch {
+	case l == "":
+		return invalid(`invalid argument "" for "--link" flag: empty string specified for links`)
+	case strings.Count(l, ":") > 1:
+		return invalid(`invalid argument %q for "--link" flag: bad format for links: %s`, l, l)
 	}
 	return nil
 }

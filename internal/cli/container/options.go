@@ -11,6 +11,7 @@ type options struct {
 	attach, env, envFiles, labels, labelFiles, publish, expose          []string
 	volumes, volumesFrom, mounts, tmpfs, devices, deviceRules           []string
 	networks, aliases, dns, dnsSearch, dnsOptions, hosts, linkLocal     []string
+	links                                                               []string
 	capAdd, capDrop, groups, security, ulimits, sysctls, logOpts        []string
 	annotations, storage                                                []string
 	hostname, domainname, user, workdir, entrypoint, ip, ip6, mac       string
@@ -122,6 +123,7 @@ func (o *options) network(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.networks, "net", nil, "Connect to a network")
 	_ = f.MarkHidden("net")
 	f.StringArrayVar(&o.aliases, "network-alias", nil, "Add a name on the network")
+	f.StringArrayVar(&o.links, "link", nil, "Find another container by a name: container[:alias]")
 	f.StringVar(&o.ip, "ip", "", "IPv4 address, as 172.30.100.104")
 	f.StringVar(&o.ip6, "ip6", "", "IPv6 address, as 2001:db8::33")
 	f.StringArrayVar(&o.linkLocal, "link-local-ip", nil, "Link-local address")

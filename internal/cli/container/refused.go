@@ -14,7 +14,6 @@ func refusals() map[string]string {
 	return map[string]string{
 		"cpu-count": windows, "cpu-percent": windows, "io-maxbandwidth": windows, "io-maxiops": windows, "isolation": windows,
 		"gpus":           "Lus has no driver for GPUs: pass the device nodes with --device",
-		"link":           "put both containers on a network of their own (--network): there they find each other by name",
 		"kernel-memory":  "kernels no longer have this limit: use --memory",
 		"use-api-socket": "mount the daemon's socket with -v where you trust the container with the whole host",
 	}

@@ -129,10 +129,11 @@ func connectCommand() command.Command {
 			ip := f.String("ip", "", "IPv4 address, as 172.30.100.104")
 			ip6 := f.String("ip6", "", "IPv6 address")
 			linkLocal := f.StringArray("link-local-ip", nil, "Link-local address")
+			links := f.StringArray("link", nil, "Find another container by a name: container:alias")
 			opts := f.StringArray("driver-opt", nil, "Option of the driver: key=value")
 			priority := f.Int("gw-priority", 0, "The network of the highest gives the default gateway")
 			return func(ctx context.Context, args []string) error {
-				end := &container.Endpoint{Aliases: *aliases, DriverOpts: pairs(*opts), GwPriority: *priority}
+				end := &container.Endpoint{Aliases: *aliases, Links: *links, DriverOpts: pairs(*opts), GwPriority: *priority}
 				if *ip != "" || *ip6 != "" || len(*linkLocal) > 0 {
 					end.IPAMConfig = &container.EndpointIPAM{IPv4Address: *ip, IPv6Address: *ip6, LinkLocalIPs: *linkLocal}
 				}

@@ -11,6 +11,7 @@ import (
 type RemoveOptions struct {
 	Force   bool // kill it first
 	Volumes bool // and its anonymous volumes
+	Link    bool // only the link that the name, CONTAINER/ALIAS, is of
 }
 
 // ListOptions are the options of listing containers.

@@ -55,6 +55,9 @@ type Container struct {
 	SizeRw          *int64 // only where asked for
 	SizeRootFs      *int64 // only where asked for
 	Root            Root   `json:"-"` // only inspect tells it
+	// LinkNames are what others' links call it, as PARENT/ALIAS; only a list
+	// tells them.
+	LinkNames []string `json:"-"`
 }
 
 // Root are the folders of the host that a container's files are put together

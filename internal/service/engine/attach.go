@@ -22,16 +22,33 @@ func (e *Engine) Attach(ctx context.Context, name string, o container.AttachOpti
 		return nil, err
 	}
 	u.mu.Lock()
-	r, rec := u.run, u.rec
+	r, rec, cleaning := u.run, u.rec, u.cleaning
+	r.attached.Add(1)
 	u.mu.Unlock()
+	if unlogged(rec.HostConfig) && cleaning != nil {
+		<-cleaning // what the former run wrote goes first
+	}
+	left := sync.OnceFunc(r.attached.Done)
+	s, err := e.attach(ctx, u, r, &rec, o, left)
+	if err != nil {
+		left()
+	}
+	return s, err
+}
+
+// attach makes the stream of one run; left is called when its output is closed.
+func (e *Engine) attach(ctx context.Context, u *unit, r *run, rec *container.Container, o container.AttachOptions, left func()) (s *container.Stream, err error) {
 	switch rec.State.Status {
 	case container.Paused:
 		return nil, errs.New(errs.Conflict, "container %s is paused, unpause the container before attach", rec.ID)
 	case container.Restarting:
 		return nil, errs.New(errs.Conflict, "container %s is restarting, wait until the container is running", rec.ID)
 	}
-	s := &container.Stream{Tty: rec.Config.Tty}
-	if s.Out, err = e.attachOutput(ctx, u, r, o); err != nil {
+	if o.Logs && unlogged(rec.HostConfig) {
+		return nil, notKept()
+	}
+	s = &container.Stream{Tty: rec.Config.Tty}
+	if s.Out, err = e.attachOutput(ctx, u, r, o, left); err != nil {
 		return nil, err
 	}
 	detached := make(chan struct{})
@@ -44,14 +61,15 @@ func (e *Engine) Attach(ctx context.Context, name string, o container.AttachOpti
 	if o.Stdin && o.Stream && rec.Config.OpenStdin {
 		s.In = &stdin{e: e, key: task.Key{Container: u.id}, run: r, once: rec.Config.StdinOnce, quit: detached}
 	}
-	e.tell(&rec, "attach")
+	e.tell(rec, "attach")
 	return s, nil
 }
 
 // attachOutput follows the log from here to the end of the run.
-func (e *Engine) attachOutput(ctx context.Context, u *unit, r *run, o container.AttachOptions) (container.LogReader, error) {
+func (e *Engine) attachOutput(ctx context.Context, u *unit, r *run, o container.AttachOptions, left func()) (container.LogReader, error) {
 	if !o.Stdout && !o.Stderr {
 		// Standard input alone: the output is silent until the end.
+		left()
 		c, cancel := context.WithCancel(ctx)
 		return &silence{ctx: c, cancel: cancel, run: r}, nil
 	}
@@ -66,6 +84,7 @@ func (e *Engine) attachOutput(ctx context.Context, u *unit, r *run, o container.
 	if err != nil {
 		return nil, err
 	}
+	reader.done = func() { u.readers.Done(); left() }
 	if o.Stream {
 		reader.until(func(ctx context.Context) {
 			select {

@@ -95,10 +95,14 @@ func (e *Engine) plan(req *container.CreateRequest, img *image.Image) (*containe
 		}
 	}
 	p := e.paths(id)
+	logPath := p.log
+	if unlogged(h) {
+		logPath = ""
+	}
 	return &container.Container{
 		ID: id, Created: e.Now(), Path: args[0], Args: args[1:], Image: img.ID, Config: cfg, HostConfig: h,
 		State: container.State{Status: container.Created}, Networks: nets, Driver: "overlay2", AppArmorProfile: confined,
-		LogPath: p.log, HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
+		LogPath: logPath, HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
 	}, ms, nil
 }
 
@@ -158,6 +162,11 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 		return nil, err
 	}
 	h.NetworkMode = primary.Name
+	if primary.Name == model.Bridge {
+		if h.Links, err = e.planLinks(slices.Concat(h.Links, takeLinks(asked))); err != nil {
+			return nil, err
+		}
+	}
 	for name, ep := range asked {
 		if name == "default" {
 			name = model.Bridge
@@ -173,19 +182,40 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 	if out[primary.Name] == nil {
 		out[primary.Name] = &container.Endpoint{NetworkID: primary.ID}
 	}
-	// Old clients write links here as well as, or instead of, where they belong.
-	for _, l := range h.Links {
-		if ep := out[primary.Name]; !slices.Contains(ep.Links, l) {
-			ep.Links = append(ep.Links, l)
+	if primary.Name != model.Bridge {
+		if err := moveLinks(h, out[primary.Name]); err != nil {
+			return nil, err
 		}
-	}
-	if err := checkLinks(out[primary.Name].Links); err != nil {
-		return nil, err
 	}
 	if len(out) > 1 && !onWire(primary) {
 		return nil, errs.New(errs.Invalid, "conflicting options: cannot attach both user-defined and non-user-defined network-modes: %s stands alone", primary.Name)
 	}
 	return out, nil
+}
+
+// takeLinks takes the links that were asked for on the default bridge.
+func takeLinks(asked map[string]*container.Endpoint) (links []string) {
+	for _, name := range []string{"default", model.Bridge} {
+		if ep := asked[name]; ep != nil && len(ep.Links) > 0 {
+			links = append(links, ep.Links...)
+			plain := *ep
+			plain.Links = nil
+			asked[name] = &plain
+		}
+	}
+	return links
+}
+
+// moveLinks: old clients write the links of a network here as well as, or
+// instead of, where they belong.
+func moveLinks(h *container.HostConfig, ep *container.Endpoint) error {
+	for _, l := range h.Links {
+		if !slices.Contains(ep.Links, l) {
+			ep.Links = append(ep.Links, l)
+		}
+	}
+	h.Links = nil
+	return checkLinks(ep.Links)
 }
 
 // planEndpoint checks what is asked of a place on a network.
@@ -196,7 +226,7 @@ func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpo
 	}
 	switch {
 	case len(asked.Links) > 0 && !userNetwork(n):
-		return nil, errs.New(errs.Unsupported, "links are not supported on the default bridge: put both containers on a network of your own, there they find each other by name")
+		return nil, errs.New(errs.Unsupported, "links on the default bridge are made with the container: use --link of run or create, or a network of your own, where names resolve")
 	case len(asked.Aliases) > 0 && !userNetwork(n):
 		return nil, errs.New(errs.Invalid, "network-scoped aliases are only supported for user-defined networks")
 	case asked.MacAddress != "":
@@ -218,15 +248,6 @@ func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpo
 		}
 	}
 	return &ep, checkLinks(ep.Links)
-}
-
-func checkLinks(links []string) error {
-	for _, l := range links {
-		if name, alias := splitLink(l); !plainName(name) || !plainName(alias) {
-			return errs.New(errs.Invalid, "invalid link %q: write CONTAINER:ALIAS", l)
-		}
-	}
-	return nil
 }
 
 // plainName says that a word can be a name on a network.

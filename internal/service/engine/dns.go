@@ -130,15 +130,6 @@ func linked(links []string, table map[string][]netip.Addr) map[string][]netip.Ad
 	return out
 }
 
-// splitLink reads NAME[:ALIAS].
-func splitLink(link string) (name, alias string) {
-	name, alias, ok := strings.Cut(strings.TrimPrefix(link, "/"), ":")
-	if !ok {
-		alias = name
-	}
-	return name, alias
-}
-
 // serveNames starts the name service of a container that is on a network where
 // names resolve, and makes it known there.
 func (e *Engine) serveNames(ctx context.Context, rec *container.Container, netns *os.File, places []place, undo *undo) error {

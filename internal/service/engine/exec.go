@@ -209,7 +209,7 @@ func (e *Engine) execProcess(ctx context.Context, rec *container.Container, cfg 
 	if err != nil {
 		return nil, user, err
 	}
-	p, err := spec.Exec(rec.ID, rec.Config, rec.HostConfig, cfg, user)
+	p, err := spec.Exec(rec.ID, e.withLinks(rec), rec.HostConfig, cfg, user)
 	if err != nil {
 		return nil, user, err
 	}

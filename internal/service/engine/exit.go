@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"lus/internal/base/errs"
@@ -180,6 +180,8 @@ func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 	}
 	if removed {
 		e.clear(u, true)
+	} else if unlogged(rec.HostConfig) {
+		e.dropPassing(u, r)
 	}
 }
 
@@ -217,10 +219,7 @@ func (e *Engine) makeRoom(ctx context.Context, u *unit) {
 		e.warn("releasing the container", &rec, err)
 	}
 	p := e.paths(u.id)
-	logs, _ := filepath.Glob(p.log + "*") // fails only for a bad pattern
-	for _, path := range append(logs, p.upper) {
-		e.warn("making room", &rec, os.RemoveAll(path))
-	}
+	e.warn("making room", &rec, errors.Join(p.dropLog(), os.RemoveAll(p.upper)))
 }
 
 // forget takes a container out of memory, its name with it, and tells who waits
@@ -261,7 +260,7 @@ func (e *Engine) clear(u *unit, volumes bool) {
 	if !e.recorded(ctx, u) {
 		return // the next daemon finds it
 	}
-	u.waitReaders()
+	await(&u.readers)
 	if volumes {
 		e.removeAnonymous(ctx, u)
 	}
@@ -272,14 +271,14 @@ func (e *Engine) clear(u *unit, volumes bool) {
 	}
 }
 
-// readersPatience bounds how long a removed container's log is kept for those
-// who still read it; what they have open they can read to its end anyway.
+// readersPatience bounds how long a log that goes is kept for those who still
+// read it; what they have open they can read to its end anyway.
 const readersPatience = 5 * time.Second
 
-func (u *unit) waitReaders() {
+func await(readers *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
-		u.readers.Wait()
+		readers.Wait()
 		close(done)
 	}()
 	select {

@@ -45,6 +45,15 @@ func (p paths) makeFolder() error {
 	return nil
 }
 
+// dropLog removes the container's output.
+func (p paths) dropLog() error {
+	files, err := filepath.Glob(p.log + "*") // fails only for a bad pattern
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(f))
+	}
+	return err
+}
+
 // writeFiles writes what a container sees as its /etc/hostname, /etc/hosts and
 // /etc/resolv.conf. A container that shares another's network shares these too.
 func (e *Engine) writeFiles(rec *container.Container, places []place) error {
@@ -101,6 +110,7 @@ func (e *Engine) hosts(rec *container.Container, name string, places []place) ([
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, host)
 	}
+	b.WriteString(e.linkHosts(rec))
 	for _, p := range places {
 		if d := rec.Config.Domainname; d != "" {
 			fmt.Fprintf(&b, "%s\t%s.%s %s\n", p.ep.IP.Addr(), name, d, name)

@@ -101,6 +101,9 @@ func (l *launch) close() {
 func (l *launch) bringUp(ctx context.Context) error {
 	e, rec := l.e, l.rec
 	var err error
+	if err := e.checkLinked(rec); err != nil {
+		return err
+	}
 	if l.image, err = e.Images.Layers(ctx, rec.Image); err != nil {
 		return err
 	}
@@ -174,7 +177,7 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 		return nil, err
 	}
 	in := &spec.Input{
-		ID: rec.ID, Config: rec.Config, Host: h, Cgroup: e.cgroup(rec.ID),
+		ID: rec.ID, Config: e.withLinks(rec), Host: h, Cgroup: e.cgroup(rec.ID),
 		HostnamePath: p.hostname, HostsPath: p.hosts, ResolvConfPath: p.resolv,
 		OwnNetwork: ownNetwork(h),
 	}
@@ -222,9 +225,9 @@ func ownNetwork(h *container.HostConfig) bool {
 
 func (l *launch) streams(p paths, user spec.User) task.Streams {
 	c := l.rec.Config
-	s := task.Streams{Kind: task.StreamLog, Stdin: c.OpenStdin, UID: int(user.UID), GID: int(user.GID), Log: task.Log{Path: p.log}}
-	// What LogOptions refuses was refused at creation.
-	s.Log.MaxSize, s.Log.MaxFiles, s.Log.Drop, _ = spec.LogOptions(l.rec.HostConfig.LogConfig)
+	s := task.Streams{Kind: task.StreamLog, Stdin: c.OpenStdin, UID: int(user.UID), GID: int(user.GID)}
+	s.Log, _ = spec.Log(l.rec.HostConfig.LogConfig) // what it refuses was refused at creation
+	s.Log.Path = p.log
 	if c.Tty {
 		s.Kind = task.StreamTerminal
 		size := l.rec.HostConfig.ConsoleSize
@@ -323,6 +326,7 @@ func (e *Engine) launched(u *unit, r *run, l *launch) {
 	}
 	e.tellMounts(u, "mount")
 	e.tell(&now, "start")
+	e.tellParents(u)
 	e.startProbe(u, r)
 	if early != nil {
 		e.deferred.do(func() { e.ended(u, r, early) })

@@ -25,6 +25,7 @@ func (e *Engine) InspectContainer(ctx context.Context, name string, size bool) (
 	rec := u.full()
 	host := *rec.HostConfig
 	host.MaskedPaths, host.ReadonlyPaths = spec.HiddenPaths(&host)
+	host.Links = e.shownLinks(rec)
 	rec.HostConfig = &host
 	p := e.paths(rec.ID)
 	rec.Root = container.Root{Upper: p.upper, Work: p.work}
@@ -76,6 +77,10 @@ func (e *Engine) ListContainers(ctx context.Context, o container.ListOptions) ([
 	})
 	if o.Limit > 0 && len(out) > o.Limit {
 		out = out[:o.Limit]
+	}
+	names := e.linkNames()
+	for _, rec := range out {
+		rec.LinkNames = names[rec.ID]
 	}
 	if o.Size {
 		for _, rec := range out {

@@ -8,6 +8,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
+	"lus/internal/service/engine/internal/spec"
 	"lus/internal/store/logs"
 )
 
@@ -24,9 +25,12 @@ func (e *Engine) Logs(ctx context.Context, name string, o container.LogOptions) 
 	opt := logs.Options{Since: o.Since, Until: o.Until, Tail: o.Tail, Lines: o.Timestamps, Stdout: o.Stdout, Stderr: o.Stderr, Notices: true}
 	follow := o.Follow
 	u.mu.Lock()
-	r, tty := u.run, u.rec.Config.Tty
+	r, tty, none := u.run, u.rec.Config.Tty, unlogged(u.rec.HostConfig)
 	active := u.rec.State.Running() || u.rec.State.Status == container.Restarting || u.launching
 	u.mu.Unlock()
+	if none {
+		return nil, false, notKept()
+	}
 	if follow && active {
 		opt.Hub = e.hub
 	}
@@ -41,6 +45,23 @@ func (e *Engine) Logs(ctx context.Context, name string, o container.LogOptions) 
 		})
 	}
 	return reader, tty, nil
+}
+
+// unlogged reports whether what the container writes is for those alone who are
+// attached to it, and not kept.
+func unlogged(h *container.HostConfig) bool { return h.LogConfig.Type == spec.NoLog }
+
+func notKept() error {
+	return errs.New(errs.Unsupported, "configured logging driver does not support reading")
+}
+
+// dropPassing removes what an unlogged container wrote, once those who were
+// attached to that run have read it. Nobody opens it meanwhile: whoever attaches
+// to the next run waits for this.
+func (e *Engine) dropPassing(u *unit, r *run) {
+	await(&r.attached)
+	rec := u.snapshot()
+	e.warn("removing output that is not kept", &rec, e.paths(u.id).dropLog())
 }
 
 // reader gives a log's entries as the API wants them. Its context ends with

@@ -98,6 +98,9 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 			e.discard(s)
 		}
 		e.lost(u, wasRunning)
+		if unlogged(u.rec.HostConfig) {
+			e.warn("removing output that is not kept", &u.rec, e.paths(u.id).dropLog())
+		}
 	}
 }
 
@@ -277,6 +280,13 @@ func (e *Engine) resume() {
 func (e *Engine) startAgain(u *unit) {
 	if e.life.Err() != nil {
 		return
+	}
+	// What it is linked to has to run before it.
+	rec := u.snapshot()
+	for _, l := range e.links(&rec) {
+		if due(&l.rec) {
+			e.startAgain(l.unit)
+		}
 	}
 	err := e.StartContainer(e.life, u.id)
 	if err != nil && !errs.Is(err, errs.NotModified) && !errs.Is(err, errs.NotFound) {

@@ -10,6 +10,9 @@ import (
 
 // RemoveContainer removes a container, and with Force kills it first.
 func (e *Engine) RemoveContainer(ctx context.Context, name string, o container.RemoveOptions) error {
+	if o.Link {
+		return e.removeLink(name)
+	}
 	u, err := e.find(name)
 	if err != nil {
 		return err

@@ -58,6 +58,6 @@ func (e *Engine) Info(context.Context) (map[string]any, error) {
 		"LoggingDriver":     "json-file",
 		"DefaultRuntime":    ociruntime.Own,
 		"Runtimes":          runtimes(),
-		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"json-file", "local"}},
+		"Plugins":           map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"json-file", "local", "none"}},
 	}, nil
 }

@@ -48,6 +48,9 @@ type run struct {
 	ended   chan struct{} // closed when it ended, or could not be started
 	exit    container.Exit
 	cleaned chan struct{} // closed when all it had was given back
+	// attached counts who reads its output; added to under the unit's lock, and
+	// no longer once it ended.
+	attached sync.WaitGroup
 }
 
 func newRun() *run {

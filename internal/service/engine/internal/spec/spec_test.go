@@ -198,12 +198,18 @@ func TestWithEnv(t *testing.T) {
 }
 
 func TestLogOptions(t *testing.T) {
-	size, files, drop, err := spec.LogOptions(container.LogConfig{Config: map[string]string{"max-size": "10m", "max-file": "3", "mode": "non-blocking"}})
-	if err != nil || size != 10<<20 || files != 3 || !drop {
-		t.Errorf("%d %d %v %v", size, files, drop, err)
+	log, err := spec.Log(container.LogConfig{Config: map[string]string{"max-size": "10m", "max-file": "3", "mode": "non-blocking", "compress": "false"}})
+	if err != nil || log.MaxSize != 10<<20 || log.MaxFiles != 3 || !log.Drop {
+		t.Errorf("%+v %v", log, err)
 	}
-	for _, bad := range []map[string]string{{"max-size": "-1"}, {"max-size": "10x"}, {"max-size": "99999999999999g"}, {"max-file": "0"}, {"mode": "odd"}} {
-		if _, _, _, err := spec.LogOptions(container.LogConfig{Config: bad}); err == nil {
+	if log, err := spec.Log(container.LogConfig{Type: "local"}); err != nil || log.MaxSize != 20<<20 {
+		t.Errorf("local: %+v %v", log, err)
+	}
+	if log, err := spec.Log(container.LogConfig{Type: spec.NoLog}); err != nil || log.MaxSize == 0 || log.MaxFiles != 2 {
+		t.Errorf("none: %+v %v, want a short window", log, err)
+	}
+	for _, bad := range []map[string]string{{"max-size": "-1"}, {"max-size": "10x"}, {"max-size": "99999999999999g"}, {"max-file": "0"}, {"mode": "odd"}, {"compress": "true"}, {"compress": "odd"}, {"tag": "x"}} {
+		if _, err := spec.Log(container.LogConfig{Config: bad}); err == nil {
 			t.Errorf("%v accepted", bad)
 		}
 	}

@@ -1,13 +1,11 @@
 package spec
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"path"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/signal"
@@ -172,8 +170,12 @@ func checkNetwork(c *container.Config, h *container.HostConfig) error {
 		return invalid("conflicting options: port publishing and the container type network mode")
 	case h.UTSMode == "host" && c.Hostname != "":
 		return invalid("conflicting options: hostname and the UTS mode")
-	case len(h.Links) > 0 && slices.Contains([]string{"", "default", "bridge", "host", "none"}, h.NetworkMode):
-		return unsupported("links are not supported: put both containers on a network of your own, there they find each other by name")
+	case shared && len(h.Links) > 0:
+		return invalid("conflicting options: container type network can't be used with links. This would result in undefined behavior")
+	case h.NetworkMode == "host" && len(h.Links) > 0:
+		return invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
+	case h.NetworkMode == "none" && len(h.Links) > 0:
+		return invalid("conflicting options: a container without a network reaches nobody, so it cannot be linked to others")
 	}
 	for _, d := range h.DNS {
 		if _, err := netip.ParseAddr(d); err != nil {
@@ -273,60 +275,6 @@ func checkRuntime(h *container.HostConfig) error {
 		return unsupported("--init is part of Lus's own runtime: leave out --init or --runtime %s", h.Runtime)
 	}
 	return err
-}
-
-// checkLog: output is kept in Lus's own log, which the names of Docker's
-// default drivers stand for.
-func checkLog(l container.LogConfig) error {
-	switch l.Type {
-	case "", "json-file", "local", "lus":
-	default:
-		return unsupported("logger: no log driver named '%s' is registered; use json-file or local, both mean Lus's own log", l.Type)
-	}
-	_, _, _, err := LogOptions(l)
-	return err
-}
-
-// LogOptions reads max-size, max-file and mode. What labels and env name is
-// looked up when somebody reads the log with its details.
-func LogOptions(l container.LogConfig) (size int64, files int, drop bool, err error) {
-	for k, v := range l.Config {
-		switch k {
-		case "max-size":
-			if size, err = parseSize(v); err != nil {
-				return 0, 0, false, invalid("invalid log opt max-size: %q; write a number with k, m or g", v)
-			}
-		case "max-file":
-			if files, err = strconv.Atoi(v); err != nil || files < 1 {
-				return 0, 0, false, invalid("invalid log opt max-file: %q; it must be 1 or more", v)
-			}
-		case "mode":
-			if v != "blocking" && v != "non-blocking" {
-				return 0, 0, false, invalid("logger: logging mode is not valid: %s", v)
-			}
-			drop = v == "non-blocking"
-		case "labels", "env":
-		default:
-			return 0, 0, false, unsupported("unknown log opt '%s' for json-file log driver; known are max-size, max-file, mode, labels and env", k)
-		}
-	}
-	return size, files, drop, nil
-}
-
-func parseSize(s string) (int64, error) {
-	s = strings.TrimSuffix(strings.ToLower(s), "b")
-	unit := int64(1)
-	for suffix, u := range map[string]int64{"k": 1 << 10, "m": 1 << 20, "g": 1 << 30} {
-		if rest, ok := strings.CutSuffix(s, suffix); ok {
-			s, unit = rest, u
-			break
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n <= 0 || n > 1<<50/unit {
-		return 0, fmt.Errorf("not a size: %q", s)
-	}
-	return n * unit, nil
 }
 
 // CheckResources refuses limits that the kernel would not take or that contradict each other.
