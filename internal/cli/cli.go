@@ -150,6 +150,9 @@ func find(e *command.Env, args []string) (c command.Command, path string, rest [
 	}
 	i := slices.IndexFunc(all, func(n noun) bool { return n.name == nounName })
 	if i < 0 {
+		if why := refusals()[args[0]]; why != "" {
+			return command.Refused(args[0], why), path, rest, nil
+		}
 		return c, "", nil, unknown(e, args[0])
 	}
 	if !isShort {

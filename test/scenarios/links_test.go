@@ -110,3 +110,18 @@ func TestParityLinks(t *testing.T) {
 		{do: "docker stop -t 0 W-db; docker run --rm --name W-y --link W-db busybox true", err: "Cannot link to a non running container: /W-db AS /W-y/W-db", code: 125},
 	})
 }
+
+// An image is here for one platform: that one is had by its name, others not.
+func TestParityPlatform(t *testing.T) {
+	parity(t, []row{
+		{do: "docker tag busybox W-img:1; docker save --platform linux/amd64 W-img:1 | tar t | grep -c manifest.json", out: "1\n"},
+		{do: "docker save --platform linux/arm64 W-img:1", err: "does not match the specified platform (linux/arm64)", code: 1},
+		{do: "docker history --platform linux/amd64 -q W-img:1 | wc -l"},
+		{do: "docker history --platform linux/arm64 W-img:1", err: "was found but its platform (linux/amd64) does not match", code: 1},
+		{do: "docker image inspect --platform linux/amd64 -f '{{.Architecture}}' W-img:1", out: "amd64\n"},
+		{do: "docker image inspect --platform linux/arm64 W-img:1", out: "[]\n", err: "does not match the specified platform", code: 1},
+		{do: "docker push --platform linux/arm64 W-img:1", err: "does not match the specified platform", code: 1},
+		{do: "docker rmi --platform linux/arm64 W-img:1", err: "does not match the specified platform", code: 1},
+		{do: "docker rmi --platform linux/amd64 W-img:1", out: "Untagged: W-img:1\n"},
+	})
+}

@@ -44,6 +44,11 @@ func (h *handler) getImage(w http.ResponseWriter, r *http.Request) error {
 	if name == "" {
 		return errs.New(errs.NotFound, "page not found")
 	}
+	if verb == "json" || verb == "history" {
+		if err := h.checkPlatform(r, name); err != nil {
+			return err
+		}
+	}
 	switch verb {
 	case "json":
 		img, err := h.Images.InspectImage(r.Context(), name)
@@ -84,6 +89,9 @@ func (h *handler) postImage(w http.ResponseWriter, r *http.Request) error {
 
 func (h *handler) removeImage(w http.ResponseWriter, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, "/images/")
+	if err := h.checkPlatform(r, name); err != nil {
+		return err
+	}
 	removed, err := h.Images.RemoveImage(r.Context(), name, flag(r, "force"), !flag(r, "noprune"))
 	if err != nil {
 		return err

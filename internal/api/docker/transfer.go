@@ -27,8 +27,10 @@ func (h *handler) saveImages(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handler) save(w http.ResponseWriter, r *http.Request, refs []string) error {
-	if r.FormValue("platform") != "" {
-		return errs.New(errs.Unsupported, "an image is here for one platform only: save it without naming one")
+	for _, ref := range refs {
+		if err := h.checkPlatform(r, ref); err != nil {
+			return err
+		}
 	}
 	return h.sendTar(w, r, &container.Archive{Write: func(ctx context.Context, out io.Writer) error {
 		return h.Images.SaveImages(ctx, refs, out)
@@ -60,8 +62,8 @@ func (h *handler) pushImage(w http.ResponseWriter, r *http.Request, name string)
 	if tag := r.FormValue("tag"); tag != "" {
 		name += ":" + tag
 	}
-	if r.FormValue("platform") != "" {
-		return errs.New(errs.Unsupported, "an image is here for one platform only: push it without naming one")
+	if err := h.checkPlatform(r, name); err != nil {
+		return err
 	}
 	out := newProgress(w)
 	return out.end(h.Images.PushImage(r.Context(), name, a, out.send))

@@ -19,6 +19,9 @@ func startCommand() command.Command {
 			attach := f.BoolP("attach", "a", false, "Show the output and end with the process's exit code")
 			input := f.BoolP("interactive", "i", false, "Attach standard input too")
 			keys := f.String("detach-keys", "", "Keys that detach (default ctrl-p,ctrl-q)")
+			for _, name := range []string{"checkpoint", "checkpoint-dir"} {
+				command.Refuse(f, name, "processes cannot be kept over a stop: keep what matters in a volume")
+			}
 			return func(ctx context.Context, args []string) error {
 				if *attach || *input {
 					if len(args) > 1 {

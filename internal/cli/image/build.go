@@ -52,6 +52,7 @@ func BuildCommand() command.Command {
 			f.StringVar(&b.idFile, "iidfile", "", "Write the image's id to this file")
 			f.StringArrayVar(&b.Ulimits, "ulimit", nil, "Limit of the steps' processes: nofile=1024:2048")
 			b.more.register(f)
+			refusedOfBuild(f)
 			return func(ctx context.Context, args []string) error { return b.run(ctx, e, args[0]) }
 		},
 	}

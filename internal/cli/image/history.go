@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -32,9 +33,14 @@ func historyCommand() command.Command {
 			human := f.BoolP("human", "H", true, "Print sizes and dates for people")
 			noTrunc := f.Bool("no-trunc", false, "Do not cut anything short")
 			quiet := f.BoolP("quiet", "q", false, "Only print ids")
+			only := platformFlag(f)
 			return func(ctx context.Context, args []string) error {
+				q := url.Values{}
+				if err := setPlatform(q, "platform", *only); err != nil {
+					return err
+				}
 				var list []step
-				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: path(args[0], "history")}, &list); err != nil {
+				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: path(args[0], "history"), Query: q}, &list); err != nil {
 					return err
 				}
 				rows := make([]stepRow, 0, len(list))

@@ -36,6 +36,7 @@ func lsCommand() command.Command {
 			format := f.String("format", "", "Print by a Go template, table or json")
 			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
 			quiet := f.BoolP("quiet", "q", false, "Only print ids")
+			command.RefuseSwitch(f, "tree", "an image is here for one platform, so there is no tree of several: use image ls")
 			return func(ctx context.Context, args []string) error {
 				if len(args) > 0 {
 					*filters = append(*filters, "reference="+args[0])

@@ -23,6 +23,7 @@ func pullCommand() command.Command {
 			quiet := f.BoolP("quiet", "q", false, "Only print the image's name")
 			platform := f.String("platform", "", "Platform of the image, as linux/amd64")
 			all := f.BoolP("all-tags", "a", false, "Get all tags of the repository")
+			command.DisableContentTrust(f)
 			return func(ctx context.Context, args []string) error {
 				ref := args[0]
 				tagged := Tagged(ref) == ref

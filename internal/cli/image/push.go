@@ -21,6 +21,8 @@ func pushCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			all := f.BoolP("all-tags", "a", false, "Send all tags of the repository")
 			quiet := f.BoolP("quiet", "q", false, "Only print the image's name")
+			only := platformFlag(f)
+			command.DisableContentTrust(f)
 			return func(ctx context.Context, args []string) error {
 				ref := args[0]
 				tagged := strings.ContainsAny(ref[strings.LastIndexByte(ref, '/')+1:], ":@")
@@ -33,19 +35,27 @@ func pushCommand() command.Command {
 						fmt.Fprintln(e.Out, "Using default tag: latest")
 					}
 				}
-				return push(ctx, e, ref, *all, *quiet)
+				return push(ctx, e, ref, pushOptions{all: *all, quiet: *quiet, platform: *only})
 			}
 		},
 	}
 }
 
-func push(ctx context.Context, e *command.Env, ref string, all, quiet bool) error {
+type pushOptions struct {
+	all, quiet bool
+	platform   string
+}
+
+func push(ctx context.Context, e *command.Env, ref string, o pushOptions) error {
 	header, err := authHeader(ref)
 	if err != nil {
 		return err
 	}
 	name, q := ref, url.Values{}
-	if !all {
+	if err := setPlatform(q, "platform", o.platform); err != nil {
+		return err
+	}
+	if !o.all {
 		i := strings.LastIndexByte(ref, ':')
 		if strings.Contains(ref, "@") {
 			return errs.New(errs.Invalid, "cannot push a digest reference")
@@ -59,7 +69,7 @@ func push(ctx context.Context, e *command.Env, ref string, all, quiet bool) erro
 	}
 	defer resp.Body.Close()
 	to := e.Out
-	if quiet {
+	if o.quiet {
 		if to, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
 			return err
 		}
@@ -68,8 +78,8 @@ func push(ctx context.Context, e *command.Env, ref string, all, quiet bool) erro
 	if err := show(resp.Body, to, nil); err != nil {
 		return err
 	}
-	if quiet {
-		fmt.Fprintln(e.Out, host(ref)+"/"+strings.TrimSuffix(short(ref), suffix(all)))
+	if o.quiet {
+		fmt.Fprintln(e.Out, host(ref)+"/"+strings.TrimSuffix(short(ref), suffix(o.all)))
 	}
 	return nil
 }

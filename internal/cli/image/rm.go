@@ -19,8 +19,14 @@ func rmCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			force := f.BoolP("force", "f", false, "Also where a stopped container was made from it; no error where it is not there")
 			keep := f.Bool("no-prune", false, "Keep parents without a name")
+			only := f.StringArray("platform", nil, "Remove only that of this platform, as linux/amd64")
 			return func(ctx context.Context, args []string) error {
 				q := url.Values{}
+				for _, p := range *only {
+					if err := setPlatform(q, "platforms", p); err != nil {
+						return err
+					}
+				}
 				if *force {
 					q.Set("force", "1")
 				}

@@ -21,11 +21,16 @@ func saveCommand() command.Command {
 		Example: "save -o apps.tar app:1 db:2", Min: 1, Max: -1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			to := f.StringP("output", "o", "", "Write to a file instead of standard output")
+			only := platformFlag(f)
 			return func(ctx context.Context, args []string) error {
+				q := url.Values{"names": args}
+				if err := setPlatform(q, "platform", *only); err != nil {
+					return err
+				}
 				if *to == "" && terminal.Is(e.Out) {
 					return errs.New(errs.Invalid, "cowardly refusing to save to a terminal. Use the -o flag or redirect")
 				}
-				resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: "/images/get", Query: url.Values{"names": args}})
+				resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: "/images/get", Query: q})
 				if err != nil {
 					return err
 				}
@@ -47,6 +52,7 @@ func loadCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			from := f.StringP("input", "i", "", "Read from a file instead of standard input")
 			quiet := f.BoolP("quiet", "q", false, "Only print the names of the images")
+			only := platformFlag(f)
 			return func(ctx context.Context, _ []string) error {
 				in := e.In
 				if *from != "" {
@@ -60,6 +66,9 @@ func loadCommand() command.Command {
 					return errs.New(errs.Invalid, "requested load from stdin, but stdin is empty")
 				}
 				q := url.Values{"quiet": {"0"}}
+				if err := setPlatform(q, "platform", *only); err != nil {
+					return err
+				}
 				if *quiet || !terminal.Is(e.Out) {
 					q.Set("quiet", "1")
 				}

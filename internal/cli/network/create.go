@@ -56,6 +56,8 @@ func createCommand() command.Command {
 			f.BoolVar(&o.ingress, "ingress", false, "Make the swarm's ingress network")
 			f.BoolVar(&o.ipv4, "ipv4", true, "Addresses of IPv4")
 			f.BoolVar(&o.ipv6, "ipv6", false, "Addresses of IPv6 too")
+			command.Refuse(f, "config-from", "write the options of each network where it is made")
+			command.RefuseSwitch(f, "config-only", "write the options of each network where it is made")
 			f.StringVar(&o.scope, "scope", "", "Scope of the network")
 			return func(ctx context.Context, args []string) error {
 				req := createRequest{Name: args[0], Driver: o.driver, Scope: o.scope, Internal: o.internal, Attachable: o.attachable, Ingress: o.ingress}

@@ -21,11 +21,14 @@ import (
 
 // Commands are the verbs of `lus volume`.
 func Commands() []command.Command {
-	return []command.Command{createCommand(), inspectCommand(), lsCommand(), prune.Command(prune.Volumes()), rmCommand()}
+	return []command.Command{createCommand(), inspectCommand(), lsCommand(), prune.Command(prune.Volumes()), rmCommand(), command.Refused("update", noCluster)}
 }
 
 // path is a volume's path in the API.
 func path(name string) string { return "/volumes/" + url.PathEscape(name) }
+
+// noCluster is why the flags of volumes that a swarm shares are refused.
+const noCluster = "volumes of a cluster need a swarm, and Lus is one machine"
 
 func createCommand() command.Command {
 	return command.Command{
@@ -37,6 +40,9 @@ func createCommand() command.Command {
 			_ = f.MarkHidden("name")
 			labels := f.StringArray("label", nil, "Set a label: key=value")
 			opts := f.StringArrayP("opt", "o", nil, "Option of the driver: key=value")
+			for _, name := range []string{"availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing", "topology-preferred", "topology-required", "type"} {
+				command.Refuse(f, name, noCluster)
+			}
 			return func(ctx context.Context, args []string) error {
 				if len(args) > 0 {
 					if *name != "" && *name != args[0] {
@@ -93,6 +99,7 @@ func lsCommand() command.Command {
 			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
 			format := f.String("format", "", "Print by a Go template, table or json")
 			quiet := f.BoolP("quiet", "q", false, "Only print names")
+			command.RefuseSwitch(f, "cluster", noCluster)
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
 				if err != nil {
