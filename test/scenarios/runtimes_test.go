@@ -77,6 +77,8 @@ func TestTheSameUnderEveryRuntime(t *testing.T) {
 		{"a tmpfs", "grep ' /scratch ' /proc/mounts | cut -d' ' -f1-3; df -k /scratch | tail -1 | awk '{print $2}'", []string{"--tmpfs", "/scratch:size=1m"}},
 		{"a read-only root", "touch /x 2>&1; touch /tmp/x && echo ok", []string{"--read-only", "--tmpfs", "/tmp"}},
 		{"shared memory", "df -k /dev/shm | tail -1 | awk '{print $2}'", []string{"--shm-size", "2m"}},
+		{"a first process that reaps", "test $$ -gt 1 && echo not the first; sh -c 'sleep 0.1 &'; sleep 0.5; grep -l State:.Z /proc/[0-9]*/status | wc -l; exit 3", []string{"--init"}},
+		{"the same, as a user, killed", "id -u; kill -9 $$", []string{"--init", "-u", "1000"}},
 		{"no network", "ls /sys/class/net; ip -o addr show lo | grep -c 127.0.0.1", []string{"--network", "none"}},
 		{"the host's network", "test $(ls /sys/class/net | wc -l) -gt 1; echo $?", []string{"--network", "host"}},
 		{"the host's processes", "test $$ -gt 1 && test -d /proc/2 && echo seen", []string{"--pid", "host"}},

@@ -1,6 +1,9 @@
 package initproc
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // The operations below are for containers that another OCI runtime makes. The
 // init runs it and names the process that it made in its own place.
@@ -15,9 +18,11 @@ func (p *Program) Attach(mount *os.File, path string) {
 }
 
 // Run runs a program, in a folder, with arguments (the first is its path) and
-// environment, to its end. One that fails ends the init.
-func (p *Program) Run(folder string, args, env []string) {
+// environment, to its end. One that fails ends the init, as does one that takes
+// longer than patience: ETIMEDOUT, and it is killed.
+func (p *Program) Run(patience time.Duration, folder string, args, env []string) {
 	p.begin(opRun)
+	p.u32(uint32(max(patience/time.Second, 1)))
 	p.str(folder)
 	p.list(args)
 	p.list(env)

@@ -28,11 +28,21 @@ const (
 // Open returns the init as a sealed memfd, to be executed by its descriptor:
 // nobody, not even root in a container, can change it. The caller closes it.
 func Open() (*os.File, error) {
+	code, err := Binary()
+	if err != nil {
+		return nil, err
+	}
+	return sealed("lus-init", code, unix.MFD_EXEC)
+}
+
+// Binary is the init as a file of its own, which "NAME -- COMMAND..." makes a
+// container's first process: it reaps, and hands signals on to the command.
+func Binary() ([]byte, error) {
 	code, err := fs.ReadFile(built, "built/init")
 	if err != nil {
 		return nil, errs.New(errs.Internal, "the init is not part of this program: run \"make build\", which compiles it before everything else")
 	}
-	return sealed("lus-init", code, unix.MFD_EXEC)
+	return code, nil
 }
 
 // sealed returns a memfd with data that can no longer change.

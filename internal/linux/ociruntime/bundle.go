@@ -26,22 +26,30 @@ const (
 	states  = "state"
 	// removal bounds how long a runtime may take to forget a container.
 	removal = 30 * time.Second
+	// patience is how long a runtime may take to create, start or exec.
+	patience = 2 * time.Minute
+	// firstFile is the init as a file, and firstInside where a container asked
+	// for one (--init) sees it: in /dev, which is no part of the image.
+	firstFile   = "init"
+	firstInside = "/dev/init"
 )
 
 // bundle is what a runtime needs on the disk for one container, and the program
 // for the init that runs it.
 type bundle struct {
-	name    string // the runtime's
-	program string // its path; empty: not looked up yet
-	id      string
-	dir     string
-	state   string // of all containers of this runtime
-	init    initproc.Program
-	open    []*os.File // until the keeper has them
+	name     string // the runtime's
+	program  string // its path; empty: not looked up yet
+	first    string // the file of the init for --init
+	patience time.Duration
+	id       string
+	dir      string
+	state    string // of all containers of this runtime
+	init     initproc.Program
+	open     []*os.File // until the keeper has them
 }
 
 func (r *Runtimes) bundle(name, id string) *bundle {
-	return &bundle{name: name, id: id, dir: filepath.Join(r.dir, name, bundles, id), state: filepath.Join(r.dir, name, states)}
+	return &bundle{name: name, id: id, dir: filepath.Join(r.dir, name, bundles, id), state: filepath.Join(r.dir, name, states), first: filepath.Join(r.dir, firstFile), patience: r.Patience}
 }
 
 func (b *bundle) path(name string) string { return filepath.Join(b.dir, name) }
@@ -102,7 +110,7 @@ func (b *bundle) attach(f *os.File) (string, error) {
 // one of its execs.
 func (b *bundle) run(execID string, words ...string) {
 	args := append([]string{b.program, "--root", b.state, "--log", b.path(logOf(execID)), "--log-format", "json"}, words...)
-	b.init.Run(b.dir, append(args, b.id), []string{"PATH=" + runtime.DefaultPath})
+	b.init.Run(b.patience, b.dir, append(args, b.id), []string{"PATH=" + runtime.DefaultPath})
 }
 
 // listen makes the socket to which the runtime sends a terminal. It is named
@@ -161,6 +169,9 @@ func (b *bundle) delete(ctx context.Context) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--root", b.state, "delete", "--force", b.id)
 	cmd.Dir, cmd.Env = "/", []string{"PATH=" + runtime.DefaultPath}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errs.New(errs.Internal, "%s does not delete container %s: %s", b.name, b.id, strings.TrimSpace(string(out)+" "+err.Error()))
 	}

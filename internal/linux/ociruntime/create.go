@@ -3,6 +3,7 @@ package ociruntime
 import (
 	"context"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -24,8 +25,6 @@ func check(c *runtime.Container) error {
 		return errs.New(errs.Invalid, "a container needs an id and a cgroup")
 	case s == nil || s.Linux == nil || s.Process == nil || len(s.Process.Args) == 0:
 		return errs.New(errs.Invalid, "the spec has no process or is not one for Linux")
-	case s.Annotations[runtime.AnnotationInit] == "true":
-		return errs.New(errs.Unsupported, "--init is part of Lus's own runtime: leave out --init or --runtime %s", c.Runtime)
 	}
 	return nil
 }
@@ -126,6 +125,10 @@ func (b *bundle) spec(c *runtime.Container) (*specs.Spec, error) {
 		process.OOMScoreAdj = new(int)
 	}
 	terminal(&process, c.Streams)
+	if c.Spec.Annotations[runtime.AnnotationInit] == "true" {
+		process.Args = append([]string{firstInside, "--"}, process.Args...)
+		s.Mounts = append(slices.Clone(s.Mounts), specs.Mount{Destination: firstInside, Type: "bind", Source: b.first, Options: []string{"bind", "ro"}})
+	}
 	s.Annotations = map[string]string{}
 	for key, value := range c.Spec.Annotations {
 		if key != runtime.AnnotationInit && key != runtime.AnnotationSeccomp {

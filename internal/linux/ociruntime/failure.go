@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/task"
 )
@@ -24,6 +26,9 @@ func (b *bundle) explain(err error, execID string) error {
 	step, ok := strings.CutPrefix(failed.Step, "run ")
 	if !ok {
 		return errs.New(errs.Internal, "%s: %s", b.name, failed.Error())
+	}
+	if failed.Errno == int(unix.ETIMEDOUT) {
+		return errs.New(errs.Unavailable, "%s did not end within %v and was killed; nothing is left of what it began: see why it hangs, or leave out --runtime", step, b.patience)
 	}
 	why := lastError(b.path(logOf(execID)))
 	if why == "" {

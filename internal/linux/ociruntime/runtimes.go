@@ -19,9 +19,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
+	"lus/internal/base/atomicfile"
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
+	initproc "lus/internal/linux/init"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/task"
 )
@@ -32,8 +35,10 @@ import (
 type Runtimes struct {
 	*runtime.Native
 	keeper runtime.Keeper
-	dir    string // bundles and the runtimes' states, one folder for each runtime
-	log    *slog.Logger
+	// Patience is how long a runtime may take to create, start or exec.
+	Patience time.Duration
+	dir      string // bundles and the runtimes' states, one folder for each runtime
+	log      *slog.Logger
 
 	mu      sync.RWMutex
 	foreign map[string]string // whose a container is, where it is not ours
@@ -45,7 +50,7 @@ var _ runtime.Runtime = (*Runtimes)(nil)
 // root must not be able to write. What was left there of containers that the
 // keeper does not know is removed.
 func New(ctx context.Context, native *runtime.Native, k runtime.Keeper, dir string, log *slog.Logger) (*Runtimes, error) {
-	r := &Runtimes{Native: native, keeper: k, dir: dir, log: log, foreign: map[string]string{}}
+	r := &Runtimes{Native: native, keeper: k, dir: dir, log: log, Patience: patience, foreign: map[string]string{}}
 	list, err := k.List(ctx)
 	if err != nil {
 		return nil, err
@@ -56,7 +61,20 @@ func New(ctx context.Context, native *runtime.Native, k runtime.Keeper, dir stri
 		}
 	}
 	r.sweep(ctx)
-	return r, nil
+	return r, r.writeFirst()
+}
+
+// writeFirst writes the init of this build as a file. A container that runs keeps
+// the one it has: the file is not changed but replaced.
+func (r *Runtimes) writeFirst() error {
+	code, err := initproc.Binary()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(r.dir, firstFile), code, 0o755, atomicfile.Crash)
 }
 
 // sweep removes what a daemon left that died while it made or deleted a container.

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -165,6 +167,7 @@ func TestARuntimeThatFails(t *testing.T) {
 		{"finds no command, as crun says it", said("executable file 'x' not found in $PATH: No such file or directory"), "executable file not found", errs.CommandNotFound, false},
 		{"is given a folder, as crun says it", said("open executable: Operation not permitted"), "permission denied", errs.CommandNotExecutable, false},
 		{"may not run it, as crun says it", said("open executable: Permission denied"), "permission denied", errs.CommandNotExecutable, false},
+		{"hangs", "echo $$ >" + dir + "/hung; sleep 1000", "did not end within 1s and was killed", errs.Unavailable, false},
 		{"cannot mount", said(`error mounting \"/a\" to rootfs at \"/b\": not a directory`), "not a directory", errs.Invalid, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -173,6 +176,9 @@ func TestARuntimeThatFails(t *testing.T) {
 			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 			if path, err := exec.LookPath("runc"); err != nil || filepath.Dir(path) != dir {
 				t.Fatalf("runc is %s, %v", path, err)
+			}
+			if x.kind == errs.Unavailable {
+				h.Patience = time.Second
 			}
 			c := h.container("true")
 			if x.terminal {
@@ -186,6 +192,24 @@ func TestARuntimeThatFails(t *testing.T) {
 				t.Errorf("the keeper has %v, %v", list, err)
 			}
 			h.empty()
+			if x.kind == errs.Unavailable {
+				groupEnds(t, filepath.Join(dir, "hung"))
+			}
 		})
+	}
+}
+
+// groupEnds waits until all processes of a group are gone, whose leader's number
+// is in a file.
+func groupEnds(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	leader, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(t, err)
+	for deadline := time.Now().Add(time.Minute); syscall.Kill(-leader, 0) == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("processes of the group %d are still there", leader)
+		}
 	}
 }

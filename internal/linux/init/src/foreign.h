@@ -19,33 +19,56 @@ static void op_attach(void)
 static void run_child(const char *folder, char **argv, char **env)
 {
 	sys5(__NR_prctl, PR_SET_PDEATHSIG, 9, 0, 0, 0);
+	sys2(__NR_setpgid, 0, 0);
 	reset_signals();
 	sys1(__NR_chdir, folder);
 	sys3(__NR_execve, argv[0], argv, env);
 	leave(127);
 }
 
+// await waits for the end of a child and returns its status. One that takes
+// longer is killed, with all that it started.
+static s32 await(long pid, u32 seconds)
+{
+	struct {
+		long seconds, nanoseconds;
+	} patience = {seconds, 0};
+	u64 child = 1ul << (SIGCHLD - 1);
+	s32 status = 0;
+	for (;;) {
+		long ret = sys4(__NR_wait4, pid, &status, WNOHANG, 0);
+		if (ret > 0)
+			return status;
+		must(ret);
+		if (sys4(__NR_rt_sigtimedwait, &child, 0, &patience, 8) != -EAGAIN)
+			continue;
+		sys2(__NR_kill, -pid, 9);
+		sys2(__NR_kill, pid, 9);
+		sys4(__NR_wait4, pid, &status, 0, 0);
+		fail(-ETIMEDOUT);
+	}
+}
+
 // op_run runs the runtime to its end; why it failed is in its own log.
 static void op_run(void)
 {
+	u32 seconds = read_u32();
 	char *folder = read_string();
+	u64 child = 1ul << (SIGCHLD - 1);
 	u32 n;
 	char **argv = read_list(&n), **env;
-	s32 status = 0;
-	long pid, ret;
+	long pid;
 	if (!n)
 		broken();
 	env = read_list(&n);
 	step = "run";
 	step_arg = argv[0];
+	sys4(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &child, 0, 8);
 	pid = must(sys5(__NR_clone, SIGCHLD, 0, 0, 0, 0));
 	if (pid == 0)
 		run_child(folder, argv, env);
-	do
-		ret = sys4(__NR_wait4, pid, &status, 0, 0);
-	while (ret == -EINTR);
-	must(ret);
-	if (status)
+	sys2(__NR_setpgid, pid, pid);
+	if (await(pid, seconds))
 		fail(-EIO);
 }
 

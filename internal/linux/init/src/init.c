@@ -190,10 +190,15 @@ static void run(u8 *program, ulong size)
 	broken(); // a program ends by becoming another one, or with OP_DONE
 }
 
-__attribute__((used)) static void start(void)
+// start finds on the stack what the kernel puts there: how many arguments, the
+// arguments, a zero, the variables.
+__attribute__((used)) static void start(ulong *stack)
 {
+	char **argv = (char **)(stack + 1);
 	struct statx st;
 	long p;
+	if (stack[0] > 2 && equal(argv[1], "--"))
+		stand_alone(argv + 2, argv + stack[0] + 1);
 	// Nobody in a container may look into this process before it is theirs.
 	sys5(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	// Its end of file tells the keeper that the exec happened.
@@ -210,7 +215,7 @@ __attribute__((used)) static void start(void)
 }
 
 #if defined(__x86_64__)
-__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tand $-16, %rsp\n\tcall start\n\thlt\n");
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall start\n\thlt\n");
 #elif defined(__aarch64__)
-__asm__(".globl _start\n_start:\n\tmov x29, #0\n\tbl start\n\tbrk #0\n");
+__asm__(".globl _start\n_start:\n\tmov x29, #0\n\tmov x0, sp\n\tbl start\n\tbrk #0\n");
 #endif

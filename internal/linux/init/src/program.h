@@ -41,7 +41,7 @@ enum op {
 	OP_CONSOLE,    // number u32 of a terminal below /dev/pts
 	OP_APPARMOR,   // "exec PROFILE"
 	OP_ATTACH,     // file, path; see foreign.h for this one and all below
-	OP_RUN,        // folder, list of arguments, list of variables
+	OP_RUN,        // seconds u32, folder, list of arguments, list of variables
 	OP_TERMINAL,   // file, a socket that listens
 	OP_ADOPT,      // path of a file with a pid
 	OP_SUBREAPER,  //
@@ -56,6 +56,7 @@ enum op {
 static u8 *cursor, *limit;         // what is left of the operation at hand
 static const char *step = "start"; // what is being done, for an error's text
 static const char *step_arg = "";
+static int alone;                  // this is the first process of another runtime's container, see reap.h
 static s32 adopted;                // the process in whose place this one stands, see foreign.h
 
 // report sends one message to the keeper; there is nobody to tell if it fails.
@@ -82,9 +83,13 @@ static void fail(long err)
 		msg[at++] = step[i];
 	if (step_arg[0])
 		msg[at++] = ' ';
-	for (i = 0; step_arg[i] && at < sizeof msg; i++)
+	for (i = 0; step_arg[i] && at < sizeof msg - 1; i++)
 		msg[at++] = step_arg[i];
 	report(msg, at);
+	if (alone) { // nobody but who reads the output
+		msg[at++] = '\n';
+		sys3(__NR_write, 2, msg + 5, at - 5);
+	}
 	if (adopted > 0)
 		sys2(__NR_kill, adopted, 9); // nobody else would end it
 	leave(failure_code(err));

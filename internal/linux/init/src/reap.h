@@ -52,3 +52,21 @@ static void reap(struct last *l)
 		}
 	}
 }
+
+// stand_alone is for a container that another runtime makes, where this program
+// is shown as a file: "init -- COMMAND...". It has only what every process has,
+// and what goes wrong is told to who reads the output.
+static void stand_alone(char **argv, char **env)
+{
+	struct last l;
+	s32 group;
+	memset(&l, 0, sizeof l);
+	alone = 1;
+	l.name = argv[0];
+	l.argv = argv;
+	l.env = env;
+	if (sys3(__NR_ioctl, 0, TIOCGPGRP, &group) >= 0)
+		l.flags = LAST_TERMINAL;
+	reap(&l);
+	become(&l);
+}

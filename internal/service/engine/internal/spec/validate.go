@@ -270,10 +270,7 @@ func checkRuntime(h *container.HostConfig) error {
 	if err := ociruntime.Check(h.Runtime); err != nil {
 		return err
 	}
-	name, err := ociruntime.Name(h.Runtime)
-	if name != "" && h.Init != nil && *h.Init {
-		return unsupported("--init is part of Lus's own runtime: leave out --init or --runtime %s", h.Runtime)
-	}
+	_, err := ociruntime.Name(h.Runtime)
 	return err
 }
 
