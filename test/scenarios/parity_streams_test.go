@@ -81,6 +81,8 @@ func TestParityStartAndAttach(t *testing.T) {
 		{do: "docker unpause W-c; docker attach --detach-keys nonsense W-c", out: "W-c\n", code: 1},
 		{do: "docker run -d --name W-s busybox sh -c 'trap \"exit 5\" USR1; while :; do sleep .1; done'", out: "ID\n"},
 		{do: "sleep .5; docker attach --no-stdin W-s & pid=$!; sleep 1; kill -USR1 $pid; wait $pid", code: 5},
+		{do: "docker start W-s >/dev/null; docker attach --no-stdin --sig-proxy=false W-s & pid=$!; sleep 1; kill -USR1 $pid; sleep .5; docker inspect -f '{{.State.Running}}' W-s; docker kill W-s; wait $pid", out: "true\nW-s\n", code: 137},
+		{do: "docker start W-s; docker attach --no-stdin --sig-proxy W-s & pid=$!; sleep 1; kill -USR1 $pid; wait $pid", out: "W-s\n", code: 5},
 		{do: "docker start --detach-keys nonsense -a W-a", code: 1},
 		{do: "docker run --rm --detach-keys nonsense busybox true", code: 1},
 		{do: "docker start", err: "requires at least 1 argument", code: 1},

@@ -95,6 +95,15 @@ func Headers() output.Headers {
 // Rows are an image's lines, one for each of its names.
 func Rows(s Summary) []Row { return rowsOf(s, imageTable{trunc: true}) }
 
+// FullRows are Rows with whole ids, and no digest where none is known.
+func FullRows(s Summary) []Row {
+	rows := rowsOf(s, imageTable{})
+	for i := range rows {
+		rows[i].digest = ""
+	}
+	return rows
+}
+
 // rowsOf gives a row for each name of an image.
 func rowsOf(s Summary, t imageTable) []Row {
 	digest := map[string]string{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -170,14 +171,19 @@ type each struct {
 	BuildCache []piece
 }
 
-func (u *usage) each() each {
+// each makes the rows, for people (trunc) or whole.
+func (u *usage) each(trunc bool) each {
 	var out each
+	rows := image.FullRows
+	if trunc {
+		rows = image.Rows
+	}
 	for _, i := range u.Images {
-		out.Images = append(out.Images, image.Rows(i)...)
+		out.Images = append(out.Images, rows(i)...)
 	}
 	for _, c := range u.Containers {
 		c.SizeRootFs = 0 // the image's part is told above
-		out.Containers = append(out.Containers, container.NewRow(c, true))
+		out.Containers = append(out.Containers, container.NewRow(c, trunc))
 	}
 	for _, v := range u.Volumes {
 		out.Volumes = append(out.Volumes, volume.NewRow(v))
@@ -189,18 +195,18 @@ func (u *usage) each() each {
 }
 
 func printEach(e *command.Env, format string, u *usage) error {
-	all := u.each()
 	if format != "" && format != "table" {
-		doc, err := all.document()
+		doc, err := u.each(false).document()
 		if err != nil {
 			return err
 		}
-		if format == "json" {
-			_, err = fmt.Fprintln(e.Out, string(doc))
+		if format == "json" || format == "{{json .}}" {
+			_, err = e.Out.Write(doc) // as docker, without a newline
 			return err
 		}
 		return output.Objects(e.Out, format, []json.RawMessage{doc})
 	}
+	all := u.each(true)
 	fmt.Fprint(e.Out, "Images space usage:\n\n")
 	err := output.List(e.Out, "", "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}", image.Headers(), all.Images)
 	if err != nil {
@@ -222,17 +228,16 @@ func printEach(e *command.Env, format string, u *usage) error {
 	}, all.BuildCache)
 }
 
-// document is all of it as JSON: the rows as they would be printed.
+// document is all of it as JSON, the keys in docker's order.
 func (a each) document() (json.RawMessage, error) {
-	doc := map[string]json.RawMessage{}
-	var err error
-	for name, rows := range map[string]func() (json.RawMessage, error){
-		"Images": func() (json.RawMessage, error) { return jsonRows(a.Images) }, "Containers": func() (json.RawMessage, error) { return jsonRows(a.Containers) },
-		"Volumes": func() (json.RawMessage, error) { return jsonRows(a.Volumes) }, "BuildCache": func() (json.RawMessage, error) { return jsonRows(a.BuildCache) },
-	} {
-		if doc[name], err = rows(); err != nil {
-			return nil, err
-		}
+	var doc struct{ Images, Containers, Volumes, BuildCache json.RawMessage }
+	var failed [4]error
+	doc.Images, failed[0] = jsonRows(a.Images)
+	doc.Containers, failed[1] = jsonRows(a.Containers)
+	doc.Volumes, failed[2] = jsonRows(a.Volumes)
+	doc.BuildCache, failed[3] = jsonRows(a.BuildCache)
+	if err := errors.Join(failed[:]...); err != nil {
+		return nil, err
 	}
 	return json.Marshal(doc)
 }
