@@ -20,7 +20,7 @@ func TestAStepThatFailsWithTheWordOnItsWayIsTold(t *testing.T) {
 	goOn := filepath.Join(t.TempDir(), "go-on")
 	var p initproc.Program
 	p.Ready()
-	p.Run("/", []string{"/bin/sh", "-c", "until [ -e " + goOn + " ]; do sleep 0.01; done; exit 1"}, []string{"PATH=/usr/bin:/bin"})
+	p.Run(time.Minute, "/", []string{"/bin/sh", "-c", "until [ -e " + goOn + " ]; do sleep 0.01; done; exit 1"}, []string{"PATH=/usr/bin:/bin"})
 	p.Wait()
 	p.Done()
 	program, err := p.Memfd()

@@ -169,12 +169,15 @@ func exitText(e *task.Exit) string {
 // time: the kernel looks for a message first and whether the other side is
 // closed afterwards, so that the first end can hide what was said in between,
 // which is then the reason of a failure.
-func (s *server) statusReady(p *proc) {
+func (s *server) statusReady(p *proc) { s.readStatus(p, unix.Recvmsg) }
+
+// readStatus is statusReady with the call that receives, unix.Recvmsg.
+func (s *server) readStatus(p *proc, receive func(fd int, p, oob []byte, flags int) (n, oobn, recvflags int, from unix.Sockaddr, err error)) {
 	var buf [1100]byte
 	var oob [64]byte // room for a few descriptors
 	ended := false
 	for p.status >= 0 {
-		n, oobn, _, _, err := unix.Recvmsg(p.status, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		n, oobn, _, _, err := receive(p.status, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ECONNRESET): // told once of a word it did not take; what it said comes next
