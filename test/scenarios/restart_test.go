@@ -47,7 +47,7 @@ func TestParityRestart(t *testing.T) {
 	parity(t, []row{
 		{do: "docker run -d --name W-a --restart on-failure:2 busybox sh -c 'exit 4'; until [ \"$(docker inspect -f '{{.State.Status}} {{.RestartCount}}' W-a)\" = 'exited 2' ]; do sleep .1; done", out: "ID\n"},
 		{do: "docker inspect -f '{{.State.ExitCode}} {{.RestartCount}} {{.State.Restarting}}' W-a", out: "4 2 false\n"},
-		{do: "docker events --since 1h --until 0s --filter container=W-a --filter event=die --format '{{.Action}} {{.Actor.Attributes.exitCode}}'", out: "die 4\ndie 4\ndie 4\n"},
+		{do: "until [ $(docker events --since 1h --until 0s --filter container=W-a --filter event=die | wc -l) -ge 3 ]; do sleep .1; done; docker events --since 1h --until 0s --filter container=W-a --filter event=die --format '{{.Action}} {{.Actor.Attributes.exitCode}}'", out: "die 4\ndie 4\ndie 4\n"},
 		{do: "docker start W-a; until [ \"$(docker inspect -f '{{.State.Status}} {{.RestartCount}}' W-a)\" = 'exited 2' ]; do sleep .1; done", out: "W-a\n"},
 		{do: "docker run -d --name W-always --restart always busybox true; until [ $(docker inspect -f '{{.RestartCount}}' W-always) -ge 2 ]; do sleep .1; done", out: "ID\n"},
 		{do: "docker stop W-always; docker inspect -f '{{.State.Status}}' W-always", out: "W-always\nexited\n"},
