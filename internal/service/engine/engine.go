@@ -53,6 +53,9 @@ type Engine struct {
 type volumeEntry struct {
 	volume.Volume
 	fill sync.Mutex // the first use copies the image's content; the others wait
+
+	mounting sync.Mutex
+	holders  int // runs that have it mounted, see hold
 }
 
 // New loads the records and brings them into agreement with what runs: what

@@ -175,6 +175,7 @@ func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 		e.warn("releasing the container", &rec, err)
 		e.ack(*s)
 	}
+	e.warn("unmounting volumes", &rec, u.held.all(ctx))
 	if rec.HostConfig.IpcMode == "shareable" {
 		e.warn("unmounting /dev/shm", &rec, unmountShm(e.paths(u.id).shm))
 	}

@@ -89,6 +89,7 @@ type launch struct {
 	places []place
 	ports  container.PortMap
 	pid    int
+	held   undo       // gives back the volumes that were mounted for it
 	parts  []*os.File // of volumes, and namespaces to join: open until the runtime has them
 }
 
@@ -199,6 +200,10 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	l.u.mu.Lock()
 	ms := l.u.mounts
 	l.u.mu.Unlock()
+	l.undo.add(l.held.all)
+	if err := e.holdVolumes(ms, &l.held); err != nil {
+		return nil, err
+	}
 	if in.Mounts, err = l.sources(ms); err != nil {
 		return nil, err
 	}
@@ -308,6 +313,7 @@ func unmountShm(path string) error {
 
 // launched notes that the process runs, unless it has ended already.
 func (e *Engine) launched(u *unit, r *run, l *launch) {
+	u.held.take(&l.held)
 	u.mu.Lock()
 	rec := &u.rec
 	rec.State = container.State{Status: container.Running, Pid: l.pid, StartedAt: e.Now(), FinishedAt: rec.State.FinishedAt}

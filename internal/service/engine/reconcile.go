@@ -51,6 +51,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 			e.records.touch(u)
 		}
 	}
+	if err := e.reconcileVolumes(); err != nil {
+		e.Log.Error("bringing mounted volumes into agreement", "err", err)
+	}
 	if err := e.reconcileNetworks(ctx, running); err != nil {
 		return err
 	}

@@ -19,6 +19,17 @@ func (u *undo) add(fn func(context.Context) error) {
 	u.steps = append(u.steps, fn)
 }
 
+// take takes over the steps of another.
+func (u *undo) take(other *undo) {
+	other.mu.Lock()
+	steps := other.steps
+	other.steps = nil
+	other.mu.Unlock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.steps = append(u.steps, steps...)
+}
+
 // all undoes everything, whatever fails.
 func (u *undo) all(ctx context.Context) error {
 	u.mu.Lock()

@@ -40,6 +40,7 @@ type unit struct {
 	probe    *probe
 	execs    map[string]*execution
 	readers  sync.WaitGroup // followers of its output
+	held     undo           // gives back the volumes that its run has mounted
 }
 
 // run is one life of the process: from its start to its end.

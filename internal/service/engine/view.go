@@ -79,20 +79,32 @@ func (e *Engine) restingView(ctx context.Context, u *unit) (*view, error) {
 			part.Close()
 		}
 	}()
+	held := &undo{}
+	let := func() { e.warn("unmounting volumes", &rec, held.all(context.WithoutCancel(ctx))) }
+	all, err := e.assemble(found, u, layers.Dirs, ms, held)
+	if err != nil {
+		let()
+		return nil, err
+	}
+	return &view{root: all.Root, close: func() { all.Close(); let() }}, nil
+}
+
+// assemble puts a container's files together, volumes included; what these need
+// to be mounted for is given back by held.
+func (e *Engine) assemble(found *launch, u *unit, layers []string, ms []mounts.Mount, held *undo) (*mount.Assembled, error) {
+	if err := e.holdVolumes(ms, held); err != nil {
+		return nil, err
+	}
 	sources, err := found.sources(ms)
 	if err != nil {
 		return nil, err
 	}
 	p := e.paths(u.id)
-	root, err := mount.Overlay{Lower: layers.Dirs, Upper: p.upper, Work: p.work}.Mount()
+	root, err := mount.Overlay{Lower: layers, Upper: p.upper, Work: p.work}.Mount()
 	if err != nil {
 		return nil, err
 	}
-	all, err := mount.Assemble(root, append(placed(sources), p.placed()...))
-	if err != nil {
-		return nil, err
-	}
-	return &view{root: all.Root, close: all.Close}, nil
+	return mount.Assemble(root, append(placed(sources), p.placed()...))
 }
 
 // placed are the volumes and binds; a tmpfs ends with its container.

@@ -57,23 +57,6 @@ func (e *Engine) CreateVolume(ctx context.Context, req *volume.CreateRequest) (*
 	return &out, nil
 }
 
-// checkVolumeOptions: of the local driver's options, a bind of a host's folder
-// is honoured.
-func checkVolumeOptions(o map[string]string) error {
-	for k := range o {
-		if k != "type" && k != "o" && k != "device" {
-			return errs.New(errs.Invalid, "create volume: invalid option: %q", k)
-		}
-	}
-	if len(o) == 0 {
-		return nil
-	}
-	if (o["type"] == "none" || o["type"] == "") && slices.Contains(strings.Split(o["o"], ","), "bind") && filepath.IsAbs(o["device"]) {
-		return nil
-	}
-	return errs.New(errs.Unsupported, "create volume: of the local driver's options only a bind is supported (type=none, o=bind, device=/a/folder), not type=%s", o["type"])
-}
-
 // makeVolume makes v's folder and record, or returns the volume of that name.
 func (e *Engine) makeVolume(ctx context.Context, v volume.Volume) (*volumeEntry, error) {
 	v.Driver, v.Scope, v.CreatedAt = "local", "local", e.Now()
@@ -148,10 +131,7 @@ func (e *Engine) volumeDir(m mounts.Mount) (string, *os.File, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	dir := v.Mountpoint
-	if device := v.Options["device"]; device != "" {
-		dir = device
-	}
+	dir := v.source()
 	if _, err := os.Stat(dir); err != nil {
 		return "", nil, errs.New(errs.Unavailable, "the folder of volume %s cannot be used: %w", m.Name, err)
 	}
