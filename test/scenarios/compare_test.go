@@ -41,3 +41,18 @@ func TestK15ImagesAreCompared(t *testing.T) {
 	}
 	stack.Says(t, s.Fail(t, 1, "image", "compare", stack.Debian, "no-such-image"), "No such image: no-such-image")
 }
+
+// The list of apk is read as dpkg's is; that of rpm is a data base, of which only
+// its being there is told.
+func TestK15OtherPackageManagers(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	const installed = "C:Q1x\nP:musl\nV:1.2.4-r2\nA:x86_64\n\nC:Q1y\nP:busybox\nV:1.36.1-r5\np:cmd:sh\n\n"
+	alpine, redhat := imageName(t, s, "apk"), imageName(t, s, "rpm")
+	s.Build(t, alpine, map[string]string{"Dockerfile": "FROM busybox\nCOPY installed /lib/apk/db/installed\n", "installed": installed}).Want(t, 0)
+	s.Build(t, redhat, map[string]string{"Dockerfile": "FROM busybox\nCOPY db /var/lib/rpm/rpmdb.sqlite\n", "db": "SQLite format 3\x00"}).Want(t, 0)
+	out := s.OK(t, "image", "compare", "--starts", "0", "--format", "{{.Packages}} {{.PackageList}}", alpine, redhat)
+	if out != "2 apk [busybox musl]\nrpm []" {
+		t.Errorf("compared: %s", out)
+	}
+}
