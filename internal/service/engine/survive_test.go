@@ -64,8 +64,9 @@ func TestHealth(t *testing.T) {
 	defer cancel()
 	events, err := h.engine.Events(ctx, time.Time{}, time.Time{}, map[string][]string{"event": {"health_status"}})
 	must(t, err)
-	id := h.run("patient", "touch /tmp/well; sleep 1000", func(r *container.CreateRequest) {
-		r.Healthcheck = &container.Healthcheck{Test: []string{"CMD-SHELL", "echo looking; test -e /tmp/well"}, Interval: 20 * time.Millisecond, Retries: 2}
+	// Well from its first moment, however long that takes to come.
+	id := h.run("patient", "sleep 1000", func(r *container.CreateRequest) {
+		r.Healthcheck = &container.Healthcheck{Test: []string{"CMD-SHELL", "echo looking; test ! -e /tmp/ill"}, Interval: 20 * time.Millisecond, Retries: 2}
 	})
 	next := func(want string) {
 		t.Helper()
@@ -82,12 +83,12 @@ func TestHealth(t *testing.T) {
 	if hl := h.inspect(id).State.Health; hl.Status != container.Healthy || len(hl.Log) == 0 || hl.Log[0].Output != "looking\n" {
 		t.Errorf("%+v", hl)
 	}
-	h.exec(id, "rm /tmp/well")
+	h.exec(id, "touch /tmp/ill")
 	next("unhealthy")
 	if hl := h.inspect(id).State.Health; hl.FailingStreak < 2 || hl.Log[len(hl.Log)-1].ExitCode != 1 {
 		t.Errorf("%+v", hl)
 	}
-	h.exec(id, "touch /tmp/well")
+	h.exec(id, "rm /tmp/ill")
 	next("healthy")
 	l, err := h.engine.ListContainers(ctx, container.ListOptions{Filters: map[string][]string{"health": {"healthy"}}})
 	must(t, err)
