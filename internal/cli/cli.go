@@ -50,7 +50,7 @@ func short(name string) (nounName, verb string, ok bool) {
 	switch name {
 	case "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait", "ps":
 		return "container", name, true
-	case "build", "history", "import", "load", "pull", "push", "rmi", "save", "tag", "images":
+	case "build", "history", "import", "load", "pull", "push", "rmi", "save", "search", "tag", "images":
 		return "image", name, true
 	case "events", "info":
 		return "system", name, true
@@ -207,7 +207,7 @@ func overview(e *command.Env) {
 	fmt.Fprintf(e.Out, "  %-12s %s\n  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml",
 		"completion", "Print what bash, zsh or fish reads to complete commands and names")
 	for _, name := range []string{"attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images", "import", "info", "inspect", "kill", "load", "login", "logout",
-		"logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "save", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"} {
+		"logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "save", "search", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"} {
 		c, _, _, err := find(e, []string{name})
 		if err == nil {
 			fmt.Fprintf(e.Out, "  %-12s %s\n", name, c.Short)

@@ -55,7 +55,8 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	d.closes("the image store", store.Close)
 	users := &imageUsers{}
 	events := &imageEvents{}
-	images, err := image.New(image.Deps{Store: store, Users: users, Events: events.emit, Log: o.log})
+	own := &ownRegistry{}
+	images, err := image.New(image.Deps{Store: store, Users: users, Own: own, Events: events.emit, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +133,12 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	}
 	d.runs("the accounts", accounts.Run)
 	certs := certificate.New(certificate.Deps{Dir: l.Certificates(), Log: o.log})
-	reg, listener, err := newRegistry(ctx, store, db, token.New(accounts, o.log), certs, o.log)
+	edge := token.New(accounts, o.log)
+	reg, listener, err := newRegistry(ctx, store, db, edge, certs, o.log)
 	if err != nil {
 		return nil, err
 	}
+	own.registry, own.listener, own.signIn = reg, listener, edge.SignIn
 	d.runs("the registry", reg.Run)
 	d.runs("the registry's listener", listener.Run)
 	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})
@@ -148,7 +151,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		mux.Handle(prefix, accountapi.New(accounts))
 	}
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: tellingBuilder{builder, eng.Publish}, System: facts{eng, nets, confiner}, Log: o.log,
+		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: tellingBuilder{builder, eng.Publish}, System: facts{eng, nets, confiner}, Search: own, Log: o.log,
 	}))
 	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
 		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}

@@ -82,7 +82,7 @@ func (l *registryListener) Run(ctx context.Context) error {
 func (l *registryListener) open(set model.Settings) (err error) {
 	l.mu.Lock()
 	same := l.server != nil && reflect.DeepEqual(l.set, set)
-	free := l.server == nil || l.set.Address != set.Address
+	free := l.server == nil || l.set.Address != set.Address && l.at != set.Address
 	l.mu.Unlock()
 	if same {
 		return nil

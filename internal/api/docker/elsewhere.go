@@ -7,7 +7,7 @@ import (
 )
 
 // elsewhere are the endpoints of what one machine without a swarm, without
-// plugins and without a hub of images does not have. They answer as such an
+// plugins does not have. They answer as such an
 // engine does, so that clients that look whether it is there go on.
 func (h *handler) elsewhere() {
 	for _, path := range []string{"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"} {
@@ -41,11 +41,4 @@ func noPlugins(http.ResponseWriter, *http.Request) error {
 
 func noSuchPlugin(_ http.ResponseWriter, r *http.Request) error {
 	return errs.New(errs.NotFound, "plugin %q not found", r.URL.Path[len("/plugins/"):])
-}
-
-func noSearch(_ http.ResponseWriter, r *http.Request) error {
-	if r.FormValue("term") == "" {
-		return errs.New(errs.Invalid, "term must say what to search for")
-	}
-	return errs.New(errs.Unavailable, "images are not searched for: no hub is asked; pull by name, or look at the registry's own page")
 }

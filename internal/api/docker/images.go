@@ -21,7 +21,7 @@ func (h *handler) images() {
 	h.handle("GET /images/get", h.saveImages)
 	h.handle("POST /images/load", h.loadImages)
 	h.handle("POST /images/prune", h.pruneImages)
-	h.handle("GET /images/search", noSearch)
+	h.handle("GET /images/search", h.search)
 	h.handle("GET /distribution/", h.distribution)
 	// An image's name has slashes, so the verb is cut from the end by hand.
 	h.handle("GET /images/", h.getImage)

@@ -32,6 +32,7 @@ type Deps struct {
 	Images     Images
 	Builder    Builder
 	System     System
+	Search     Search
 	Log        *slog.Logger
 	// Stall bounds how long the client may stand still within a request's body;
 	// 0 means what is usual.

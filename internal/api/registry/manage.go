@@ -20,6 +20,7 @@ const maxRequest = 64 << 10
 
 // Manager is what `lus registry` asks. Whoever reaches it may do everything.
 type Manager interface {
+	Bounds
 	Status(ctx context.Context) (*registry.Status, error)
 	List(ctx context.Context) ([]registry.Repository, error)
 	ListTags(ctx context.Context, repository string) ([]registry.Tag, error)
@@ -76,6 +77,7 @@ func Manage(d ManageDeps) http.Handler {
 		text, err := d.Listener.Authority()
 		return registry.Authority{Certificate: string(text)}, err
 	})
+	d.more(on)
 	on(ManagePrefix, func(*http.Request) (any, error) { return nil, errs.New(errs.NotFound, "page not found") })
 	return mux
 }

@@ -4,9 +4,11 @@ package registry
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/registry"
@@ -65,8 +67,32 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.serve(); err != nil {
-		c.fail(err)
+		c.refuse(err)
 	}
+}
+
+// linger and lingerBytes bound how long a refused client is listened to.
+const (
+	linger      = 10 * time.Second
+	lingerBytes = 1 << 30
+)
+
+// refuse answers with an error while the client may still be sending. A
+// connection that is closed on data nobody read is reset, and the client would
+// see that instead of the answer: so the rest is read away until it has seen it.
+func (c *call) refuse(err error) {
+	if c.r.Body == nil || c.r.ContentLength == 0 {
+		c.fail(err)
+		return
+	}
+	rc := http.NewResponseController(c.w)
+	duplex := rc.EnableFullDuplex() == nil
+	c.w.Header().Set("Connection", "close")
+	c.fail(err)
+	if !duplex || rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(linger)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.r.Body, lingerBytes) // until it gives up, or has sent all
 }
 
 func (c *call) serve() error {

@@ -17,7 +17,7 @@ import (
 // Commands are the verbs of `lus image`.
 func Commands() []command.Command {
 	return []command.Command{BuildCommand(), compareCommand(), historyCommand(), importCommand(), inspectCommand(), loadCommand(), lsCommand(),
-		prune.Command(prune.Images()), pullCommand(), pushCommand(), rmCommand(), saveCommand(), tagCommand()}
+		prune.Command(prune.Images()), pullCommand(), pushCommand(), rmCommand(), saveCommand(), searchCommand(), tagCommand()}
 }
 
 // path is an image's path in the API. Names keep their slashes.

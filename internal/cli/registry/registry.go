@@ -11,7 +11,7 @@ import (
 
 // Commands are the verbs of `lus registry`.
 func Commands() []command.Command {
-	return []command.Command{caCommand(), disableCommand(), enableCommand(), gcCommand(), lsCommand(), rmCommand(), statusCommand()}
+	return []command.Command{caCommand(), disableCommand(), enableCommand(), gcCommand(), lsCommand(), quotaCommand(), rmCommand(), searchCommand(), statusCommand(), upstreamCommand()}
 }
 
 const path = "/lus/v1/registry/"

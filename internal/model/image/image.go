@@ -126,3 +126,12 @@ type Distribution struct {
 	Descriptor ocispec.Descriptor
 	Platforms  []ocispec.Platform
 }
+
+// Found is one answer to a search, in Docker's shape.
+type Found struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	StarCount   int    `json:"star_count"`
+	IsOfficial  bool   `json:"is_official"`
+	IsAutomated bool   `json:"is_automated"`
+}

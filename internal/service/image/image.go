@@ -43,6 +43,7 @@ type Deps struct {
 	Store      *content.Store
 	Registries Registries
 	Users      Users
+	Own        Own // nil: this daemon has no registry
 	Events     func(event.Event)
 	Limits     Limits
 	Log        *slog.Logger
@@ -53,6 +54,7 @@ type Service struct {
 	store      *content.Store
 	registries Registries
 	users      Users
+	own        Own
 	emit       func(event.Event)
 	limits     Limits
 	log        *slog.Logger
@@ -74,7 +76,7 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		store: d.Store, registries: d.Registries, users: d.Users, emit: d.Events,
+		store: d.Store, registries: d.Registries, users: d.Users, own: d.Own, emit: d.Events,
 		limits: d.Limits.orDefault(), log: d.Log,
 		host: platforms.DefaultSpec(),
 	}

@@ -105,6 +105,9 @@ func (p *push) run(ctx context.Context, n *names, auth *image.Auth) (err error) 
 	if err != nil {
 		return err
 	}
+	if here, err := p.link(ctx, m, desc, raw, auth); here || err != nil {
+		return errOrDone(err, func() error { return p.done(ctx, row, desc) })
+	}
 	o := p.s.registries.resolver(reference.Domain(p.named), auth)
 	o.Tracker = p.tracker
 	if p.pusher, err = docker.NewResolver(o).Pusher(ctx, p.named.String()); err != nil {

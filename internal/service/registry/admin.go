@@ -34,7 +34,7 @@ func (s *Service) List(ctx context.Context) ([]registry.Repository, error) {
 		rows, err := tx.Query(`SELECT r.name,
 			(SELECT count(*) FROM registry_tags t WHERE t.repository = r.id),
 			(SELECT coalesce(sum(size), 0) FROM (SELECT digest, size FROM registry_blobs b WHERE b.repository = r.id UNION SELECT digest, size FROM registry_manifests m WHERE m.repository = r.id)),
-			coalesce((SELECT max(pushed) FROM registry_manifests m WHERE m.repository = r.id), r.created)
+			coalesce((SELECT max(pushed) FROM registry_manifests m WHERE m.repository = r.id), r.created), r.upstream <> ''
 			FROM registry_repositories r ORDER BY r.name`)
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (s *Service) List(ctx context.Context) ([]registry.Repository, error) {
 		for rows.Next() {
 			var r registry.Repository
 			var at int64
-			if err := rows.Scan(&r.Name, &r.Tags, &r.Size, &at); err != nil {
+			if err := rows.Scan(&r.Name, &r.Tags, &r.Size, &at, &r.Cached); err != nil {
 				return err
 			}
 			r.Updated = time.Unix(at, 0).UTC()

@@ -13,14 +13,14 @@ import (
 	"lus/internal/store/sqlite"
 )
 
-// parseDigest takes the one algorithm that the store keeps blobs by.
+// parseDigest takes the algorithms of the specification.
 func parseDigest(text string) (digest.Digest, error) {
 	d, err := digest.Parse(text)
 	if err != nil {
 		return "", registry.Fail(errs.Invalid, registry.DigestInvalid, "invalid digest: %s", err)
 	}
-	if d.Algorithm() != digest.SHA256 {
-		return "", registry.Fail(errs.Unsupported, registry.Unsupported, "digests of the algorithm %s are not kept here: use sha256", d.Algorithm())
+	if d.Algorithm() != digest.SHA256 && d.Algorithm() != digest.SHA512 {
+		return "", registry.Fail(errs.Invalid, registry.DigestInvalid, "digests of the algorithm %s are not kept here: use sha256", d.Algorithm())
 	}
 	return d, nil
 }
@@ -35,11 +35,23 @@ func (s *Service) BlobSize(ctx context.Context, who registry.Who, repository, di
 	if err != nil {
 		return 0, err
 	}
+	if err := s.fetched(ctx, repository, d); err != nil {
+		return 0, err
+	}
 	size, err := s.linked(ctx, repository, d.String())
 	if err != nil {
 		return 0, err
 	}
 	return size, s.touch(ctx, repository, d.String())
+}
+
+// fetched brings a blob here where its repository comes from elsewhere.
+func (s *Service) fetched(ctx context.Context, repository string, d digest.Digest) error {
+	src, there, err := s.from(ctx, repository)
+	if err != nil || src == nil {
+		return err
+	}
+	return s.freshBlob(ctx, src, there, repository, d)
 }
 
 // OpenBlob opens a blob of a repository where it lies.
@@ -49,6 +61,9 @@ func (s *Service) OpenBlob(ctx context.Context, who registry.Who, repository, di
 	}
 	d, err := parseDigest(digest)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.fetched(ctx, repository, d); err != nil {
 		return nil, err
 	}
 	if _, err := s.linked(ctx, repository, d.String()); err != nil {
@@ -80,7 +95,7 @@ func (s *Service) DeleteBlob(ctx context.Context, who registry.Who, repository, 
 			return err
 		}
 		if users > 0 {
-			return registry.Fail(errs.Conflict, registry.Denied, "the blob %s of %s is named by %d manifest(s): delete those first", d, repository, users)
+			return registry.Fail(errs.Unsupported, registry.Unsupported, "the blob %s of %s is named by %d manifest(s): delete those first", d, repository, users)
 		}
 		r, err := tx.Exec("DELETE FROM registry_blobs WHERE repository = ? AND digest = ?", id, d.String())
 		if err != nil {

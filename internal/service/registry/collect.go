@@ -15,10 +15,13 @@ import (
 // sweepEvery is how often the registry looks for what nothing holds.
 const sweepEvery = 10 * time.Minute
 
-// Run collects garbage now and then until ctx ends.
+// Run collects garbage now and then until ctx ends, and then ends what is being
+// fetched.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	defer s.upstreams.group.Wait()
+	defer s.upstreams.cancel()
 	for {
 		select {
 		case <-ctx.Done():

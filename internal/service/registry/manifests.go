@@ -28,8 +28,17 @@ func reference(text string) (tag string, d digest.Digest, err error) {
 	return text, "", nil
 }
 
+// digestError is the error of a reference that was meant as a digest: what cannot
+// be a tag is one that does not exist.
+func digestError(ref string, err error) error {
+	if strings.Contains(ref, ":") {
+		return err
+	}
+	return nil
+}
+
 func unknownManifest(repository, ref string) error {
-	return registry.Fail(errs.NotFound, registry.ManifestUnknown, "the repository %s has no manifest %s", repository, ref)
+	return registry.Fail(errs.NotFound, registry.ManifestUnknown, "the repository %s has no manifest %.140s", repository, ref)
 }
 
 // Manifest finds a manifest by tag or digest; its bytes come along where body is set.
@@ -39,7 +48,14 @@ func (s *Service) Manifest(ctx context.Context, who registry.Who, repository, re
 	}
 	tag, d, err := reference(ref)
 	if err != nil {
+		return nil, errOr(digestError(ref, err), unknownManifest(repository, ref))
+	}
+	if src, there, err := s.from(ctx, repository); err != nil {
 		return nil, err
+	} else if src != nil {
+		if err := s.freshManifest(ctx, src, there, repository, tag, d); err != nil {
+			return nil, err
+		}
 	}
 	m, err := s.manifest(ctx, repository, tag, d)
 	if err != nil || !body {
@@ -108,6 +124,9 @@ func (s *Service) PutManifest(ctx context.Context, who registry.Who, repository,
 		return "", "", err
 	}
 	d := digest.FromBytes(raw)
+	if want != "" {
+		d = want.Algorithm().FromBytes(raw)
+	}
 	if want != "" && want != d {
 		return "", "", registry.Fail(errs.Invalid, registry.DigestInvalid, "the manifest is %s and not %s", d, want)
 	}
@@ -239,5 +258,5 @@ func inIndex(tx *sql.Tx, id int64, repository, digest string) error {
 	if err := tx.QueryRow("SELECT count(*) FROM registry_refs WHERE repository = ? AND target = ?", id, digest).Scan(&users); err != nil || users == 0 {
 		return err
 	}
-	return registry.Fail(errs.Conflict, registry.Denied, "the manifest %s of %s is named by %d index(es): delete those first", digest, repository, users)
+	return registry.Fail(errs.Unsupported, registry.Unsupported, "the manifest %s of %s is named by %d index(es): delete those first", digest, repository, users)
 }

@@ -40,7 +40,12 @@ func Migrations() []sqlite.Migration {
 			PRIMARY KEY(repository, name),
 			FOREIGN KEY(repository, digest) REFERENCES registry_manifests(repository, digest) ON DELETE CASCADE) STRICT, WITHOUT ROWID;
 		CREATE INDEX registry_tags_digest ON registry_tags(repository, digest);
-		CREATE TABLE registry_settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;`}}
+		CREATE TABLE registry_settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;`},
+		// upstream is empty for what was pushed here, else the prefix and a slash.
+		{Name: "registry 2: quotas, other registries", SQL: `
+		CREATE TABLE registry_quotas(scope TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+		CREATE TABLE registry_upstreams(prefix TEXT PRIMARY KEY, url TEXT NOT NULL, username TEXT NOT NULL, password TEXT NOT NULL) STRICT, WITHOUT ROWID;
+		ALTER TABLE registry_repositories ADD COLUMN upstream TEXT NOT NULL DEFAULT '';`}}
 }
 
 // none is the id of a repository that does not exist.
@@ -74,9 +79,17 @@ func (s *Service) link(tx *sql.Tx, repository string, digest string, size int64)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO registry_blobs(repository, digest, size, touched) VALUES(?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET touched = excluded.touched`, id, digest, size, s.now().Unix())
-	return err
+	r, err := tx.Exec("UPDATE registry_blobs SET touched = ? WHERE repository = ? AND digest = ?", s.now().Unix(), id, digest)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err // it was there
+	}
+	if _, err := tx.Exec("INSERT INTO registry_blobs(repository, digest, size, touched) VALUES(?, ?, ?, ?)", id, digest, size, s.now().Unix()); err != nil {
+		return err
+	}
+	return quotaKept(tx, repository)
 }
 
 // linked returns the size of a blob of a repository, or BLOB_UNKNOWN.

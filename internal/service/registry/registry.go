@@ -6,6 +6,7 @@ package registry
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -52,7 +53,9 @@ type Service struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	uploads uploads
+	uploads   uploads
+	upstreams upstreams
+	transport http.RoundTripper
 	// gate is held for reading while a blob becomes linked, so that the sweep,
 	// which takes it for writing, sees both its hold and its row, or neither.
 	gate sync.RWMutex
@@ -72,6 +75,11 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		s.now = time.Now
 	}
 	s.uploads.list = map[string]*upload{}
+	s.transport = patience()
+	s.upstreams.ctx, s.upstreams.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.loadUpstreams(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.store.EnsureHold(ctx, hold); err != nil {
 		return nil, err
 	}
@@ -103,5 +111,8 @@ func (s *Service) may(ctx context.Context, who registry.Who, repository string, 
 	case errs.Denied:
 		return registry.Fail(errs.Denied, registry.Denied, "%s", err)
 	}
-	return err
+	if err != nil || action != registry.Write {
+		return err
+	}
+	return s.ours(ctx, repository)
 }

@@ -1,0 +1,45 @@
+package image
+
+import (
+	"context"
+
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"lus/internal/model/image"
+)
+
+// Own is the registry of this very daemon. It is on the same store, so what is
+// pushed there need not be sent: it links what is here already.
+type Own interface {
+	// Serves reports whether a registry's host, as names of images have it, is it.
+	Serves(ctx context.Context, host string) bool
+	// Link makes a manifest, and the blobs that it names, a repository's under a
+	// tag, with the rights that auth gives.
+	Link(ctx context.Context, auth *image.Auth, repository, tag, mediaType string, raw []byte) error
+}
+
+// link hands the image to our own registry, where it is pushed there.
+func (p *push) link(ctx context.Context, m *ocispec.Manifest, desc ocispec.Descriptor, raw []byte, auth *image.Auth) (here bool, err error) {
+	if p.s.own == nil || !p.s.own.Serves(ctx, reference.Domain(p.named)) {
+		return false, nil
+	}
+	tag := "latest"
+	if t, ok := p.named.(reference.Tagged); ok {
+		tag = t.Tag()
+	}
+	if err := p.s.own.Link(ctx, auth, reference.Path(p.named), tag, desc.MediaType, raw); err != nil {
+		return true, err
+	}
+	for _, l := range m.Layers {
+		p.to.layer(short(l.Digest.String()), "Pushed")
+	}
+	return true, nil
+}
+
+func errOrDone(err error, done func() error) error {
+	if err != nil {
+		return err
+	}
+	return done()
+}

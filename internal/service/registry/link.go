@@ -1,0 +1,65 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"lus/internal/base/errs"
+	"lus/internal/model/registry"
+	"lus/internal/store/sqlite"
+)
+
+// Link is a push from this host's own image store: the blobs are in the one
+// store already, so that rows are all there is to make. It checks what a push
+// over the network checks, and makes all of it visible at once or nothing. The
+// caller keeps the blobs from collection until it returns.
+func (s *Service) Link(ctx context.Context, who registry.Who, repository, ref, mediaType string, raw []byte) error {
+	if err := s.may(ctx, who, repository, registry.Write); err != nil {
+		return err
+	}
+	tag, _, err := reference(ref)
+	if err != nil {
+		return err
+	}
+	doc, err := readManifest(mediaType, raw)
+	if err != nil {
+		return err
+	}
+	if doc.isIndex() {
+		return registry.Fail(errs.Unsupported, registry.Unsupported, "an index is not linked: push it over the network")
+	}
+	var blobs []digest.Digest
+	for _, b := range doc.blobs() {
+		blobs = append(blobs, b.Digest)
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	err = s.store.Hold(ctx, hold, blobs...)
+	if errdefs.IsNotFound(err) {
+		return registry.Fail(errs.Invalid, registry.ManifestBlobUnknown, "a blob of the image is not here: %s", err)
+	}
+	if err != nil {
+		return noRoom(err)
+	}
+	d := digest.FromBytes(raw)
+	if err := s.store.WriteHeld(ctx, hold, d, raw); err != nil {
+		return noRoom(err)
+	}
+	sizes := make([]int64, len(blobs))
+	for i, b := range blobs {
+		if sizes[i], err = s.store.Size(ctx, b); err != nil {
+			return err
+		}
+	}
+	return s.db.Write(ctx, sqlite.Power, func(tx *sql.Tx) error {
+		for i, b := range blobs {
+			if err := s.link(tx, repository, b.String(), sizes[i]); err != nil {
+				return err
+			}
+		}
+		return s.insert(tx, repository, tag, d, doc, int64(len(raw)))
+	})
+}

@@ -1,0 +1,149 @@
+package registry_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lus/internal/service/registry"
+)
+
+// begin starts an upload and returns its path.
+func (w *world) begin(user, repo string) string {
+	w.t.Helper()
+	return w.want(http.StatusAccepted, user, "POST", "/v2/"+repo+"/blobs/uploads/", "").header.Get("Location")
+}
+
+func TestABlobComesInChunks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := w.begin("me", "me/app")
+	a := w.want(http.StatusAccepted, "me", "PATCH", at, "hello ", "Content-Range", "0-5")
+	if a.header.Get("Range") != "0-5" {
+		t.Error(a.header)
+	}
+	// A chunk that does not follow, one that lies about its length, one without sense.
+	for _, c := range []struct {
+		header string
+		status int
+		code   string
+	}{{"0-5", 416, "BLOB_UPLOAD_INVALID"}, {"9-14", 416, "BLOB_UPLOAD_INVALID"}, {"6-100", 413, "SIZE_INVALID"}, {"x-y", 416, "BLOB_UPLOAD_INVALID"}, {"5-3", 416, "BLOB_UPLOAD_INVALID"}} {
+		if a := w.want(c.status, "me", "PATCH", at, "world!", "Content-Range", c.header); a.code() != c.code {
+			t.Errorf("%s: %s", c.header, a.body)
+		}
+	}
+	if a := w.want(http.StatusNoContent, "me", "GET", at, ""); a.header.Get("Range") != "0-5" {
+		t.Errorf("where to go on: %v", a.header)
+	}
+	w.want(http.StatusAccepted, "me", "PATCH", at, "world", "Content-Range", "6-10")
+	w.want(http.StatusCreated, "me", "PUT", at+"?digest="+dig("hello world!"), "!", "Content-Range", "11-11")
+	if a := w.want(http.StatusOK, "", "GET", "/v2/me/app/blobs/"+dig("hello world!"), ""); a.body != "hello world!" {
+		t.Error(a.body)
+	}
+	w.want(http.StatusNotFound, "me", "GET", at, "") // it ended
+}
+
+// A client that dies in the middle of a chunk goes on from what came.
+func TestAnUploadThatBreaksOffIsResumed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := w.begin("me", "me/app")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic bWU6\r\nContent-Length: 100\r\n\r\nhalf", at)
+	// What it sent is taken once it is gone.
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err == nil {
+		if resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("a truncated chunk: %d", resp.StatusCode)
+		}
+		resp.Body.Close()
+	}
+	conn.Close()
+	if a := w.want(http.StatusNoContent, "me", "GET", at, ""); a.header.Get("Range") != "0-3" {
+		t.Fatal(a.header)
+	}
+	w.want(http.StatusCreated, "me", "PUT", at+"?digest="+dig("half and half"), " and half", "Content-Range", "4-12")
+}
+
+func TestWhatHasAnotherDigestIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := w.begin("me", "me/app")
+	if a := w.want(http.StatusBadRequest, "me", "PUT", at, "x"); a.code() != "DIGEST_INVALID" {
+		t.Errorf("without a digest: %s", a.body)
+	}
+	for _, bad := range []string{"sha256:12", "md5:" + strings.Repeat("0", 32), "nothing", "sha256:" + strings.Repeat("g", 64)} {
+		if a := w.want(http.StatusBadRequest, "me", "PUT", at+"?digest="+bad, "x"); a.code() != "DIGEST_INVALID" {
+			t.Errorf("%s: %s", bad, a.body)
+		}
+	}
+	if a := w.want(http.StatusBadRequest, "me", "PUT", at+"?digest="+dig("y"), "x"); a.code() != "DIGEST_INVALID" {
+		t.Error(a.body)
+	}
+	w.want(http.StatusNotFound, "me", "HEAD", "/v2/me/app/blobs/"+dig("x"), "")
+	w.want(http.StatusNotFound, "me", "HEAD", "/v2/me/app/blobs/"+dig("y"), "")
+	w.want(http.StatusNotFound, "me", "GET", at, "")
+	if a := w.want(http.StatusBadRequest, "me", "POST", "/v2/me/app/blobs/uploads/?digest="+dig("y"), "x"); a.code() != "DIGEST_INVALID" {
+		t.Error(a.body)
+	}
+}
+
+func TestAnUploadIsItsRepositorysAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registry.Limits{Uploads: 1, Idle: time.Hour})
+	at := w.begin("me", "me/app")
+	id := at[strings.LastIndexByte(at, '/')+1:]
+	w.want(http.StatusNotFound, "you", "PATCH", "/v2/you/app/blobs/uploads/"+id, "x")
+	w.want(http.StatusForbidden, "you", "PATCH", at, "x")
+	w.want(http.StatusNotFound, "me", "PATCH", "/v2/me/app/blobs/uploads/../../x", "x")
+	if a := w.want(http.StatusTooManyRequests, "me", "POST", "/v2/me/app/blobs/uploads/", ""); a.code() != "TOOMANYREQUESTS" {
+		t.Error(a.body)
+	}
+	w.want(http.StatusNoContent, "me", "DELETE", at, "")
+	w.want(http.StatusNotFound, "me", "DELETE", at, "")
+	// One that nobody goes on with ends.
+	at = w.begin("me", "me/app")
+	w.ahead.Store(int64(2 * time.Hour))
+	if c, err := w.Collect(t.Context(), 0, false); err != nil || c.Uploads != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+	w.want(http.StatusNotFound, "me", "GET", at, "")
+}
+
+func TestManyPushTheSameAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 5 {
+				w.push("me", "me/app", fmt.Sprint("t", i), "one", "two", fmt.Sprint("own ", i))
+			}
+		})
+	}
+	wg.Go(func() { // collecting meanwhile, without grace for what nobody names
+		for range 20 {
+			if _, err := w.Collect(t.Context(), time.Hour, true); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	if a := w.want(http.StatusOK, "", "GET", "/v2/me/app/tags/list", ""); strings.Count(a.body, `"t`) != 9 { // 8, and the word tags
+		t.Error(a.body)
+	}
+	for i := range 8 {
+		w.want(http.StatusOK, "", "GET", "/v2/me/app/blobs/"+dig(fmt.Sprint("own ", i)), "")
+	}
+}

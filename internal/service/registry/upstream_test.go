@@ -1,0 +1,161 @@
+package registry_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"lus/internal/base/errs"
+	model "lus/internal/model/registry"
+)
+
+// way leads to another registry; it can be cut, and counts what is asked.
+type way struct {
+	url  string
+	cut  atomic.Bool
+	gets sync.Map // path -> *atomic.Int32
+}
+
+func wayTo(t *testing.T, w *world) *way {
+	t.Helper()
+	target, err := url.Parse(w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	y := &way{}
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if y.cut.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		n, _ := y.gets.LoadOrStore(r.Method+" "+r.URL.Path, new(atomic.Int32))
+		n.(*atomic.Int32).Add(1)
+		proxy.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(srv.Close)
+	y.url = srv.URL
+	return y
+}
+
+func (y *way) count(what string) int {
+	n, ok := y.gets.Load(what)
+	if !ok {
+		return 0
+	}
+	return int(n.(*atomic.Int32).Load())
+}
+
+func TestAnotherRegistryIsFetchedFromOnceAndKept(t *testing.T) {
+	t.Parallel()
+	far, w := newWorld(t), newWorld(t)
+	y := wayTo(t, far)
+	m := far.push("me", "me/app", "1", "one")
+	if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "far", URL: y.url}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			if a := w.want(http.StatusOK, "", "GET", "/v2/far/me/app/manifests/1", ""); a.body != m {
+				t.Error(a.body)
+			}
+			if a := w.want(http.StatusOK, "", "GET", "/v2/far/me/app/blobs/"+dig("one"), ""); a.body != "one" {
+				t.Error(a.body)
+			}
+		})
+	}
+	wg.Wait()
+	if n := y.count("GET /v2/me/app/blobs/" + dig("one")); n != 1 {
+		t.Errorf("the blob was fetched %d times", n)
+	}
+	// A tag that moved is seen.
+	moved := far.push("me", "me/app", "1", "two")
+	if a := w.want(http.StatusOK, "", "GET", "/v2/far/me/app/manifests/1", ""); a.body != moved {
+		t.Errorf("a tag that moved: %s", a.body)
+	}
+	// What was fetched is there when the other is gone; what was not is told so.
+	y.cut.Store(true)
+	if a := w.want(http.StatusOK, "", "GET", "/v2/far/me/app/manifests/1", ""); a.body != moved {
+		t.Error(a.body)
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/far/me/app/manifests/"+dig(m), "")
+	w.want(http.StatusOK, "", "GET", "/v2/far/me/app/blobs/"+dig("one"), "")
+	if a := w.want(http.StatusServiceUnavailable, "", "GET", "/v2/far/me/app/blobs/"+dig("two"), ""); !strings.Contains(a.body, y.url) {
+		t.Error(a.body)
+	}
+	y.cut.Store(false)
+	w.ahead.Store(int64(time.Minute))
+	w.want(http.StatusOK, "", "GET", "/v2/far/me/app/blobs/"+dig("two"), "")
+	w.want(http.StatusNotFound, "", "GET", "/v2/far/me/none/manifests/1", "")
+	w.want(http.StatusNotFound, "", "GET", "/v2/far/me/app/blobs/"+dig("never"), "")
+}
+
+// Access is asked before another registry is.
+func TestWhatIsFetchedFromElsewhereIsNotPushedTo(t *testing.T) {
+	t.Parallel()
+	far, w := newWorld(t), newWorld(t)
+	y := wayTo(t, far)
+	far.push("me", "me/app", "1", "one")
+	far.push("me", "me/secret", "1", "one")
+	w.push("me", "me/own", "1", "mine")
+	if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "me", URL: y.url}); !errs.Is(err, errs.Conflict) {
+		t.Errorf("over what was pushed: %v", err)
+	}
+	if err := w.SetUpstream(t.Context(), model.Upstream{URL: y.url}); err != nil { // the whole of it
+		t.Fatal(err)
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/me/app/manifests/1", "")
+	w.want(http.StatusForbidden, "you", "GET", "/v2/me/secret/manifests/1", "")
+	a := w.want(http.StatusForbidden, "me", "POST", "/v2/me/app/blobs/uploads/", "")
+	if !strings.Contains(a.body, "fetched from") {
+		t.Error(a.body)
+	}
+	w.push("me", "me/own", "2", "mine")
+	w.push("me", "me/new", "1", "mine")
+	far.push("me", "me/new", "2", "theirs")
+	w.want(http.StatusNotFound, "", "GET", "/v2/me/new/manifests/2", "") // ours, and not theirs
+	if err := w.RemoveUpstream(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/me/app/manifests/1", "")
+	for _, bad := range []string{"", "ftp://x", "https://", "http://u:p@host", "x"} {
+		if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "p", URL: bad}); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// A registry that sends something else than it names is not believed.
+func TestALyingRegistryIsNotKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push("me", "me/secret", "1", "private")
+	m := manifest("private")
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.Contains(r.URL.Path, "/manifests/"):
+			rw.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			rw.Header().Set("Docker-Content-Digest", dig(m))
+			if r.Method == http.MethodGet {
+				_, _ = rw.Write([]byte(m))
+			}
+		default:
+			_, _ = rw.Write([]byte("something else"))
+		}
+	}))
+	defer srv.Close()
+	if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "far", URL: srv.URL}); err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusOK, "you", "GET", "/v2/far/x/manifests/1", "")
+	// It names a blob that is here, and has to have it all the same.
+	if a := w.do("you", "GET", "/v2/far/x/blobs/"+dig("private"), ""); a.status < 400 || strings.Contains(a.body, "private\"") || a.body == "private" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
