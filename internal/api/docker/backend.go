@@ -102,8 +102,10 @@ type Images interface {
 	ListImages(ctx context.Context, all bool, f filter.Filters) ([]*image.Image, error)
 	TagImage(ctx context.Context, ref, target string) error
 	RemoveImage(ctx context.Context, ref string, force, prune bool) ([]image.Removed, error)
-	// PushImage sends one tag, or all of a repository where ref has none.
-	PushImage(ctx context.Context, ref string, auth *image.Auth, progress func(image.Progress)) error
+	// PushImage sends one tag, or all of a repository where ref has none. Layers
+	// that were never packed are packed by compression: gzip, zstd or what
+	// is usual ("").
+	PushImage(ctx context.Context, ref, compression string, auth *image.Auth, progress func(image.Progress)) error
 	SaveImages(ctx context.Context, refs []string, w io.Writer) error
 	LoadImages(ctx context.Context, tar io.Reader, progress func(image.Progress)) error
 	// Distribution tells what a name stands for at its registry.

@@ -66,5 +66,5 @@ func (h *handler) pushImage(w http.ResponseWriter, r *http.Request, name string)
 		return err
 	}
 	out := newProgress(w)
-	return out.end(h.Images.PushImage(r.Context(), name, a, out.send))
+	return out.end(h.Images.PushImage(r.Context(), name, r.FormValue("compression"), a, out.send))
 }

@@ -20,6 +20,7 @@ func pushCommand() command.Command {
 		Example: "push registry.example:5000/app:1", Min: 1, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			all := f.BoolP("all-tags", "a", false, "Send all tags of the repository")
+			compression := f.String("compression", "", "How to pack layers that are not packed yet: gzip (default) or zstd")
 			quiet := f.BoolP("quiet", "q", false, "Only print the image's name")
 			only := platformFlag(f)
 			command.DisableContentTrust(f)
@@ -35,15 +36,15 @@ func pushCommand() command.Command {
 						fmt.Fprintln(e.Out, "Using default tag: latest")
 					}
 				}
-				return push(ctx, e, ref, pushOptions{all: *all, quiet: *quiet, platform: *only})
+				return push(ctx, e, ref, pushOptions{all: *all, quiet: *quiet, platform: *only, compression: *compression})
 			}
 		},
 	}
 }
 
 type pushOptions struct {
-	all, quiet bool
-	platform   string
+	all, quiet            bool
+	platform, compression string
 }
 
 func push(ctx context.Context, e *command.Env, ref string, o pushOptions) error {
@@ -52,6 +53,9 @@ func push(ctx context.Context, e *command.Env, ref string, o pushOptions) error 
 		return err
 	}
 	name, q := ref, url.Values{}
+	if o.compression != "" {
+		q.Set("compression", o.compression)
+	}
 	if err := setPlatform(q, "platform", o.platform); err != nil {
 		return err
 	}

@@ -22,7 +22,12 @@ type misdeed struct {
 	says string
 }
 
-func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// hang takes what is sent, without which no server sees that the other side has
+// gone, and says nothing.
+func hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
 
 func status(code int, header ...string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {

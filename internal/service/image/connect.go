@@ -74,6 +74,9 @@ func (r Registries) road(mirror bool) *road {
 func (t *road) RoundTrip(r *http.Request) (*http.Response, error) {
 	plain := t.plain(r.URL.Host)
 	if r.URL.Scheme != "https" && !plain {
+		if r.Body != nil {
+			_ = r.Body.Close() // who writes it waits for that
+		}
 		return nil, errs.New(errs.Denied, "%s://%s was refused: without TLS anybody in between could read and change what is sent; "+
 			"if that is acceptable, add %s to the insecure registries of the daemon's configuration", r.URL.Scheme, r.URL.Host, r.URL.Host)
 	}

@@ -62,7 +62,7 @@ type Service struct {
 
 	names   index
 	configs cache[*image.Image]
-	packed  cache[ocispec.Descriptor] // diff id -> what a push made of it
+	packed  cache[ocispec.Descriptor] // type and diff id -> what a push made of it
 	inUse   inUse
 	busy    keyed // digests and chain ids that somebody is fetching or unpacking
 }

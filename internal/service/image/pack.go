@@ -2,29 +2,52 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
-	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/pgzip"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"lus/internal/base/errs"
 	"lus/internal/base/ids"
 )
+
+// packing is how a layer is compressed.
+type packing struct {
+	mediaType string
+	writer    func(io.Writer) (io.WriteCloser, error)
+}
+
+// packingOf reads the name of a compression. Without one it is gzip, which every
+// engine and registry takes.
+func packingOf(name string) (packing, error) {
+	switch name {
+	case "", "gzip":
+		// Blocks of a layer are packed side by side; the stream is ordinary gzip.
+		return packing{ocispec.MediaTypeImageLayerGzip, func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriter(w), nil }}, nil
+	case "zstd":
+		return packing{ocispec.MediaTypeImageLayerZstd, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }}, nil
+	}
+	return packing{}, errs.New(errs.Invalid, "unknown compression %q: it is gzip or zstd", name)
+}
 
 // packLayer compresses a layer that has no blob, straight from its folder, and
 // returns what it became. A layer that was packed before, and is still there,
 // is not packed again.
-func (s *Service) packLayer(ctx context.Context, l ocispec.Descriptor) (ocispec.Descriptor, error) {
+func (s *Service) packLayer(ctx context.Context, l ocispec.Descriptor, how packing) (ocispec.Descriptor, error) {
 	unlock, err := s.busy.lock(ctx, "pack "+l.Digest.String())
 	if err != nil {
 		return l, err
 	}
 	defer unlock()
 	cs := s.store.ContentStore()
-	if known, ok := s.packed.get(l.Digest.String()); ok {
+	key := how.mediaType + " " + l.Digest.String()
+	if known, ok := s.packed.get(key); ok {
 		if _, err := cs.Info(ctx, known.Digest); err == nil {
 			return known, nil
 		}
@@ -39,9 +62,12 @@ func (s *Service) packLayer(ctx context.Context, l ocispec.Descriptor) (ocispec.
 		_ = cs.Abort(context.WithoutCancel(ctx), ref) // nothing is left of one that was committed
 	}()
 	plain := digest.Canonical.Digester()
-	z := gzip.NewWriter(w)
-	if err := s.store.WriteVirtual(ctx, l.Digest, io.MultiWriter(plain.Hash(), z)); err != nil {
+	z, err := how.writer(w)
+	if err != nil {
 		return l, err
+	}
+	if err := s.store.WriteVirtual(ctx, l.Digest, io.MultiWriter(plain.Hash(), z)); err != nil {
+		return l, errors.Join(err, z.Close()) // or its threads stay
 	}
 	if err := z.Close(); err != nil {
 		return l, err
@@ -53,12 +79,12 @@ func (s *Service) packLayer(ctx context.Context, l ocispec.Descriptor) (ocispec.
 	if err != nil {
 		return l, err
 	}
-	out := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: w.Digest(), Size: st.Offset}
+	out := ocispec.Descriptor{MediaType: how.mediaType, Digest: w.Digest(), Size: st.Offset}
 	label := content.WithLabels(map[string]string{"containerd.io/uncompressed": l.Digest.String()})
 	if err := w.Commit(ctx, out.Size, out.Digest, label); err != nil && !errdefs.IsAlreadyExists(err) {
 		return l, fmt.Errorf("pack layer %s: %w", short(l.Digest.String()), err)
 	}
-	s.packed.put(l.Digest.String(), out)
+	s.packed.put(key, out)
 	return out, nil
 }
 

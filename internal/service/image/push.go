@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -24,13 +25,22 @@ import (
 	store "lus/internal/store/content"
 )
 
-// uploads at the same time, as in Docker.
-const uploads = 5
+const (
+	// uploads at the same time, as in Docker.
+	uploads = 5
+	// packers is how many layers are packed at once, each by as many threads as
+	// the machine has.
+	packers = 2
+	// resets is how often a body is written anew: the library below makes a
+	// request five times.
+	resets = 6
+)
 
 // push is one push under way.
 type push struct {
 	s       *Service
 	named   reference.Named
+	packing packing
 	pusher  remotes.Pusher
 	tracker docker.StatusTracker
 	to      *reporter
@@ -38,14 +48,18 @@ type push struct {
 
 // PushImage sends an image to the registry that its name leads to; a name
 // without a tag means all tags of the repository. Layers that were never packed
-// are packed on the way.
-func (s *Service) PushImage(ctx context.Context, ref string, auth *image.Auth, progress func(image.Progress)) error {
+// are packed on the way, by compression.
+func (s *Service) PushImage(ctx context.Context, ref, compression string, auth *image.Auth, progress func(image.Progress)) error {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return errs.New(errs.Invalid, "invalid reference format: %q: %w", ref, err)
 	}
 	if _, ok := named.(reference.Digested); ok {
 		return errs.New(errs.Invalid, "cannot push a digest reference")
+	}
+	how, err := packingOf(compression)
+	if err != nil {
+		return err
 	}
 	n, err := s.current(ctx)
 	if err != nil {
@@ -58,7 +72,7 @@ func (s *Service) PushImage(ctx context.Context, ref string, auth *image.Auth, p
 	to := newReporter(progress)
 	to.message(image.Progress{Status: "The push refers to repository [" + named.Name() + "]"})
 	for _, full := range tags {
-		p := &push{s: s, named: full, tracker: docker.NewInMemoryTracker(), to: to}
+		p := &push{s: s, named: full, packing: how, tracker: docker.NewInMemoryTracker(), to: to}
 		if err := pushError(full, auth, p.run(ctx, n, auth)); err != nil {
 			return err
 		}
@@ -140,16 +154,9 @@ func (p *push) packed(ctx context.Context, row images.Image) (*ocispec.Manifest,
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, desc, nil, err
 	}
-	changed := false
-	for i, l := range m.Layers {
-		if l.MediaType != ocispec.MediaTypeImageLayer || !p.s.store.IsVirtual(ctx, l.Digest) {
-			continue
-		}
-		p.to.layer(short(l.Digest.String()), "Preparing")
-		if m.Layers[i], err = p.s.packLayer(ctx, l); err != nil {
-			return nil, desc, nil, err
-		}
-		changed = true
+	changed, err := p.pack(ctx, m.Layers)
+	if err != nil {
+		return nil, desc, nil, err
 	}
 	if !changed {
 		return &m, ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}, raw, nil
@@ -159,6 +166,25 @@ func (p *push) packed(ctx context.Context, row images.Image) (*ocispec.Manifest,
 		return nil, desc, nil, err
 	}
 	return &m, ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}, raw, nil
+}
+
+// pack packs the layers that never were, in place, and reports whether there
+// were any.
+func (p *push) pack(ctx context.Context, layers []ocispec.Descriptor) (changed bool, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(packers)
+	for i, l := range layers {
+		if l.MediaType != ocispec.MediaTypeImageLayer || !p.s.store.IsVirtual(ctx, l.Digest) {
+			continue
+		}
+		changed = true
+		p.to.layer(short(l.Digest.String()), "Preparing")
+		group.Go(func() (err error) {
+			layers[i], err = p.s.packLayer(ctx, l, p.packing)
+			return err
+		})
+	}
+	return changed, group.Wait()
 }
 
 // blobs sends config and layers, a few at a time.
@@ -232,7 +258,7 @@ func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 	})
 	if err := upload(ctx, w, l, func() error {
 		m.now, m.told = 0, 0
-		return copyTo(to, content.NewReader(r), l.Size)
+		return copyTo(to, io.NewSectionReader(r, 0, l.Size), l.Size)
 	}); err != nil {
 		return err
 	}
@@ -264,7 +290,7 @@ func upload(ctx context.Context, w content.Writer, desc ocispec.Descriptor, writ
 		if err == nil {
 			err = ignoreExists(w.Commit(ctx, desc.Size, desc.Digest))
 		}
-		if !errors.Is(err, content.ErrReset) || try == attempts {
+		if !errors.Is(err, content.ErrReset) || try == resets {
 			return err
 		}
 	}

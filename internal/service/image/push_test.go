@@ -2,12 +2,18 @@ package image_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	reference "github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"lus/internal/base/errs"
 	model "lus/internal/model/image"
@@ -17,7 +23,7 @@ import (
 // pushed pushes ref and returns what was said.
 func (w *world) pushed(ref string, auth *model.Auth) (string, error) {
 	var said strings.Builder
-	err := w.PushImage(context.Background(), ref, auth, func(p model.Progress) { said.WriteString(p.ID + ": " + p.Status + "\n") })
+	err := w.PushImage(context.Background(), ref, "", auth, func(p model.Progress) { said.WriteString(p.ID + ": " + p.Status + "\n") })
 	return said.String(), err
 }
 
@@ -86,7 +92,7 @@ func TestAPushThatStallsEnds(t *testing.T) {
 		}
 		return true
 	})
-	err = impatient.PushImage(context.Background(), ref, nil, nil)
+	err = impatient.PushImage(context.Background(), ref, "", nil, nil)
 	if !errs.Is(err, errs.Unavailable) || !strings.Contains(err.Error(), "takes nothing any more") {
 		t.Errorf("a registry that stops: %v", err)
 	}
@@ -122,5 +128,107 @@ func TestLayersAreMountedFromAnotherRepository(t *testing.T) {
 	}
 	if mounts.Load() == 0 || !strings.Contains(said, "Mounted from first") {
 		t.Errorf("%d mounts; it says\n%s", mounts.Load(), said)
+	}
+}
+
+// What was never packed is packed as asked, and another engine's library reads it.
+func TestAPushPacksAsAsked(t *testing.T) {
+	w := newWorld(t)
+	text := noise(1<<20) + strings.Repeat("packs well ", 1<<18)
+	for name, kind := range map[string]types.MediaType{"": types.OCILayer, "gzip": types.OCILayer, "zstd": types.OCILayerZStd} {
+		ref := w.reg.host + "/app-" + name + "x:1"
+		w.importTar(ref, tarOf(t, entry{name: "f", text: text}))
+		id := w.inspect(ref).ID
+		if err := w.PushImage(context.Background(), ref, name, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		r, err := reference.ParseReference(ref, reference.Insecure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := remote.Image(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := img.Layers()
+		if err != nil || len(layers) != 1 {
+			t.Fatalf("%d layers, %v", len(layers), err)
+		}
+		if got, err := layers[0].MediaType(); err != nil || got != kind {
+			t.Errorf("%q: the layer is %s (%v)", name, got, err)
+		}
+		if size, err := layers[0].Size(); err != nil || size < 1<<20 || size > 2<<20 {
+			t.Errorf("%q: it has %d bytes (%v)", name, size, err)
+		}
+		if err := validate.Image(img); err != nil && kind != types.OCILayerZStd {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := w.RemoveImage(context.Background(), ref, true, true); err != nil {
+			t.Fatal(err)
+		}
+		w.pull(ref)
+		if got, _ := w.read(ref, "f"); got != text || w.inspect(ref).ID != id {
+			t.Errorf("%q: another image came back", name)
+		}
+	}
+	if err := w.PushImage(context.Background(), w.reg.host+"/x:1", "lz4", nil, nil); !errs.Is(err, errs.Invalid) {
+		t.Errorf("lz4: %v", err)
+	}
+}
+
+// At each stage of a push, each of these gives a clear error; what is here stays
+// as it was, and the next try works.
+func TestEveryStageOfAPushMayGoWrong(t *testing.T) {
+	w := newWorld(t)
+	full := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInsufficientStorage)
+		io.WriteString(w, `{"errors":[{"code":"UNKNOWN","message":"no room for more"}]}`)
+	}
+	does := []misdeed{
+		{"says nothing", hang, errs.Unavailable, "takes nothing any more"},
+		{"answers 500", status(500), errs.Unavailable, "500 Internal Server Error"},
+		{"answers 429", status(429), errs.Unavailable, "429 Too Many Requests"},
+		{"answers 401", status(401), errs.Unauthenticated, "`lus login"},
+		{"answers 403", status(403), errs.Unauthenticated, "`lus login"},
+		{"is full", full, errs.Unavailable, "507"},
+		{"takes nothing so large", status(413), errs.Unavailable, "413"},
+		{"leads away without TLS", status(307, "Location", "http://192.0.2.1/x"), errs.Denied, "without TLS"},
+	}
+	for i, stage := range []string{"HEAD /blobs/", "POST /blobs/uploads/", "PUT /blobs/uploads/", "PUT /manifests/"} {
+		method, part, _ := strings.Cut(stage, " ")
+		for k, m := range does {
+			if m.says == "413" && method != http.MethodHead {
+				m.says = "larger requests"
+			}
+			if m.says == "413" {
+				m.says = ""
+			}
+			t.Run(stage+m.name, func(t *testing.T) {
+				inner := &world{t: t, root: w.root, store: w.store, users: w.users, reg: w.reg, Service: w.Service}
+				if k == 0 {
+					inner.limits(200 * time.Millisecond)
+				}
+				ref := w.reg.host + fmt.Sprintf("/app%d-%d:1", i, k)
+				w.importTar(ref, tarOf(t, entry{name: "f", text: ref}))
+				w.reg.behind(func(rw http.ResponseWriter, r *http.Request) bool {
+					if r.Method != method || !strings.Contains(r.URL.Path, part) {
+						return false
+					}
+					m.do(rw, r)
+					return true
+				})
+				err := inner.PushImage(context.Background(), ref, "", nil, nil)
+				if !errs.Is(err, m.kind) || !strings.Contains(err.Error(), m.says) {
+					t.Errorf("%v (kind %d); want kind %d and %q", err, errs.KindOf(err), m.kind, m.says)
+				}
+				w.reg.behind(nil)
+				if digests := w.inspect(ref).RepoDigests; len(digests) != 0 {
+					t.Errorf("known as %v although nothing was pushed", digests)
+				}
+				if _, err := w.pushed(ref, nil); err != nil {
+					t.Errorf("the next try: %v", err)
+				}
+			})
+		}
 	}
 }

@@ -190,14 +190,14 @@ func (w *world) read(ref, file string) (string, bool) {
 // fakeRegistry is a real registry with a door in front of it that tests can
 // make misbehave.
 type fakeRegistry struct {
-	t    *testing.T
+	t    testing.TB
 	host string
 	mu   sync.Mutex
 	door func(w http.ResponseWriter, r *http.Request) (handled bool)
 	seen []string
 }
 
-func newRegistry(t *testing.T) *fakeRegistry {
+func newRegistry(t testing.TB) *fakeRegistry {
 	f := &fakeRegistry{t: t}
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
