@@ -180,19 +180,30 @@ func newStreams(p executor.ProcessInfo, u specs.User) (*streams, error) {
 	} else {
 		s.given[0], s.ours[0], err = os.Pipe()
 	}
-	if err != nil {
-		return nil, err
-	}
-	for i := 1; i < 3; i++ {
+	for i := 1; i < 3 && err == nil; i++ {
 		if s.ours[i], s.given[i], err = os.Pipe(); err == nil {
 			err = s.given[i].Chown(int(u.UID), int(u.GID))
 		}
-		if err != nil {
-			s.abort()
-			return nil, err
-		}
+	}
+	for i := 0; i < 3 && err == nil; i++ {
+		err = blocking(s.given[i])
+	}
+	if err != nil {
+		s.abort()
+		return nil, err
 	}
 	return s, nil
+}
+
+// blocking lets reads and writes wait, as programs expect of their standard
+// streams: Go's own pipes do not.
+func blocking(f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) { err = unix.SetNonblock(int(fd), false) })
+	return errors.Join(cerr, err)
 }
 
 // run lets go of the container's ends and copies until the process's writers

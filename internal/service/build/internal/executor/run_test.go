@@ -152,6 +152,40 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// A step that says more than is read at once, and that reads before anything is
+// there, waits: its streams are no different from those of a shell.
+func TestStreamsWait(t *testing.T) {
+	r := newRoom(t)
+	var err bytes.Buffer
+	out := &slow{}
+	p := r.process(out, "sh", "-c", "echo ready; cat; head -c 3000000 /dev/zero")
+	in, feed := io.Pipe()
+	out.first = func() { _, _ = io.WriteString(feed, "late"); feed.Close() }
+	p.Stdin, p.Stderr = in, closer{&err}
+	must(t, r.run(t.Context(), "", p, nil))
+	if want := len("ready\nlate") + 3_000_000; out.n != want || err.Len() > 0 {
+		t.Errorf("%d bytes of output, want %d; stderr %q", out.n, want, err.String())
+	}
+}
+
+// slow takes its time with each write, so that a pipe runs full.
+type slow struct {
+	n     int
+	first func()
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	if s.n == 0 {
+		time.Sleep(50 * time.Millisecond) // the step is in its read by then
+		s.first()
+	}
+	time.Sleep(5 * time.Millisecond)
+	s.n += len(b)
+	return len(b), nil
+}
+
+func (*slow) Close() error { return nil }
+
 func TestASecondProcessInAStep(t *testing.T) {
 	r := newRoom(t)
 	started, ended := make(chan struct{}), make(chan error, 1)
