@@ -29,6 +29,9 @@ type Images interface {
 	CommitImage(ctx context.Context, c *image.Commit) (id string, err error)
 	// Sweep lets go of the layers of all images but those used.
 	Sweep(ctx context.Context, usedImageIDs []string) error
+	// Returned says that a container of the image is off the record, where it
+	// was before the engine asked for the layers.
+	Returned(imageID string)
 }
 
 // Network is what the engine needs of the kernel's networks; the Manager of

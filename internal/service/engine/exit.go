@@ -243,11 +243,10 @@ func (e *Engine) forget(u *unit) {
 	already := u.removed
 	u.removed = true
 	rec := u.rec
+	u.mu.Unlock()
+	e.Images.Returned(rec.Image) // before anybody hears that it is gone
 	if !already {
 		close(u.gone)
-	}
-	u.mu.Unlock()
-	if !already {
 		e.records.touch(u)
 		e.tell(&rec, "destroy")
 	}

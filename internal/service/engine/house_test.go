@@ -417,3 +417,5 @@ func (h *house) obey(in io.Reader, out io.Writer) error {
 	}
 	return orders.Err()
 }
+
+func (i images) Returned(string) {}

@@ -349,6 +349,27 @@ func TestSweepSparesWhatWasJustHandedOut(t *testing.T) {
 	}
 }
 
+// An image whose container came and went gives its space back with its name.
+func TestReturnedImageIsGoneWithItsName(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	id := w.importTar("app:1", tarOf(t, entry{name: "f", text: "x"}))
+	l, err := w.Layers(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Returned(id)
+	if _, err := os.Stat(l.Dirs[0]); err != nil {
+		t.Fatalf("the image has its name yet: %v", err)
+	}
+	if _, err := w.RemoveImage(ctx, "app:1", false, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(l.Dirs[0]); !os.IsNotExist(err) {
+		t.Errorf("its layers are still there: %v", err)
+	}
+}
+
 func TestKnownImageIsFoundWithoutWriting(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()

@@ -225,6 +225,16 @@ func (s *Service) Sweep(ctx context.Context, used []string) error {
 	return nil
 }
 
+// Returned says that a container of an image was on record and is gone: what it
+// was handed needs no sparing any more. Those still on record keep the image.
+func (s *Service) Returned(imageID string) {
+	s.inUse.mu.Lock()
+	defer s.inUse.mu.Unlock()
+	if h := s.inUse.held[imageID]; h != nil {
+		h.fresh = false
+	}
+}
+
 // letGo drops an image's lease under the image's own lock: who asks for its
 // layers now either has them again already, or takes the lease anew after it
 // is gone.

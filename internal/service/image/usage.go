@@ -2,7 +2,9 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -91,7 +93,7 @@ func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []
 			size[keys[p.Name]] = p.Size
 		}
 	}
-	if err := s.store.DropPartials(ctx); err != nil {
+	if err := errors.Join(s.store.DropPartials(ctx), s.forgetNameless(ctx)); err != nil {
 		return removed, 0, err
 	}
 	s.collect(ctx)
@@ -149,6 +151,27 @@ func (s *Service) forgetHold(ctx context.Context, id string) error {
 		return nil
 	}
 	return s.letGo(ctx, id)
+}
+
+// forgetNameless lets go of the layers of images that lost their names while a
+// container, or the end of a build, took hold of them.
+func (s *Service) forgetNameless(ctx context.Context) error {
+	s.inUse.mu.Lock()
+	held := slices.Collect(maps.Keys(s.inUse.held))
+	s.inUse.mu.Unlock()
+	n, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range held {
+		if len(n.byID[id]) > 0 {
+			continue
+		}
+		if err := s.forgetHold(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // freed is the size of those parts that are gone, and of the blobs.

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	"google.golang.org/grpc"
 
 	"lus/internal/model/build"
 )
@@ -21,24 +22,39 @@ func (e *Engine) Prune(ctx context.Context, p build.Prune) (*build.Pruned, error
 	if err != nil {
 		return nil, err
 	}
-	ch := make(chan client.UsageInfo, 32)
 	out := &build.Pruned{}
-	var counting sync.WaitGroup
-	counting.Go(func() {
-		for u := range ch {
-			out.IDs = append(out.IDs, u.ID)
-			if !shared[u.ID] {
-				out.Freed += u.Size
-			}
-		}
-	})
-	err = e.worker.Prune(ctx, ch, client.PruneInfo{
-		All: p.All, KeepDuration: p.UnusedFor, Filter: conditions(p.Match),
+	// By BuildKit's own interface: while no build runs it also lets go of the
+	// manifests and configs of base images, which it holds for some minutes.
+	err = e.control.Prune(&controlapi.PruneRequest{
+		All: p.All, KeepDuration: int64(p.UnusedFor), Filter: conditions(p.Match),
 		ReservedSpace: p.Reserved, MaxUsedSpace: p.MaxUsed, MinFreeSpace: p.MinFree,
-	})
-	close(ch)
-	counting.Wait()
+	}, &pruned{ctx: withLog(ctx, e.log), tell: func(u *controlapi.UsageRecord) {
+		out.IDs = append(out.IDs, u.ID)
+		if !shared[u.ID] {
+			out.Freed += u.Size
+		}
+	}})
+	if err != nil {
+		return out, err
+	}
+	_, err = e.worker.store.GarbageCollect(ctx)
 	return out, err
+}
+
+// pruned takes the records that went as the control interface streams them.
+type pruned struct {
+	grpc.ServerStream
+	ctx  context.Context
+	tell func(*controlapi.UsageRecord)
+}
+
+// Context implements grpc.ServerStream.
+func (p *pruned) Context() context.Context { return p.ctx }
+
+// Send implements controlapi.Control_PruneServer.
+func (p *pruned) Send(u *controlapi.UsageRecord) error {
+	p.tell(u)
+	return nil
 }
 
 // conditions writes fields and values as BuildKit's filters take them: one
