@@ -27,6 +27,9 @@ func (b *suite) findOthers() error {
 	if program, err := exec.LookPath("podman"); err == nil {
 		b.leftOut("podman", b.findPodman(program))
 	}
+	if program, err := exec.LookPath("buildah"); err == nil {
+		b.leftOut("buildah", b.findBuildah(program))
+	}
 	for _, name := range []string{"crun", "runc"} {
 		if program, err := exec.LookPath(name); err == nil {
 			b.leftOut(name, b.findRuntime(name, program))
@@ -97,6 +100,24 @@ func (b *suite) findPodman(program string) error {
 		fmt.Fprintf(b.stderr, "bench: podman runs with %s, as it does not here without\n", strings.Join(options, " "))
 	}
 	b.podman = p
+	return nil
+}
+
+// findBuildah takes buildah in, with storage of its own. Its steps run in a
+// chroot, which works everywhere and is the quickest that it has.
+func (b *suite) findBuildah(program string) error {
+	root := filepath.Join(b.dir, "buildah")
+	s := &side{name: "buildah", program: program, env: append(os.Environ(), "BUILDAH_ISOLATION=chroot", "TMPDIR="+b.dir),
+		global: []string{"--root", root, "--runroot", root + ".run"}}
+	image := filepath.Join(b.dir, "busybox.tar")
+	if _, err := b.lus.do("save", "-o", image, "busybox"); err != nil {
+		return err
+	}
+	if _, err := s.do("pull", "-q", "docker-archive:"+image); err != nil {
+		return err
+	}
+	b.undo = append(b.undo, func() { _, _ = s.do("rmi", "-a", "-f") })
+	b.buildah = s
 	return nil
 }
 

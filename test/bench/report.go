@@ -122,6 +122,9 @@ func (r *row) goal() string {
 }
 
 func (g goal) text(unit string) string {
+	if g.Of != "" {
+		return fmt.Sprintf("%.1f of %s's", g.Share, g.Of)
+	}
 	text := strconv.FormatFloat(g.Value, 'f', -1, 64) + " " + unit
 	if g.AtLeast {
 		text = "at least " + text
@@ -140,7 +143,14 @@ func (r *row) verdict() string {
 	var texts []string
 	for _, g := range r.Goals {
 		text := "MISSED"
-		if g.holds(median(r.Samples["lus"]), median(r.Samples["floor"])) {
+		switch of := median(r.Samples[g.Of]); {
+		case g.Of != "" && of == 0:
+			text = "not compared"
+		case g.Of != "":
+			if median(r.Samples["lus"]) <= g.Share*of {
+				text = "holds"
+			}
+		case g.holds(median(r.Samples["lus"]), median(r.Samples["floor"])):
 			text = "holds"
 		}
 		texts = append(texts, text)

@@ -24,6 +24,8 @@ type goal struct {
 	Value   float64 `json:"value"`
 	Floors  float64 `json:"floors,omitempty"`
 	AtLeast bool    `json:"at_least,omitempty"` // more is better
+	Share   float64 `json:"share,omitempty"`    // at most this part of what Of takes
+	Of      string  `json:"of,omitempty"`
 }
 
 func atMost(values ...float64) (goals []goal) {
@@ -62,6 +64,10 @@ func (b *suite) groups() []group {
 		{"many", b.many},
 		{"grown", b.grown},
 		{"build", b.build},
+		{"big", b.big},
+		one("context", b.context),
+		one("stages", b.stages),
+		one("commit", b.commit),
 		one("first", b.firstRun),
 		{"compose", b.compose},
 		one("config", b.config),
@@ -219,27 +225,6 @@ func first(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-func (b *suite) build() ([]*row, error) {
-	cold := &row{Name: "small build, 4 stages, cold", Unit: "ms", Goals: atMost(300)}
-	cached := &row{Name: "the same, cached", Unit: "ms", Goals: atMost(50)}
-	dir := filepath.Join(b.stack.Repo, "test/bench/build")
-	for range max(5, b.samples/3) {
-		if err := b.each(func(s *side) error {
-			if err := cold.timed(s.name, only(s, "build", "-q", "--no-cache", "-t", "bench-build", dir)); err != nil {
-				return err
-			}
-			// The build without cache left its own results: one more fills the cache.
-			if _, err := s.do("build", "-q", "-t", "bench-build", dir); err != nil {
-				return err
-			}
-			return cached.timed(s.name, only(s, "build", "-q", "-t", "bench-build", dir))
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return []*row{cold, cached}, nil
 }
 
 func (b *suite) firstRun() (*row, error) {

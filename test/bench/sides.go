@@ -76,6 +76,7 @@ type suite struct {
 	lus     *side
 	docker  *side       // nil where no daemon answers
 	podman  *side       // nil where it does not run
+	buildah *side       // nil where it is not installed or does not work
 	bundles []contender // runtimes, each with a bundle of its own
 	floor   string
 	lower   string // an unpacked busybox, for the floor
@@ -163,10 +164,21 @@ func (b *suite) names() []string {
 	for _, s := range b.engines()[1:] {
 		names = append(names, s.name)
 	}
+	if b.buildah != nil {
+		names = append(names, b.buildah.name)
+	}
 	for _, c := range b.bundles {
 		names = append(names, c.name)
 	}
 	return names
+}
+
+// builders are those that build.
+func (b *suite) builders() []*side {
+	if b.buildah == nil {
+		return b.sides()
+	}
+	return append(b.sides(), b.buildah)
 }
 
 func (b *suite) close() {
