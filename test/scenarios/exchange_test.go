@@ -144,3 +144,31 @@ func TestSkopeoCarriesImagesBothWays(t *testing.T) {
 		}
 	}
 }
+
+// All tags of a repository come with -a, by either client.
+func TestAllTagsArePulled(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	repo := stack.Registry(t) + "/many"
+	t.Cleanup(func() { s.Lus("rmi", "-f", repo+":1", repo+":2") })
+	stack.PushBusybox(t, repo+":1", "echo", "one")
+	stack.PushBusybox(t, repo+":2", "echo", "two")
+	for client, program := range clients(t, s) {
+		out := s.Do(nil, program, "pull", "-a", repo).Want(t, 0)
+		stack.Says(t, out, "1: Pulling from many", "2: Pulling from many", "Status: Downloaded newer image for "+repo+":2")
+		for tag, want := range map[string]string{"1": "one", "2": "two"} {
+			if got := s.OK(t, "run", "--rm", repo+":"+tag); got != want {
+				t.Errorf("%s: %s says %q", client, tag, got)
+			}
+		}
+		s.OK(t, "rmi", repo+":1", repo+":2")
+		if r := s.Do(nil, program, "pull", "-a", repo+":1"); r.Code == 0 || !strings.Contains(r.All(), "tag can't be used with --all-tags/-a") {
+			t.Errorf("%s takes a tag with -a: %s", client, r.All())
+		}
+	}
+	s.Do(strings.NewReader("FROM "+stack.Busybox+"\nRUN echo built >/f\n"), filepath.Join(s.Bin, "lus"), "build", "-q", "-t", repo+":1", "-").Want(t, 0)
+	s.OK(t, "push", "--compression", "zstd", repo+":1")
+	raw := s.Do(nil, need.Program(t, "skopeo", "skopeo"), "inspect", "--tls-verify=false", "--raw", "docker://"+repo+":1").Want(t, 0)
+	stack.Says(t, raw, "application/vnd.oci.image.layer.v1.tar+zstd")
+	stack.Says(t, s.Fail(t, 1, "push", "--compression", "lz4", repo+":1"), "it is gzip or zstd")
+}
