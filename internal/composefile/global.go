@@ -100,7 +100,11 @@ func (a *app) colored() bool {
 
 // printer tells of the steps as --progress says.
 func (a *app) printer() *printer {
-	return &printer{w: a.Err, quiet: a.progress == "quiet", json: a.progress == "json"}
+	p := &printer{w: a.Err, quiet: a.progress == "quiet", json: a.progress == "json"}
+	if truth("COMPOSE_STATUS_STDOUT") {
+		p.w = a.Out
+	}
+	return p
 }
 
 // options are those of loading with the services asked for.

@@ -60,22 +60,110 @@ func (a *app) logs(ctx context.Context, project string, services []string, o log
 	for _, c := range list {
 		width = max(width, len(label(c, project)))
 	}
-	out := &shared{w: a.Out}
-	color := !o.noColor && a.colored()
+	l := &logReader{a: a, o: o, project: project, out: &shared{w: a.Out}, width: width}
+	if o.follow {
+		return l.following(ctx, list, services)
+	}
 	var wg sync.WaitGroup
 	failed := make([]error, len(list))
 	for i, c := range list {
-		prefix := ""
-		if !o.noPrefix {
-			prefix = fmt.Sprintf("%-*s  | ", width, label(c, project))
-			if color {
-				prefix = fmt.Sprintf("\x1b[%dm%s\x1b[0m", 31+(i+1)%6, prefix)
-			}
-		}
-		wg.Go(func() { failed[i] = a.logsOf(ctx, c.ID, o, &prefixed{out: out, prefix: prefix}) })
+		w := l.writer(c)
+		wg.Go(func() { failed[i] = a.logsOf(ctx, c.ID, o, w) })
 	}
 	wg.Wait()
 	return errors.Join(failed...)
+}
+
+// logReader prints the output of several containers.
+type logReader struct {
+	a       *app
+	o       logOptions
+	project string
+	out     *shared
+	width   int
+	seen    int // containers so far: each has the next colour
+}
+
+// writer puts a container's name before its lines.
+func (l *logReader) writer(c summary) *prefixed {
+	l.seen++
+	w := &prefixed{out: l.out}
+	if !l.o.noPrefix {
+		w.prefix = fmt.Sprintf("%-*s  | ", l.width, label(c, l.project))
+		if !l.o.noColor && l.a.colored() {
+			w.prefix = colour(l.seen, w.prefix)
+		}
+	}
+	return w
+}
+
+// following prints what comes until all containers have ended: those that start
+// meanwhile, or start again, too.
+func (l *logReader) following(ctx context.Context, list []summary, services []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer cancel()
+	type end struct {
+		id  string
+		err error
+	}
+	ends, starts, over := make(chan end), make(chan engineEvent), make(chan error, 1)
+	active, until := map[string]bool{}, map[string]time.Time{}
+	read := func(c summary) {
+		active[c.ID] = true
+		o, w := l.o, l.writer(c)
+		o.from = until[c.ID] // what it wrote before it started again was printed
+		if !o.from.IsZero() {
+			o.since, o.tail = "", "all"
+		}
+		readers.Go(func() {
+			err := l.a.logsOf(ctx, c.ID, o, w)
+			select {
+			case ends <- end{c.ID, err}:
+			case <-ctx.Done():
+			}
+		})
+	}
+	go func() {
+		over <- l.a.events(ctx, l.project, url.Values{"since": {seconds(time.Now())}}, func(e engineEvent) error {
+			if e.Action != "start" {
+				return nil
+			}
+			select {
+			case starts <- e:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	for _, c := range list {
+		read(c)
+	}
+	for len(active) > 0 {
+		select {
+		case e := <-ends:
+			delete(active, e.id)
+			until[e.id] = time.Now()
+			if e.err != nil && !errs.Is(e.err, errs.NotFound) {
+				return e.err
+			}
+		case e := <-starts:
+			c := summary{ID: e.Actor.ID, Names: []string{e.Actor.Attributes["name"]}, Labels: e.Actor.Attributes}
+			if !active[c.ID] && len(lasting(numbered(named([]summary{c}, services), l.o.index))) > 0 {
+				read(c)
+			}
+		case err := <-over:
+			if err == nil {
+				err = errs.New(errs.Unavailable, "the daemon went away; the containers go on")
+			}
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // label is the container's name without the project's.

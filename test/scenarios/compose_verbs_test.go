@@ -119,7 +119,54 @@ func TestComposePullFetchesWhatIsNotBuilt(t *testing.T) {
 	stack.PushBusybox(t, ref, "echo", "pulled")
 	p := compose(t, s, map[string]string{"compose.yaml": "services:\n  a: {image: '" + ref + "'}\n  b: {build: .}\n"})
 	stack.Says(t, p.do("pull").Err, "Image "+ref+"  Pulled")
+	stack.Says(t, p.do("pull", "--policy", "missing").Err, "Image "+ref+"  Skipped")
+	stack.Says(t, p.ok("config", "--resolve-image-digests"), "image: "+ref+"@sha256:")
+	stack.Says(t, p.ok("config", "--lock-image-digests"), "image: "+ref+"@sha256:")
 	p.OK(t, "rmi", ref)
+}
+
+func TestComposePushSendsWhatIsBuilt(t *testing.T) {
+	t.Parallel()
+	ref := stack.Registry(t) + "/mine:1"
+	p := compose(t, shared(t), map[string]string{
+		"Dockerfile":   "FROM busybox\nCMD [\"echo\", \"mine\"]\n",
+		"compose.yaml": "services:\n  a: {build: ., image: '" + ref + "'}\n  b: {build: ., depends_on: [a]}\n  c: {image: busybox}\n",
+	})
+	t.Cleanup(func() { p.Lus("rmi", "-f", ref, p.name+"-b") })
+	p.ok("build", "--with-dependencies", "b")
+	r := p.do("push")
+	r.Want(t, 0)
+	stack.Says(t, r.Err, "service b is not pushed: its image has no name of its own")
+	p.OK(t, "rmi", ref)
+	stack.Says(t, p.OK(t, "run", "--rm", ref), "mine")
+	p.OK(t, "rmi", "-f", ref)
+	p.ok("build", "--push", "--quiet", "a")
+	p.OK(t, "rmi", "-f", ref)
+	stack.Says(t, p.OK(t, "run", "--rm", ref), "mine")
+	if r := p.do("build", "--sbom", "true"); r.Code == 0 {
+		t.Error("--sbom was accepted")
+	}
+}
+
+func TestComposeLogsFollowWhatStartsMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+services:
+  web: {image: busybox, command: "sh -c 'echo hello from $$HOSTNAME; sleep 300'", init: true, hostname: one}
+`})
+	p.ok("up", "-d")
+	stack.Eventually(t, "the first line", func() bool { return strings.Contains(p.ok("logs"), "hello from one") })
+	wait, _ := p.start("logs", "-f", "--no-color")
+	p.ok("scale", "web=2")
+	p.ok("restart", "-t", "0", "--no-deps", "web")
+	stack.Eventually(t, "the lines", func() bool { return strings.Count(p.ok("logs"), "hello") >= 4 })
+	p.ok("kill")
+	r := wait()
+	r.Want(t, 0)
+	stack.Says(t, r.Out, "web-1  | hello from one", "web-2  | hello from one")
+	if n := strings.Count(r.Out, "web-1  | hello"); n != 2 {
+		t.Errorf("web-1's two lines were printed %d times:\n%s", n, r.Out)
+	}
 }
 
 func TestComposeBuildUsesSecretsAndOtherFolders(t *testing.T) {
