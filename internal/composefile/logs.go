@@ -110,6 +110,7 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 	}
 	ends, starts, over := make(chan end), make(chan engineEvent), make(chan error, 1)
 	active, until := map[string]bool{}, map[string]time.Time{}
+	again := map[string]summary{} // started before their last output was read
 	read := func(c summary) {
 		active[c.ID] = true
 		o, w := l.o, l.writer(c)
@@ -127,7 +128,7 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 	}
 	go func() {
 		over <- l.a.events(ctx, l.project, url.Values{"since": {seconds(time.Now())}}, func(e engineEvent) error {
-			if e.Action != "start" {
+			if e.Action != "start" && e.Action != "die" {
 				return nil
 			}
 			select {
@@ -145,13 +146,22 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 		select {
 		case e := <-ends:
 			delete(active, e.id)
-			until[e.id] = time.Now()
+			if c, ok := again[e.id]; ok {
+				delete(again, e.id)
+				read(c)
+			}
 			if e.err != nil && !errs.Is(e.err, errs.NotFound) {
 				return e.err
 			}
 		case e := <-starts:
 			c := summary{ID: e.Actor.ID, Names: []string{e.Actor.Attributes["name"]}, Labels: e.Actor.Attributes}
-			if !active[c.ID] && len(lasting(numbered(named([]summary{c}, services), l.o.index))) > 0 {
+			switch {
+			case len(lasting(numbered(named([]summary{c}, services), l.o.index))) == 0:
+			case e.Action == "die":
+				until[c.ID] = e.at()
+			case active[c.ID] && !until[c.ID].IsZero():
+				again[c.ID] = c
+			case !active[c.ID]:
 				read(c)
 			}
 		case err := <-over:
