@@ -138,14 +138,30 @@ func networking(p *types.Project, s types.ServiceConfig, host *container.HostCon
 		}
 		if n != nil {
 			e.Aliases = append(e.Aliases, n.Aliases...)
-			e.GwPriority = n.GatewayPriority
+			e.GwPriority, e.MacAddress, e.DriverOpts = n.GatewayPriority, n.MacAddress, interfaceName(n)
 			if n.Ipv4Address != "" {
 				e.IPAMConfig = &container.EndpointIPAM{IPv4Address: n.Ipv4Address}
 			}
 		}
+		if i == 0 && e.MacAddress == "" {
+			e.MacAddress = s.MacAddress
+		}
 		cfg.EndpointsConfig[name] = e
 	}
 	return cfg
+}
+
+// interfaceName are the options of a service's place on a network, with the name
+// of its interface among them, as Docker has it.
+func interfaceName(n *types.ServiceNetworkConfig) map[string]string {
+	opts := maps.Clone(n.DriverOpts)
+	if n.InterfaceName != "" {
+		if opts == nil {
+			opts = map[string]string{}
+		}
+		opts["com.docker.network.endpoint.ifname"] = n.InterfaceName
+	}
+	return opts
 }
 
 func priority(s types.ServiceConfig, key string) int {

@@ -60,7 +60,11 @@ func plainExamples() map[string]example {
 // hookExamples are of commands run in a container, and of limits of devices.
 func hookExamples() map[string]example {
 	out := map[string]example{
-		"services.*.external_links": {with: "external_links: ['other:o', plain]", want: `"Links":["other:o","plain:plain"]`},
+		"services.*.external_links":            {with: "external_links: ['other:o', plain]", want: `"Links":["other:o","plain:plain"]`},
+		"services.*.mac_address":               {with: "mac_address: '02:42:ac:11:65:43'", want: `"MacAddress":"02:42:ac:11:65:43"`},
+		"services.*.networks.*.mac_address":    {with: "networks: {front: {mac_address: '02:42:ac:11:65:43'}}", want: `"MacAddress":"02:42:ac:11:65:43"`},
+		"services.*.networks.*.interface_name": {with: "networks: {front: {interface_name: eth7}}", want: `"DriverOpts":{"com.docker.network.endpoint.ifname":"eth7"}`},
+		"services.*.networks.*.driver_opts":    {with: "networks: {front: {driver_opts: {o: p}}}", want: `"DriverOpts":{"o":"p"}`},
 		"services.*.build.cache_from": {with: "build: {context: /srv, cache_from: [c, 'type=local,src=/c']}",
 			want: `"cacheFrom":[{"type":"registry","attrs":{"ref":"c"}},{"type":"local","attrs":{"src":"/c"}}]`},
 		"services.*.build.cache_to":                      {with: "build: {context: /srv, cache_to: ['type=local,dest=/c']}", want: `"cacheTo":[{"type":"local","attrs":{"dest":"/c"}}]`},
@@ -262,13 +266,9 @@ func namedExamples() map[string]example {
 		"services.*.gpus":            "gpus: all",
 		"services.*.storage_opt":     "storage_opt: {size: 1G}",
 		"services.*.cgroup_parent":   "cgroup_parent: other",
-		"services.*.mac_address":     "mac_address: '02:42:ac:11:65:43'",
 
-		"services.*.networks.*.interface_name": "networks: {front: {interface_name: eth7}}",
-		"services.*.networks.*.mac_address":    "networks: {front: {mac_address: '02:42:ac:11:65:43'}}",
 		"services.*.networks.*.ipv6_address":   "networks: {front: {ipv6_address: 'fd00::7'}}",
 		"services.*.networks.*.link_local_ips": "networks: {front: {link_local_ips: [169.254.7.7]}}",
-		"services.*.networks.*.driver_opts":    "networks: {front: {driver_opts: {o: p}}}",
 		"services.*.volumes.*.image":           "volumes: [{type: image, source: httpd, target: /i, image: {subpath: s}}]",
 		"services.*.volumes.*.bind.selinux":    "volumes: ['/srv:/t:z']",
 

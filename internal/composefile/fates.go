@@ -89,7 +89,7 @@ func (t verdicts) service() {
 		"devices device_cgroup_rules oom_score_adj oom_kill_disable ulimits")
 	t.carried(s, "cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset "+
 		"mem_limit mem_reservation mem_swappiness memswap_limit pids_limit shm_size blkio_config")
-	t.carried(s, "network_mode networks ports expose dns dns_opt dns_search extra_hosts external_links")
+	t.carried(s, "network_mode networks ports expose dns dns_opt dns_search extra_hosts external_links mac_address")
 	t.carried(s, "volumes volumes_from tmpfs secrets configs logging build deploy")
 	t.settled(s, "env_file label_file extends profiles")
 
@@ -118,7 +118,6 @@ func (t verdicts) service() {
 	t.refused("no device driver for GPUs is here: remove it to run without", s, "gpus")
 	t.refused("the writable layer has no size limit of its own here: remove it", s, "storage_opt")
 	t.refused("containers stand in a cgroup of the daemon: remove it", s, "cgroup_parent")
-	t.refused("addresses are derived from the container's IP here: remove it", s, "mac_address")
 	// The library has fields for these, and its schema refuses them before us.
 	t.settled(s, "name dockerfile log_driver log_opt net volume_driver")
 }
@@ -126,11 +125,8 @@ func (t verdicts) service() {
 // attachments are what a service has of networks, ports and mounts.
 func (t verdicts) attachments() {
 	const n, p, v = "services.*.networks.*", "services.*.ports.*", "services.*.volumes.*"
-	t.carried(n, "aliases gw_priority ipv4_address priority use_service_name_alias")
-	t.idle(notYet, n, "interface_name")
-	t.refused("addresses are derived from the container's IP here: remove it", n, "mac_address")
+	t.carried(n, "aliases gw_priority ipv4_address priority use_service_name_alias interface_name mac_address driver_opts")
 	t.refused("IPv6 and link-local addresses are not given yet: remove it", n, "ipv6_address link_local_ips")
-	t.refused("options of one container's place on a network are not known here: remove it", n, "driver_opts")
 
 	t.carried(p, "target published protocol host_ip")
 	t.moot(p, "name mode app_protocol")

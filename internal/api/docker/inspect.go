@@ -150,7 +150,9 @@ func settingsOf(c *container.Container) networkSettings {
 		s.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", c.State.Pid)
 	}
 	for name, e := range c.Networks {
-		s.Networks[name] = e
+		shown := *e
+		shown.WantedMAC = "" // no word of Docker's
+		s.Networks[name] = &shown
 		if name == "bridge" {
 			s.EndpointID, s.Gateway, s.IPAddress, s.IPPrefixLen = e.EndpointID, e.Gateway, e.IPAddress, e.IPPrefixLen
 			s.MacAddress, s.IPv6Gateway = e.MacAddress, e.IPv6Gateway

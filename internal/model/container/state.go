@@ -122,6 +122,7 @@ type Endpoint struct {
 	Gateway             string            `json:"Gateway"`
 	IPAddress           string            `json:"IPAddress"`
 	MacAddress          string            `json:"MacAddress"`
+	WantedMAC           string            `json:"WantedMac,omitempty"` // asked for; it outlives a stop
 	IPPrefixLen         int               `json:"IPPrefixLen"`
 	IPv6Gateway         string            `json:"IPv6Gateway"`
 	GlobalIPv6Address   string            `json:"GlobalIPv6Address"`

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"os"
@@ -74,7 +75,7 @@ func (e *Engine) plan(req *container.CreateRequest, img *image.Image) (*containe
 	if ms, err = e.volumesFrom(h.VolumesFrom, ms); err != nil {
 		return nil, nil, err
 	}
-	nets, err := e.planNetworks(h, req.NetworkingConfig)
+	nets, err := e.planNetworks(h, withMAC(req, h.NetworkMode))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -190,7 +191,27 @@ func (e *Engine) planNetworks(h *container.HostConfig, nc *container.NetworkingC
 	if len(out) > 1 && !onWire(primary) {
 		return nil, errs.New(errs.Invalid, "conflicting options: cannot attach both user-defined and non-user-defined network-modes: %s stands alone", primary.Name)
 	}
-	return out, nil
+	return out, ifNames(out)
+}
+
+// withMAC is the request's networks with the address that old clients ask for
+// beside them: it is meant for the first.
+func withMAC(req *container.CreateRequest, primary string) *container.NetworkingConfig {
+	nc := req.NetworkingConfig
+	if req.MacAddress == "" || strings.HasPrefix(primary, "container:") {
+		return nc
+	}
+	out := &container.NetworkingConfig{EndpointsConfig: map[string]*container.Endpoint{}}
+	if nc != nil {
+		maps.Copy(out.EndpointsConfig, nc.EndpointsConfig)
+	}
+	var ep container.Endpoint
+	if have := out.EndpointsConfig[primary]; have != nil {
+		ep = *have
+	}
+	ep.MacAddress = cmp.Or(ep.MacAddress, req.MacAddress)
+	out.EndpointsConfig[primary] = &ep
+	return out
 }
 
 // takeLinks takes the links that were asked for on the default bridge.
@@ -229,11 +250,17 @@ func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpo
 		return nil, errs.New(errs.Unsupported, "links on the default bridge are made with the container: use --link of run or create, or a network of your own, where names resolve")
 	case len(asked.Aliases) > 0 && !userNetwork(n):
 		return nil, errs.New(errs.Invalid, "network-scoped aliases are only supported for user-defined networks")
-	case asked.MacAddress != "":
-		return nil, errs.New(errs.Unsupported, "a MAC address of one's own choice is not supported: addresses are derived from the container's IP")
-	case len(asked.DriverOpts) > 0:
-		return nil, errs.New(errs.Unsupported, "driver options of an endpoint are not supported")
 	}
+	if asked.MacAddress != "" {
+		var err error
+		if ep.WantedMAC, err = hardwareAddress(n, asked.MacAddress); err != nil {
+			return nil, err
+		}
+	}
+	if err := endpointOptions(n, asked.DriverOpts); err != nil {
+		return nil, err
+	}
+	ep.DriverOpts = maps.Clone(asked.DriverOpts)
 	if c := asked.IPAMConfig; c != nil && (c.IPv4Address != "" || c.IPv6Address != "" || len(c.LinkLocalIPs) > 0) {
 		if err := checkAddress(n, c); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -56,10 +57,13 @@ func (e *Engine) places(rec *container.Container) ([]place, error) {
 		return cmp.Compare(a.name, b.name)
 	})
 	for i := range out {
-		out[i].ep = network.Endpoint{NetworkID: out[i].net.ID, ContainerID: rec.ID, IfName: "eth" + strconv.Itoa(i)}
+		out[i].ep = network.Endpoint{NetworkID: out[i].net.ID, ContainerID: rec.ID}
 	}
+	nameInterfaces(rec, out)
 	return out, nil
 }
+
+func eth(i int) string { return "eth" + strconv.Itoa(i) }
 
 // reserve gives each place its address and chooses the way out.
 func (e *Engine) reserve(ctx context.Context, rec *container.Container, places []place, undo *undo) error {
@@ -78,6 +82,9 @@ func (e *Engine) reserve(ctx context.Context, rec *container.Container, places [
 		}
 		undo.add(func(ctx context.Context) error { return e.Network.Release(ctx, p.net.ID, rec.ID) })
 		p.ep.Address = addr
+		if mac, err := net.ParseMAC(rec.Networks[p.name].WantedMAC); err == nil {
+			p.ep.MAC = mac
+		}
 	}
 	if i := gateway(rec, places); i >= 0 {
 		places[i].ep.Default = true

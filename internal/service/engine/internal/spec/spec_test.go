@@ -116,7 +116,6 @@ func TestRefusals(t *testing.T) {
 		"a NUL":                   config(func(c *container.Config) { c.Cmd = container.Strings{"a\x00b"} }),
 		"a health interval":       config(func(c *container.Config) { c.Healthcheck = &container.Healthcheck{Interval: 5} }),
 		"a kind of health":        config(func(c *container.Config) { c.Healthcheck = &container.Healthcheck{Test: []string{"HTTP", "x"}} }),
-		"a MAC address":           config(func(c *container.Config) { c.MacAddress = "02:00:00:00:00:01" }),
 		"a pid mode":              host(func(h *container.HostConfig) { h.PidMode = "odd" }),
 		"an ipc mode":             host(func(h *container.HostConfig) { h.IpcMode = "container:" }),
 		"links on the host's net": host(func(h *container.HostConfig) { h.NetworkMode, h.Links = "host", []string{"db:db"} }),

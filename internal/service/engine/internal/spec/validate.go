@@ -87,9 +87,6 @@ func checkConfig(c *container.Config, _ *container.HostConfig) error {
 			return errs.With(errs.Invalid, err)
 		}
 	}
-	if c.MacAddress != "" {
-		return unsupported("a MAC address of one's own choice is not supported: leave --mac-address out, addresses are derived from the container's IP")
-	}
 	return nil
 }
 
