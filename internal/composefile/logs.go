@@ -146,6 +146,9 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 		select {
 		case e := <-ends:
 			delete(active, e.id)
+			if until[e.id].IsZero() { // it had ended before anybody listened
+				until[e.id] = time.Now()
+			}
 			if c, ok := again[e.id]; ok {
 				delete(again, e.id)
 				read(c)
