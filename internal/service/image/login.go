@@ -84,5 +84,8 @@ func loginError(host, url string, err error) error {
 		errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
 		return errs.New(errs.Unauthenticated, "Get %q: unauthorized: the registry %s refused this user name and password", url, host)
 	}
+	if known := commonError("login", host, err); known != nil {
+		return known
+	}
 	return errs.New(errs.Unavailable, "the registry %s cannot be reached to try the credentials: %w: %s", host, err, hint)
 }

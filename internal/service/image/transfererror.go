@@ -117,9 +117,12 @@ func commonError(what, host string, err error) error {
 // certificate words an error of TLS; nil where it is none.
 func certificate(host string, err error) error {
 	var bad *tls.CertificateVerificationError
+	var other tls.RecordHeaderError
 	switch {
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return told(errs.Unavailable, err, "http: server gave HTTP response to HTTPS client: the registry %s speaks plain HTTP; if that is acceptable, add %s to the insecure registries of the daemon's configuration", host, host)
+	case errors.As(err, &other):
+		return told(errs.Unavailable, err, "%s: the registry %s does not speak TLS: check its name and port; if it is one of plain HTTP and that is acceptable, add %s to the insecure registries of the daemon's configuration", other.Error(), host, host)
 	case errors.As(err, &bad):
 		return told(errs.Unavailable, err, "tls: failed to verify certificate of the registry %s: %s: give this host the certificate of the authority that signed it, or add %s to the insecure registries of the daemon's configuration", host, bad.Err, host)
 	}

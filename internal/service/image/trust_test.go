@@ -235,6 +235,33 @@ func TestARegistryWithoutTheRightCertificate(t *testing.T) {
 	}
 }
 
+// What answers with something else than TLS is told as that, at a login too.
+func TestWhatIsNoRegistry(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "<!DOCTYPE html>\n")
+			c.Close()
+		}
+	}()
+	client := &http.Client{Transport: wire(&tls.Config{MinVersion: tls.VersionTLS12})}
+	_, err = client.Get("https://" + l.Addr().String() + "/v2/") //nolint:bodyclose,noctx // nothing comes
+	for what, got := range map[string]error{"login": loginError("reg.example", "https://reg.example/v2/", err), "pull": commonError("pull", "reg.example", err)} {
+		if !errs.Is(got, errs.Unavailable) || !strings.Contains(got.Error(), "does not speak TLS") || !strings.Contains(got.Error(), "insecure registries") {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
 func TestHowLongARegistryAsksToWait(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
