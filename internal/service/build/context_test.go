@@ -6,11 +6,13 @@ import (
 	"compress/gzip"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"lus/internal/model/build"
+	"lus/test/need"
 )
 
 type entry struct {
@@ -43,6 +45,16 @@ func gzipped(t testing.TB, data []byte) []byte {
 	return b.Bytes()
 }
 
+// packed is data as a program writes it, which the machine has or the test skips.
+func packed(t *testing.T, data []byte, program, pkg string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(need.Program(t, program, pkg), args...)
+	cmd.Stdin = bytes.NewReader(data)
+	out, err := cmd.Output()
+	must(t, err)
+	return out
+}
+
 func (b *builder) tar(data []byte, change ...func(*build.Request)) built {
 	b.t.Helper()
 	return b.build("", append([]func(*build.Request){func(q *build.Request) {
@@ -54,7 +66,9 @@ func TestContextAsTar(t *testing.T) {
 	b := newBuilder(t)
 	plain := tarOf(t, entry{name: "Dockerfile", text: "FROM busybox\nCOPY sub/a /a\nCOPY link /b\n"},
 		entry{name: "sub/a", text: "A"}, entry{name: "link", link: "sub/a", kind: tar.TypeSymlink})
-	for name, data := range map[string][]byte{"plain": plain, "gzip": gzipped(t, plain)} {
+	for name, data := range map[string][]byte{
+		"plain": plain, "gzip": gzipped(t, plain), "xz": packed(t, plain, "xz", "xz-utils", "-c"), "bzip2": packed(t, plain, "bzip2", "bzip2", "-c"),
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := b.tar(data).ok(t)
 			b.wantFile(r.id, "a", "A")
@@ -92,6 +106,10 @@ func TestHostileTars(t *testing.T) {
 	t.Run("cut off", func(t *testing.T) {
 		data := tarOf(t, dockerfile, entry{name: "a", text: strings.Repeat("x", 5000)})
 		wantInvalid(t, b.tar(data[:3000]).err, "cannot be unpacked")
+	})
+	t.Run("cut off in gzip", func(t *testing.T) {
+		data := gzipped(t, tarOf(t, dockerfile, entry{name: "a", text: strings.Repeat("x", 5000)}))
+		wantInvalid(t, b.tar(data[:len(data)-9]).err, "not a whole tar")
 	})
 	t.Run("no tar at all", func(t *testing.T) {
 		wantInvalid(t, b.tar([]byte(strings.Repeat("nonsense ", 200))).err, "not a whole tar")

@@ -5,10 +5,6 @@ package untar
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -19,19 +15,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
+	"lus/internal/base/decompress"
 	"lus/internal/base/errs"
 )
 
-// Unpack unpacks a tar, plain or compressed by gzip, bzip2 or zstd, into an
+// Unpack unpacks a tar, plain or compressed by gzip, bzip2, xz or zstd, into an
 // existing folder.
 func Unpack(ctx context.Context, r io.Reader, dir string) error {
-	plain, closeReader, err := decompress(r)
+	plain, err := decompress.Reader(ctx, r)
 	if err != nil {
-		return err
+		return broken(err)
 	}
-	defer closeReader()
+	defer plain.Close()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -45,10 +40,14 @@ func Unpack(ctx context.Context, r io.Reader, dir string) error {
 		}
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
+			// To the end: the checksum of what is compressed comes last.
+			if _, err := io.Copy(io.Discard, plain); err != nil {
+				return broken(err)
+			}
 			return u.finish()
 		}
 		if err != nil {
-			return errs.New(errs.Invalid, "the build context is not a whole tar: %w", err)
+			return broken(err)
 		}
 		if err := u.entry(h, t); err != nil {
 			return err
@@ -56,33 +55,14 @@ func Unpack(ctx context.Context, r io.Reader, dir string) error {
 	}
 }
 
-// decompress looks at the first bytes.
-func decompress(r io.Reader) (io.Reader, func(), error) {
-	b := bufio.NewReader(r)
-	head, err := b.Peek(6)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
+// broken is the error of what is no tar to its end; one that says what to do
+// stays as it is.
+func broken(err error) error {
+	var known *errs.Error
+	if errors.As(err, &known) {
+		return err
 	}
-	none := func() {}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, nil, errs.New(errs.Invalid, "the build context is not a whole gzip file: %w", err)
-		}
-		return z, none, nil
-	case bytes.HasPrefix(head, []byte("BZh")):
-		return bzip2.NewReader(b), none, nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, nil, errs.New(errs.Invalid, "the build context is not a whole zstd file: %w", err)
-		}
-		return z, z.Close, nil
-	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
-		return nil, nil, errs.New(errs.Unsupported, "the build context is compressed by xz: send it as it is, or by gzip or zstd")
-	}
-	return b, none, nil
+	return errs.New(errs.Invalid, "the build context is not a whole tar: %w", err)
 }
 
 // unpacker writes entries below root, which follows no link out of itself.
