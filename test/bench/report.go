@@ -125,12 +125,16 @@ func (g goal) text(unit string) string {
 	if g.Of != "" {
 		return fmt.Sprintf("%.1f of %s's", g.Share, g.Of)
 	}
-	text := strconv.FormatFloat(g.Value, 'f', -1, 64) + " " + unit
-	if g.AtLeast {
-		text = "at least " + text
+	var texts []string
+	if g.Value > 0 {
+		texts = append(texts, strconv.FormatFloat(g.Value, 'f', -1, 64)+" "+unit)
 	}
 	if g.Floors > 0 {
-		text += fmt.Sprintf(" and %.1f floors", g.Floors)
+		texts = append(texts, fmt.Sprintf("%.1f floors", g.Floors))
+	}
+	text := strings.Join(texts, " and ")
+	if g.AtLeast {
+		text = "at least " + text
 	}
 	return text
 }
@@ -160,7 +164,7 @@ func (r *row) verdict() string {
 
 func (g goal) holds(lus, floor float64) bool {
 	if g.AtLeast {
-		return lus >= g.Value
+		return lus >= g.Value && lus >= g.Floors*floor
 	}
 	return lus <= g.Value && (g.Floors == 0 || lus <= g.Floors*floor)
 }

@@ -71,6 +71,7 @@ func (b *suite) groups() []group {
 		one("first", b.firstRun),
 		{"compose", b.compose},
 		one("config", b.config),
+		{"registry", b.registry},
 	}
 }
 

@@ -70,7 +70,7 @@ func (c *call) startUpload() error {
 		return err
 	}
 	if digest := q.Get("digest"); digest != "" {
-		if err := c.Registry.FinishUpload(ctx, c.who, c.repo, id, -1, c.r.Body, digest); err != nil {
+		if err := c.Registry.FinishUpload(ctx, c.who, c.repo, id, -1, c.body(), digest); err != nil {
 			_ = c.Registry.CancelUpload(ctx, c.who, c.repo, id) // most errors have ended it already
 			return err
 		}
@@ -114,7 +114,7 @@ func (c *call) patchUpload() error {
 	if err != nil {
 		return err
 	}
-	size, err := c.Registry.AppendUpload(c.r.Context(), c.who, c.repo, c.rest, from, c.r.Body)
+	size, err := c.Registry.AppendUpload(c.r.Context(), c.who, c.repo, c.rest, from, c.body())
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (c *call) putUpload() error {
 	if err != nil {
 		return err
 	}
-	if err := c.Registry.FinishUpload(c.r.Context(), c.who, c.repo, c.rest, from, c.r.Body, digest); err != nil {
+	if err := c.Registry.FinishUpload(c.r.Context(), c.who, c.repo, c.rest, from, c.body(), digest); err != nil {
 		return err
 	}
 	c.created(digest)

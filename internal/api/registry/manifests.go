@@ -30,7 +30,7 @@ func (c *call) getManifest() error {
 }
 
 func (c *call) putManifest() error {
-	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxManifest))
+	raw, err := io.ReadAll(http.MaxBytesReader(c.w, io.NopCloser(c.body()), maxManifest))
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return registry.Fail(errs.Invalid, registry.SizeInvalid, "the manifest is larger than %d bytes", maxManifest)

@@ -20,11 +20,13 @@ const Prefix = "/v2/"
 // maxManifest bounds a manifest that is read into memory.
 const maxManifest = 4 << 20
 
-// Deps is what the handler answers from; all but Log are required.
+// Deps is what the handler answers from; Registry and Auth are required.
 type Deps struct {
 	Registry Registry
 	Auth     Authenticator
 	Log      *slog.Logger
+	// Stall is how long a client may send nothing of a body; 0 is a minute.
+	Stall time.Duration
 }
 
 type handler struct {
@@ -35,6 +37,9 @@ type handler struct {
 func New(d Deps) http.Handler {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Stall == 0 {
+		d.Stall = usualStall
 	}
 	return &handler{d}
 }

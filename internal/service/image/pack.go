@@ -47,10 +47,12 @@ func (s *Service) packLayer(ctx context.Context, l ocispec.Descriptor, how packi
 	defer unlock()
 	cs := s.store.ContentStore()
 	key := how.mediaType + " " + l.Digest.String()
-	if known, ok := s.packed.get(key); ok {
-		if _, err := cs.Info(ctx, known.Digest); err == nil {
-			return known, nil
-		}
+	if known, ok := s.packed.get(key); ok && s.store.Keep(ctx, known) {
+		return known, nil
+	}
+	if known, ok := s.store.Packed(ctx, l.Digest, how.mediaType); ok { // by a former process, for a repository of ours
+		s.packed.put(key, known)
+		return known, nil
 	}
 	ref := "lus-pack-" + ids.New()
 	w, err := content.OpenWriter(ctx, cs, content.WithRef(ref))

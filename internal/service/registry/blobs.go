@@ -42,6 +42,9 @@ func (s *Service) BlobSize(ctx context.Context, who registry.Who, repository, di
 	if err != nil {
 		return 0, err
 	}
+	if _, err := s.store.Size(ctx, d); errdefs.IsNotFound(err) { // said to be here, it would never be sent again
+		return 0, registry.Fail(errs.NotFound, registry.BlobUnknown, "the blob %s of %s is lost: push it again", d, repository)
+	}
 	return size, s.touch(ctx, repository, d.String())
 }
 

@@ -93,6 +93,24 @@ func TestARestartKeepsWhatIsWhole(t *testing.T) {
 	w.want(http.StatusNotFound, "", "GET", "/v2/me/app/blobs/"+dig("half"), "")
 }
 
+// A blob that the disk lost is not said to be there, so that a push brings it back.
+func TestALostBlobIsPushedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push("me", "me/app", "1", "one")
+	if err := w.store.Drop(t.Context(), "lus-registry", digest.FromString("one")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.GarbageCollect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"HEAD", "GET"} {
+		w.want(http.StatusNotFound, "", method, "/v2/me/app/blobs/"+dig("one"), "")
+	}
+	w.push("me", "me/app", "1", "one")
+	w.want(http.StatusOK, "", "GET", "/v2/me/app/blobs/"+dig("one"), "")
+}
+
 func TestAQuotaBoundsWhatIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	api "lus/internal/api/registry"
 	"lus/internal/service/registry"
 )
 
@@ -74,6 +76,32 @@ func TestAnUploadThatBreaksOffIsResumed(t *testing.T) {
 		t.Fatal(a.header)
 	}
 	w.want(http.StatusCreated, "me", "PUT", at+"?digest="+dig("half and half"), " and half", "Content-Range", "4-12")
+}
+
+// Who stands still in the middle of an upload is let go, and may come back.
+func TestAClientThatStandsStillIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	srv := httptest.NewServer(api.New(api.Deps{Registry: w, Auth: byName{}, Stall: 100 * time.Millisecond}))
+	t.Cleanup(srv.Close)
+	at := w.begin("me", "me/app")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic bWU6\r\nContent-Length: 100\r\n\r\nhalf", at)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Error(resp.Status)
+	}
+	if a := w.want(http.StatusNoContent, "me", "GET", at, ""); a.header.Get("Range") != "0-3" {
+		t.Error(a.header)
+	}
 }
 
 func TestWhatHasAnotherDigestIsRefused(t *testing.T) {

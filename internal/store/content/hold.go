@@ -180,3 +180,47 @@ func (s *Store) WriteHeld(ctx context.Context, name string, d digest.Digest, raw
 	desc := ocispec.Descriptor{Digest: d, Size: int64(len(raw))}
 	return content.WriteBlob(s.Under(context.WithoutCancel(ctx), name), s.content.inner, "lus-held-"+ids.New(), bytes.NewReader(raw), desc)
 }
+
+// labelPlain names the tar that a compressed blob is of.
+const labelPlain = "containerd.io/uncompressed"
+
+// Packed finds a layer's tar compressed as mediaType says, where that was made
+// before, and keeps it by the lease in ctx.
+func (s *Store) Packed(ctx context.Context, diff digest.Digest, mediaType string) (found ocispec.Descriptor, ok bool) {
+	begins := map[string]string{ocispec.MediaTypeImageLayerGzip: "\x1f\x8b", ocispec.MediaTypeImageLayerZstd: "\x28\xb5\x2f\xfd"}[mediaType]
+	ctx = s.Context(ctx)
+	err := s.content.Walk(ctx, func(i content.Info) error {
+		if !ok && begins != "" && s.begins(ctx, i.Digest, begins) {
+			found, ok = ocispec.Descriptor{MediaType: mediaType, Digest: i.Digest, Size: i.Size}, true
+		}
+		return nil
+	}, fmt.Sprintf("labels.%q==%s", labelPlain, diff))
+	if err != nil || !ok {
+		return found, false
+	}
+	return found, s.Keep(ctx, found)
+}
+
+// begins reports whether a blob begins with text.
+func (s *Store) begins(ctx context.Context, d digest.Digest, text string) bool {
+	f, err := s.OpenBlob(ctx, d)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, len(text))
+	_, err = f.ReadAt(head, 0)
+	return err == nil && string(head) == text
+}
+
+// Keep has the lease in ctx hold a blob, and reports whether it is there.
+func (s *Store) Keep(ctx context.Context, desc ocispec.Descriptor) bool {
+	ref := "lus-keep-" + ids.New()
+	w, err := s.content.inner.Writer(s.Context(ctx), content.WithRef(ref), content.WithDescriptor(desc))
+	if err != nil {
+		return errdefs.IsAlreadyExists(err)
+	}
+	_ = w.Close() // nothing was written
+	_ = s.content.Abort(ctx, ref)
+	return false
+}
