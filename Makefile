@@ -21,7 +21,7 @@ RACE := ./internal/base/... ./internal/model/... ./internal/api/... ./internal/c
 
 INIT := internal/linux/init/built/init
 
-.PHONY: build demo demo-stop test test-race test-vm fuzz bench lint base-images clean help
+.PHONY: build demo demo-stop test test-race test-vm conformance fuzz bench lint base-images clean help
 
 build: $(INIT) ## compile everything into bin/
 	@scripts/need build
@@ -51,6 +51,9 @@ test-race: build ## only the tests under the race detector
 
 test-vm: build ## a smoke suite on a stock Debian 12 in QEMU (minutes)
 	@scripts/vm $(if $(VM),'$(VM)')
+
+conformance: build ## BuildKit's own tests of Dockerfiles, against our builder (minutes)
+	@test/conformance/buildkit/run $(CASE)
 
 fuzz: $(INIT) ## every fuzz target, ten minutes each (FUZZTIME=1m, FUZZ=pattern)
 	@scripts/fuzz $(if $(FUZZ),'$(FUZZ)')

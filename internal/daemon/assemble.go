@@ -56,7 +56,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	users := &imageUsers{}
 	events := &imageEvents{}
 	own := &ownRegistry{}
-	images, err := image.New(image.Deps{Store: store, Users: users, Own: own, Events: events.emit, Log: o.log})
+	images, err := image.New(image.Deps{Store: store, Registries: o.registries, Users: users, Own: own, Events: events.emit, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func newBuilder(p builderParts, o options) (*build.Service, error) {
 	net := &buildNetwork{nets: p.nets, engine: p.engine}
 	return build.New(build.Deps{
 		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway, AppArmor: confined(p.confine),
-		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Log: o.log,
+		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Allow: o.allow, Hosts: o.registries.Hosts(nil), Provenance: o.provenance, Log: o.log,
 	})
 }
 

@@ -11,11 +11,13 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 
 	"lus/internal/base/layout"
 	"lus/internal/base/version"
+	"lus/internal/service/image"
 )
 
 const usage = `Usage: lusd [OPTIONS]
@@ -33,6 +35,11 @@ Options:
 type options struct {
 	layout layout.Layout
 	log    *slog.Logger
+	allow  []string // what builds may have beyond the usual
+	// provenance is the folder of what stands in every provenance beside the build.
+	provenance string
+	// registries says how registries are reached where the defaults do not do.
+	registries image.Registries
 }
 
 // Main parses args, runs the daemon until ctx ends, and returns the exit code:
@@ -48,6 +55,20 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	run := f.String("run", os.Getenv("LUS_RUN"), "`folder` of sockets and start records (default "+layout.DefaultRun+", or one of its own for another root)")
 	socket := f.String("socket", "", "`path` of the unix socket (default lus.sock in the run folder)")
 	verbose := f.Bool("debug", false, "log details")
+	var registries image.Registries
+	f.Func("registry-mirror", "`URL` that is asked for Docker Hub's images before Docker Hub; may be given more than once", func(url string) error {
+		if registries.Mirrors == nil {
+			registries.Mirrors = map[string][]string{}
+		}
+		registries.Mirrors["docker.io"] = append(registries.Mirrors["docker.io"], url)
+		return nil
+	})
+	f.Func("insecure-registry", "`HOST` of a registry, or a network, that may go without TLS or a certificate that somebody vouches for; may be given more than once", func(host string) error {
+		registries.Insecure = append(registries.Insecure, host)
+		return nil
+	})
+	allow := f.String("build-allow", "network.host", "what build steps may have when they and their client ask: network.host, security.insecure; `LIST` by commas")
+	provenance := f.String("build-provenance", "", "`folder` of *.json files whose fields stand in the provenance of every build, such as what this builder is")
 	show := f.Bool("version", false, "print the version")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -67,7 +88,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		// What libraries say outside of any request, past our log, is detail.
 		logrus.SetOutput(io.Discard)
 	}
-	o := options{layout: layout.Resolve(*root, *run), log: logger(stderr, *verbose)}
+	o := options{layout: layout.Resolve(*root, *run), log: logger(stderr, *verbose), registries: registries, provenance: *provenance}
+	for _, a := range strings.Split(*allow, ",") {
+		if a != "" {
+			o.allow = append(o.allow, a)
+		}
+	}
 	o.layout.Sock = *socket
 	if err := serve(ctx, o); err != nil {
 		fmt.Fprintf(stderr, "lusd: %v\n", err)

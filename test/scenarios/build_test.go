@@ -100,7 +100,9 @@ func TestBuildOutputsAndCaches(t *testing.T) {
 	s.OK(t, "rmi", ref)
 	s.OK(t, "pull", ref)
 	stack.Says(t, s.Fail(t, 1, "build", "-o", "type=nonsense,dest=/x", dir), "nonsense")
-	stack.Says(t, s.Fail(t, 1, "build", "-o", "-", dir), "name a file")
+	if text := s.OK(t, "build", "-q", "-o", "-", dir); !strings.Contains(text, "ustar") {
+		t.Error("a result on standard output is no tar")
+	}
 }
 
 // The client that brings BuildKit's client along, without a plugin: docker

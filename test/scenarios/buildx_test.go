@@ -184,7 +184,7 @@ func TestFaultsInDockersBuilder(t *testing.T) {
 		"a typing error":      {"FROM busybox\nRAN true\n", nil, []string{"Dockerfile:2", "unknown instruction: RAN", "did you mean RUN"}},
 		"privileges":          {"FROM busybox\nRUN --security=insecure true\n", nil, []string{"security.insecure is not allowed"}},
 		"attestations to us":  {"FROM busybox\n", []string{"--provenance=mode=max"}, []string{"holds no attestations", "type=oci"}},
-		"several platforms":   {"FROM scratch\nCOPY Dockerfile /\n", []string{"--platform", "linux/amd64,linux/arm64"}, []string{"several platforms", "one by one"}},
+		"several platforms":   {"FROM scratch\nCOPY Dockerfile /\n", []string{"-t", "two-platforms", "--platform", "linux/amd64,linux/arm64"}, []string{"several platforms", "one by one"}},
 		"an image name's end": {"FROM busybox\n", []string{"-t", "a@sha256:" + strings.Repeat("a", 64)}, []string{"cannot be built under a digest"}},
 	} {
 		dir := stack.Folder(t, map[string]string{"Dockerfile": c.dockerfile})

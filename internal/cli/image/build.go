@@ -2,12 +2,8 @@ package image
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,6 +12,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 	"lus/internal/model/build"
 )
@@ -23,10 +20,12 @@ import (
 // buildFlags are the flags of build.
 type buildFlags struct {
 	build.Request
-	args, labels           []string
-	file, progress, idFile string
-	shm                    string
-	more                   moreFlags
+	args, labels, platforms []string
+	file, progress          string
+	idFile, metadataFile    string
+	shm, call               string
+	check                   bool
+	more                    moreFlags
 }
 
 // BuildCommand is `lus image build`, which `lus builder build` is too.
@@ -42,15 +41,16 @@ func BuildCommand() command.Command {
 			f.StringArrayVar(&b.labels, "label", nil, "Set a label: key=value")
 			f.StringVar(&b.Target, "target", "", "Stop at this stage")
 			f.BoolVar(&b.NoCache, "no-cache", false, "Run every step again")
+			f.StringSliceVar(&b.NoCacheFilter, "no-cache-filter", nil, "Run every step of these stages again")
 			f.BoolVar(&b.Pull, "pull", false, "Look for newer base images")
-			f.BoolVarP(&b.Quiet, "quiet", "q", false, "Only print the image's id")
 			f.StringVar(&b.NetworkMode, "network", "", "Network of RUN: default, none or host")
 			f.StringArrayVar(&b.ExtraHosts, "add-host", nil, "Add a name for RUN: host:address")
-			f.StringVar(&b.Platform, "platform", "", "Platform to build for, as linux/amd64")
+			f.StringSliceVar(&b.platforms, "platform", nil, "Platform to build for, as linux/amd64")
 			f.StringVar(&b.shm, "shm-size", "", "Size of /dev/shm for RUN, as 64m")
-			f.StringVar(&b.progress, "progress", "auto", "How progress is shown: auto, plain or quiet")
-			f.StringVar(&b.idFile, "iidfile", "", "Write the image's id to this file")
 			f.StringArrayVar(&b.Ulimits, "ulimit", nil, "Limit of the steps' processes: nofile=1024:2048")
+			f.StringVar(&b.CgroupParent, "cgroup-parent", "", "Put the steps' control groups below this one of the builder's")
+			f.StringSliceVar(&b.Allow, "allow", nil, "Let steps ask for network.host or security.insecure, where the daemon allows it too")
+			b.show(f)
 			b.more.register(f)
 			refusedOfBuild(f)
 			return func(ctx context.Context, args []string) error { return b.run(ctx, e, args[0]) }
@@ -58,32 +58,68 @@ func BuildCommand() command.Command {
 	}
 }
 
+// show registers the flags for what is told of a build.
+func (b *buildFlags) show(f *pflag.FlagSet) {
+	f.BoolVarP(&b.Quiet, "quiet", "q", false, "Only print the image's id")
+	f.StringVar(&b.progress, "progress", "auto", "How progress is shown: auto, tty, plain, quiet or rawjson")
+	f.StringVar(&b.idFile, "iidfile", "", "Write the image's id to this file")
+	f.StringVar(&b.metadataFile, "metadata-file", "", "Write what is known of the result to this file, as JSON")
+	f.StringVar(&b.call, "call", "build", "What to do with the Dockerfile: build, check, outline or targets; with ,format=json for programs")
+	f.BoolVar(&b.check, "check", false, "Check the Dockerfile and build nothing: --call=check")
+}
+
 func (b *buildFlags) run(ctx context.Context, e *command.Env, where string) error {
 	if err := b.prepare(e, where); err != nil {
 		return err
 	}
-	progress := e.Err
-	id, err := b.send(ctx, e, progress)
+	view, err := b.view(e)
 	if err != nil {
 		return err
 	}
-	if b.idFile != "" && id != "" {
-		if err := os.WriteFile(b.idFile, []byte(id), 0o644); err != nil {
-			return err
-		}
+	res, err := b.send(ctx, e, view)
+	view.close(err == nil)
+	if err != nil {
+		return err
 	}
-	if b.Quiet && id != "" {
-		fmt.Fprintln(e.Out, id)
+	if b.Call != "" {
+		fmt.Fprint(e.Out, res.Answer)
+		if res.Code != 0 {
+			return command.ExitCode(res.Code)
+		}
+		return nil
+	}
+	if err := b.note(res); err != nil {
+		return err
+	}
+	if b.Quiet && res.image != "" {
+		fmt.Fprintln(e.Out, res.image)
 	}
 	return nil
 }
 
+// note writes the files that tell of the result.
+func (b *buildFlags) note(res *buildResult) error {
+	if b.idFile != "" && res.image != "" {
+		if err := os.WriteFile(b.idFile, []byte(res.image), 0o644); err != nil {
+			return err
+		}
+	}
+	if b.metadataFile == "" {
+		return nil
+	}
+	data, err := metadata(res.Metadata)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.metadataFile, data, 0o644)
+}
+
 // prepare fills in the request from the flags.
 func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
-	if !slices.Contains([]string{"auto", "plain", "tty", "quiet"}, b.progress) {
-		return errs.New(errs.Invalid, "invalid --progress %q: write auto, plain or quiet", b.progress)
+	if err := b.showing(e); err != nil {
+		return err
 	}
-	b.Quiet = b.Quiet || b.progress == "quiet"
+	b.Platform = strings.Join(b.platforms, ",")
 	if b.shm != "" {
 		if b.ShmSize, err = units.RAMInBytes(b.shm); err != nil {
 			return errs.New(errs.Invalid, "invalid --shm-size %q: write it as 64m", b.shm)
@@ -94,6 +130,57 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 			return errs.New(errs.Invalid, "invalid --ulimit %q: write it as nofile=1024:2048", l)
 		}
 	}
+	b.values()
+	if b.Auth, err = client.AllCredentials(); err != nil {
+		return err
+	}
+	if err := b.more.fill(&b.Request, terminal.Is(e.Out)); err != nil {
+		return err
+	}
+	if b.file == "-" && where == "-" {
+		return errs.New(errs.Invalid, "the Dockerfile and the context cannot both be standard input")
+	}
+	return b.source(e, where)
+}
+
+// showing checks the flags for what is told, and what is asked.
+func (b *buildFlags) showing(e *command.Env) error {
+	if !slices.Contains([]string{"auto", "plain", "tty", "quiet", "none", "rawjson"}, b.progress) {
+		return errs.New(errs.Invalid, "invalid --progress %q: write auto, tty, plain, quiet or rawjson", b.progress)
+	}
+	if b.progress == "tty" && !terminal.Is(e.Err) {
+		return errs.New(errs.Invalid, "--progress tty needs a terminal: write plain for a log")
+	}
+	if b.progress == "quiet" || b.progress == "none" {
+		b.Quiet = b.Quiet || b.progress == "quiet"
+	}
+	call, format, formatted := strings.Cut(b.call, ",")
+	if formatted {
+		switch format {
+		case "format=json":
+			b.CallJSON = true
+		case "format=text":
+		default:
+			return errs.New(errs.Invalid, "invalid --call %q: behind the comma comes format=json or format=text", b.call)
+		}
+	}
+	if b.check {
+		call = "check"
+	}
+	switch call {
+	case "build":
+	case "lint":
+		b.Call = "check"
+	case "check", "outline", "targets":
+		b.Call = call
+	default:
+		return errs.New(errs.Invalid, "invalid --call %q: it can be build, check, outline or targets", call)
+	}
+	return nil
+}
+
+// values reads build arguments and labels.
+func (b *buildFlags) values() {
 	b.Args = map[string]*string{}
 	for _, a := range b.args {
 		name, value, has := strings.Cut(a, "=")
@@ -111,127 +198,4 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 		name, value, _ := strings.Cut(l, "=")
 		b.Labels[name] = value
 	}
-	if b.Auth, err = client.AllCredentials(); err != nil {
-		return err
-	}
-	if where == "-" && b.more.any() {
-		return errs.New(errs.Unsupported, "secrets, agents, contexts, outputs and caches need a folder or a URL as the context, not standard input")
-	}
-	if err := b.more.fill(&b.Request); err != nil {
-		return err
-	}
-	if b.file == "-" && where == "-" {
-		return errs.New(errs.Invalid, "the Dockerfile and the context cannot both be standard input")
-	}
-	return b.source(e, where)
-}
-
-// source finds the context and the Dockerfile.
-func (b *buildFlags) source(e *command.Env, where string) (err error) {
-	if b.file == "-" {
-		if b.DockerfileText, err = io.ReadAll(io.LimitReader(e.In, 8<<20)); err != nil {
-			return err
-		}
-	}
-	switch {
-	case where == "-":
-		b.Context = e.In
-		b.Dockerfile = b.file
-		return nil
-	case strings.Contains(where, "://") || strings.HasPrefix(where, "git@") || strings.HasPrefix(where, "github.com/"):
-		b.Remote = where
-		if b.file != "-" {
-			b.Dockerfile = b.file
-		}
-		return nil
-	}
-	if b.ContextDir, err = filepath.Abs(where); err != nil {
-		return err
-	}
-	info, err := os.Stat(b.ContextDir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return errs.New(errs.NotFound, "unable to prepare context: path %q not found", where)
-	case err != nil:
-		return errs.New(errs.Invalid, "unable to prepare context: %w", err)
-	case !info.IsDir():
-		return errs.New(errs.Invalid, "unable to prepare context: %q is a file: give the folder, and the Dockerfile by -f", where)
-	}
-	if b.file != "" && b.file != "-" {
-		// As typed, from where the user stands.
-		if b.Dockerfile, err = filepath.Abs(b.file); err != nil {
-			return err
-		}
-		if _, err := os.Stat(b.Dockerfile); err != nil {
-			return errs.New(errs.NotFound, "unable to read the Dockerfile: %w", err)
-		}
-	}
-	return nil
-}
-
-// send asks for the build and prints what it tells.
-func (b *buildFlags) send(ctx context.Context, e *command.Env, progress *os.File) (id string, err error) {
-	if b.Context != nil {
-		return b.sendTar(ctx, e, progress)
-	}
-	resp, err := e.Client.Send(ctx, client.Request{Method: "POST", Path: "/lus/v1/build", Body: &b.Request})
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	dec := json.NewDecoder(resp.Body)
-	for {
-		var m struct {
-			Text, Image, Error string
-			Kind               errs.Kind
-			Done               bool
-		}
-		switch err := dec.Decode(&m); {
-		case err != nil:
-			return "", errs.New(errs.Unavailable, "the daemon ended in the middle of the build: %w; build again, finished steps are kept", err)
-		case m.Error != "":
-			return "", errs.New(m.Kind, "%s", m.Error)
-		case m.Done || m.Image != "":
-			return m.Image, nil
-		case !b.Quiet:
-			fmt.Fprint(progress, m.Text)
-		}
-	}
-}
-
-// sendTar sends a context that comes by standard input to Docker's endpoint. A
-// plain Dockerfile becomes a context of its own.
-func (b *buildFlags) sendTar(ctx context.Context, e *command.Env, progress *os.File) (id string, err error) {
-	q := b.query()
-	in, err := contextFrom(b.Context)
-	if err != nil {
-		return "", err
-	}
-	header, err := authConfig(b.Auth)
-	if err != nil {
-		return "", err
-	}
-	resp, err := e.Client.Send(ctx, client.Request{Method: "POST", Path: "/build", Query: q, Stream: in, Type: "application/x-tar", Header: header})
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	if b.Quiet {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return "", err
-		}
-		defer null.Close()
-		progress = null
-	}
-	err = show(resp.Body, progress, func(aux json.RawMessage) {
-		var done struct{ ID string }
-		if json.Unmarshal(aux, &done) == nil && done.ID != "" {
-			id = done.ID
-		}
-	})
-	if err == nil && id == "" {
-		err = errs.New(errs.Unavailable, "the daemon ended in the middle of the build; build again, finished steps are kept")
-	}
-	return id, err
 }

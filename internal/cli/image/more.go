@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -17,21 +18,29 @@ import (
 // moreFlags are the flags of build that bring secrets and agents along, and
 // that say where results and caches go.
 type moreFlags struct {
-	secrets, ssh, contexts, outputs, cacheFrom, cacheTo []string
+	secrets, ssh, contexts, outputs, cacheFrom, cacheTo, attests []string
+	provenance, sbom                                             string
+	load, push                                                   bool
 }
 
 func (m *moreFlags) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&m.secrets, "secret", nil, "Let RUN --mount=type=secret see a file or variable: id=NAME[,src=FILE|,env=VARIABLE]")
 	f.StringArrayVar(&m.ssh, "ssh", nil, "Let RUN --mount=type=ssh use your agent or keys: default, or ID=SOCKET|KEY[,KEY]")
-	f.StringArrayVar(&m.contexts, "build-context", nil, "Add a context for FROM and COPY --from: NAME=PATH, NAME=URL or NAME=docker-image://IMAGE")
-	f.StringArrayVarP(&m.outputs, "output", "o", nil, "Where the result goes instead of the image store: FOLDER, or type=local|tar|oci|docker|image|registry,dest=PATH")
+	f.StringArrayVar(&m.contexts, "build-context", nil, "Add a context for FROM and COPY --from: NAME=PATH, NAME=URL, NAME=docker-image://IMAGE or NAME=oci-layout://PATH")
+	f.StringArrayVarP(&m.outputs, "output", "o", nil, "Where the result goes instead of the image store: FOLDER, - for a tar on standard output, or type=local|tar|oci|docker|image|registry,dest=PATH")
+	f.BoolVar(&m.load, "load", false, "Put the result into the image store: --output=type=docker")
+	f.BoolVar(&m.push, "push", false, "Push the result to its registry: --output=type=registry")
 	f.StringArrayVar(&m.cacheFrom, "cache-from", nil, "Take steps from this cache too: IMAGE, or type=local,src=FOLDER or type=registry,ref=NAME")
+	f.StringArrayVar(&m.attests, "attest", nil, "Add an attestation to an output that can hold one: type=provenance,mode=max or type=sbom")
+	f.StringVar(&m.provenance, "provenance", "", "Shorthand for --attest=type=provenance: true, false or mode=max")
+	f.StringVar(&m.sbom, "sbom", "", "Shorthand for --attest=type=sbom: true, false or generator=IMAGE")
 	f.StringArrayVar(&m.cacheTo, "cache-to", nil, "Keep the steps here too: IMAGE, or type=inline, type=local,dest=FOLDER or type=registry,ref=NAME")
 }
 
 // fill puts what the flags say into the request. Files are read here, as the
 // user, and paths become absolute.
-func (m *moreFlags) fill(r *build.Request) (err error) {
+// A result for standard output is refused where that is a terminal.
+func (m *moreFlags) fill(r *build.Request, terminal bool) (err error) {
 	if r.Secrets, err = secrets(m.secrets); err != nil {
 		return err
 	}
@@ -41,7 +50,16 @@ func (m *moreFlags) fill(r *build.Request) (err error) {
 	if r.Contexts, err = contexts(m.contexts); err != nil {
 		return err
 	}
-	if r.Outputs, err = outputs(m.outputs); err != nil {
+	if r.Outputs, err = outputs(m.outputs, terminal); err != nil {
+		return err
+	}
+	if m.load {
+		r.Outputs = append(r.Outputs, build.Output{Type: "docker"})
+	}
+	if m.push {
+		r.Outputs = append(r.Outputs, build.Output{Type: "registry"})
+	}
+	if r.Attests, err = m.attestations(); err != nil {
 		return err
 	}
 	if r.CacheFrom, err = caches(m.cacheFrom, "src"); err != nil {
@@ -51,9 +69,49 @@ func (m *moreFlags) fill(r *build.Request) (err error) {
 	return err
 }
 
-// any reports whether one of the flags was given.
-func (m *moreFlags) any() bool {
-	return len(m.secrets)+len(m.ssh)+len(m.contexts)+len(m.outputs)+len(m.cacheFrom)+len(m.cacheTo) > 0
+// attestations are the parameters by type, as BuildKit reads them.
+func (m *moreFlags) attestations() (map[string]string, error) {
+	out := map[string]string{}
+	add := func(text string) error {
+		f, err := fields("attest", text)
+		if err != nil {
+			return err
+		}
+		kind, disabled := f["type"], f["disabled"] == "true"
+		if kind != "provenance" && kind != "sbom" {
+			return errs.New(errs.Invalid, "invalid --attest %q: the type is provenance or sbom", text)
+		}
+		if disabled {
+			delete(out, kind)
+			return nil
+		}
+		var rest []string
+		for part := range strings.SplitSeq(text, ",") {
+			if !strings.HasPrefix(part, "type=") && !strings.HasPrefix(part, "disabled=") {
+				rest = append(rest, part)
+			}
+		}
+		out[kind] = strings.Join(rest, ",")
+		return nil
+	}
+	list := slices.Clone(m.attests)
+	for kind, text := range map[string]string{"provenance": m.provenance, "sbom": m.sbom} {
+		switch text {
+		case "":
+		case "true":
+			list = append(list, "type="+kind)
+		case "false":
+			list = append(list, "type="+kind+",disabled=true")
+		default:
+			list = append(list, "type="+kind+","+text)
+		}
+	}
+	for _, text := range list {
+		if err := add(text); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // fields cuts "a=1,b=2" apart, by the rules of CSV, as docker does.
@@ -159,34 +217,44 @@ func agents(list []string) (map[string][]string, error) {
 }
 
 func contexts(list []string) (map[string]string, error) {
+	const layout = "oci-layout://"
 	out := map[string]string{}
 	for _, text := range list {
 		name, where, ok := strings.Cut(text, "=")
 		if !ok || where == "" {
 			return nil, errs.New(errs.Invalid, "invalid --build-context %q: write it as NAME=PATH", text)
 		}
-		if !strings.Contains(where, "://") && !strings.HasPrefix(where, "git@") {
-			full, err := filepath.Abs(where)
+		scheme, path := "", where
+		if rest, ok := strings.CutPrefix(where, layout); ok {
+			scheme, path = layout, rest
+		}
+		if scheme != "" || !isURL(where) {
+			full, err := filepath.Abs(path)
 			if err != nil {
 				return nil, err
 			}
-			where = full
+			where = scheme + full
 		}
 		out[name] = where
 	}
 	return out, nil
 }
 
-func outputs(list []string) (out []build.Output, err error) {
+func outputs(list []string, terminal bool) (out []build.Output, err error) {
 	for _, text := range list {
 		f := map[string]string{"type": "local", "dest": text}
-		if strings.Contains(text, "=") {
+		if text == "-" {
+			f = map[string]string{"type": "tar", "dest": "-"}
+		} else if strings.Contains(text, "=") {
 			if f, err = fields("output", text); err != nil {
 				return nil, err
 			}
 		}
-		if f["dest"] == "-" || text == "-" {
-			return nil, errs.New(errs.Unsupported, "--output: a result is not written to standard output: name a file, as in type=tar,dest=out.tar")
+		if f["dest"] == "" && (f["type"] == "tar" || f["type"] == "oci") {
+			f["dest"] = "-"
+		}
+		if f["dest"] == "-" && terminal {
+			return nil, errs.New(errs.Invalid, "--output: a result is not written to a terminal: redirect it, or name a file, as in type=tar,dest=out.tar")
 		}
 		o, err := place("output", f, "dest")
 		if err != nil {
@@ -227,7 +295,7 @@ func place(flag string, f map[string]string, path string) (build.Output, error) 
 	if o.Type == "" {
 		return o, errs.New(errs.Invalid, "invalid --%s: it needs a type", flag)
 	}
-	if p := f[path]; p != "" {
+	if p := f[path]; p != "" && p != "-" {
 		full, err := filepath.Abs(p)
 		if err != nil {
 			return o, err

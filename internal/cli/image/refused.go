@@ -16,7 +16,6 @@ func refusedOfBuild(f *pflag.FlagSet) {
 	for name, letter := range map[string]string{"cpu-period": "", "cpu-quota": "", "cpu-shares": "c", "cpuset-cpus": "", "cpuset-mems": "", "memory": "m", "memory-swap": ""} {
 		command.RefuseP(f, name, letter, limits)
 	}
-	command.Refuse(f, "cgroup-parent", "steps stand in a cgroup of this daemon")
 	command.Refuse(f, "isolation", "it is for containers of Windows")
 	command.Refuse(f, "security-opt", "steps run under the default profiles")
 	command.RefuseSwitch(f, "compress", local)

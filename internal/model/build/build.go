@@ -51,6 +51,27 @@ type Request struct {
 	// build asks there for files and secrets. Then Remote is "client-session"
 	// or a URL.
 	Session string `json:"-"`
+	// Tar says that the context comes as a tar behind the request itself.
+	Tar bool `json:"tar,omitempty"`
+	// Call asks about the Dockerfile and builds nothing: check, outline or
+	// targets. CallJSON wants the answer as JSON.
+	Call     string `json:"call,omitempty"`
+	CallJSON bool   `json:"callJSON,omitempty"`
+	// NoCacheFilter are the stages whose steps all run again.
+	NoCacheFilter []string `json:"noCacheFilter,omitempty"`
+	// Allow are the privileges that steps may ask for: network.host,
+	// security.insecure. The daemon must allow them, too.
+	Allow        []string `json:"allow,omitempty"`
+	CgroupParent string   `json:"cgroupParent,omitempty"`
+	// Attests are attestations to make: type (sbom, provenance) -> parameters.
+	Attests map[string]string `json:"attests,omitempty"`
+	// StatusJSON asks for progress as Status in JSON, one a line, not as text.
+	StatusJSON bool `json:"statusJSON,omitempty"`
+	// Stdout gets an output whose dest is "-".
+	Stdout io.Writer `json:"-"`
+	// Result gets what is known of the result beside the image's id: digests and
+	// names, and the answer to Call.
+	Result func(Result) `json:"-"`
 	// Classic asks for progress in the words of Docker's builder before BuildKit,
 	// which programs read. Quiet does not silence it.
 	Classic bool `json:"-"`
@@ -64,6 +85,16 @@ type Request struct {
 type Output struct {
 	Type  string            `json:"type"`
 	Attrs map[string]string `json:"attrs,omitempty"`
+}
+
+// Result is what a build gave.
+type Result struct {
+	// Metadata are BuildKit's words for it: containerimage.digest, image.name.
+	Metadata map[string]string `json:"metadata,omitempty"`
+	// Answer is what Call asked for, as text or JSON; Code is the exit code that
+	// goes with it.
+	Answer string `json:"answer,omitempty"`
+	Code   int    `json:"code,omitempty"`
 }
 
 // InSession is the Remote of a build whose files come from the client's session.

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
 	"lus/internal/service/build/internal/engine"
@@ -51,6 +53,15 @@ type Deps struct {
 	// Gateway is this host's address as build steps reach it, which host-gateway
 	// stands for; nil or empty: there is none.
 	Gateway func() string
+	// Allow lists what a build may have where it and its client ask for it:
+	// network.host, security.insecure. All else is refused.
+	Allow []string
+	// Hosts says how registries are reached; nil is the usual way. Who asks is
+	// the client's session to say.
+	Hosts docker.RegistryHosts
+	// Provenance is a folder of *.json files whose fields stand in the provenance
+	// of every build; empty: none.
+	Provenance string
 	// MaxCache bounds the build cache in bytes; 0 means 20 GB.
 	MaxCache int64
 }
@@ -69,6 +80,12 @@ type Service struct {
 	closed  bool
 }
 
+// What a build may be allowed, in BuildKit's words.
+const (
+	allowHostNetwork = "network.host"
+	allowInsecure    = "security.insecure"
+)
+
 // opened is BuildKit with its executor.
 type opened struct {
 	engine *engine.Engine
@@ -82,6 +99,11 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.MaxCache == 0 {
 		d.MaxCache = 20 << 30
+	}
+	for _, a := range d.Allow {
+		if a != allowHostNetwork && a != allowInsecure {
+			return nil, errs.New(errs.Invalid, "builds cannot be allowed %q: it can be %s or %s", a, allowHostNetwork, allowInsecure)
+		}
 	}
 	if err := os.MkdirAll(d.Root, 0o700); err != nil {
 		return nil, fmt.Errorf("make the builder's folder: %w", err)
@@ -157,7 +179,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	}
 	e, err := engine.Open(ctx, engine.Options{
 		Root: s.cacheDir(), Store: s.d.Store, Executor: x, Log: s.d.Log,
-		Built: s.d.Built, Gateway: s.d.Gateway,
+		Built: s.d.Built, Gateway: s.d.Gateway, Allow: s.d.Allow, Hosts: s.d.Hosts, Provenance: s.d.Provenance,
 	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
@@ -188,15 +210,40 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 	if req.Quiet || progress == nil {
 		progress = io.Discard
 	}
-	watch := report.New(progress)
+	show := report.New
+	if req.StatusJSON {
+		show = report.NewJSON
+	}
+	watch := show(progress)
+	watch.Facts = report.Facts{Context: job.Dirs[dirContext], Platform: req.Platform}
 	job.Status = watch.Status
-	id, err := o.engine.Solve(ctx, job)
+	res, err := o.engine.Solve(ctx, job)
 	watch.Close()
 	if err != nil {
 		s.full.Store(report.DiskFull(err) || s.full.Load())
 		return "", watch.Explain(ctx, err)
 	}
-	return id, nil
+	return res.Image, tellResult(req, res)
+}
+
+// tellResult hands on what is known of the result beside the image's id.
+func tellResult(req *build.Request, res *engine.Result) error {
+	if req.Result == nil {
+		return nil
+	}
+	out := build.Result{Metadata: res.Response, Answer: res.Text, Code: res.Code}
+	switch {
+	case req.CallJSON:
+		out.Answer = res.JSON
+	case req.Call == callCheck:
+		text, err := report.Checked(res.JSON)
+		if err != nil {
+			return err
+		}
+		out.Answer = text
+	}
+	req.Result(out)
+	return nil
 }
 
 // soon lets Run look after the cache.

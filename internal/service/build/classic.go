@@ -29,6 +29,7 @@ func (s *Service) buildClassic(ctx context.Context, o *opened, job *engine.Job, 
 		return "", err
 	}
 	watch := report.New(progressOf(plan, progress))
+	watch.Facts = report.Facts{Context: job.Dirs[dirContext], Platform: req.Platform}
 	job.Status = watch.Status
 	var tell *report.Classic
 	if plan != nil {
@@ -41,18 +42,18 @@ func (s *Service) buildClassic(ctx context.Context, o *opened, job *engine.Job, 
 			tell.Status(st)
 		}
 	}
-	id, err := o.engine.Solve(ctx, job)
+	res, err := o.engine.Solve(ctx, job)
 	watch.Close()
 	switch {
 	case err != nil && tell != nil:
 		tell.Failed(err)
 	case tell != nil:
-		tell.Done(id)
+		tell.Done(res.Image)
 	}
 	if err != nil {
 		return "", watch.ExplainClassic(ctx, err)
 	}
-	return id, nil
+	return res.Image, nil
 }
 
 // plan reads the Dockerfile's steps. It is nil where they are not known

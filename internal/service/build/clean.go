@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -40,6 +41,7 @@ func (s *Service) cleanOnce(ctx context.Context) {
 func (s *Service) steps() executor.Options {
 	return executor.Options{
 		Dir: filepath.Join(s.d.Root, "steps"), Runtime: s.d.Runtime, Network: s.d.Network, Cgroup: s.d.Cgroup, AppArmor: s.d.AppArmor, Log: s.d.Log,
+		Insecure: slices.Contains(s.d.Allow, allowInsecure),
 	}
 }
 

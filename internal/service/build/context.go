@@ -85,12 +85,18 @@ func contexts(j *engine.Job, req *build.Request) error {
 		if name == "" || strings.ContainsAny(name, ":,") || name == dirContext || name == dirDockerfile {
 			return errs.New(errs.Invalid, "invalid name %q for a context", name)
 		}
+		if place, ok := strings.CutPrefix(where, layoutScheme); ok {
+			if err := layout(j, name, place); err != nil {
+				return err
+			}
+			continue
+		}
 		if strings.HasPrefix(where, "docker-image://") || remote(where) == nil {
 			j.Attrs["context:"+name] = where
 			continue
 		}
 		if st, err := os.Stat(where); !filepath.IsAbs(where) || err != nil || !st.IsDir() {
-			return errs.New(errs.Invalid, "the context %s=%s is neither a folder, nor docker-image://NAME, nor the URL of a Git repository or a tar", name, where)
+			return errs.New(errs.Invalid, "the context %s=%s is neither a folder, nor docker-image://NAME, nor oci-layout://PATH, nor the URL of a Git repository or a tar", name, where)
 		}
 		if j.Dirs == nil {
 			j.Dirs = map[string]string{}
@@ -98,6 +104,31 @@ func contexts(j *engine.Job, req *build.Request) error {
 		j.Dirs[name] = filepath.Clean(where)
 		j.Attrs["context:"+name] = "local:" + name
 	}
+	return nil
+}
+
+const layoutScheme = "oci-layout://"
+
+// layout adds an image of an OCI layout as a context: PATH, PATH:TAG or
+// PATH@DIGEST.
+func layout(j *engine.Job, name, place string) error {
+	dir, digest, ok := strings.Cut(place, "@")
+	if !ok {
+		var tag string
+		if i := strings.LastIndexByte(place, ':'); i > strings.LastIndexByte(place, '/') {
+			dir, tag = place[:i], place[i+1:]
+		}
+		var err error
+		if digest, err = engine.LayoutDigest(dir, tag); err != nil {
+			return err
+		}
+	}
+	if !filepath.IsAbs(dir) {
+		return errs.New(errs.Invalid, "the OCI layout %q of the context %s is not an absolute path", dir, name)
+	}
+	id := ids.New()
+	j.Layouts[id] = dir
+	j.Attrs["context:"+name] = layoutScheme + id + "@" + digest
 	return nil
 }
 

@@ -54,7 +54,7 @@ func openBuilder(t testing.TB, root string, network service.Network) *builder {
 	}
 	b.room = newRuntime(t, root)
 	b.Service, err = service.New(service.Deps{
-		Root: filepath.Join(root, "build"), Store: st, Runtime: b.room, Network: network, Cgroup: b.room.cgroup,
+		Root: filepath.Join(root, "build"), Store: st, Runtime: b.room, Network: network, Cgroup: b.room.cgroup, Allow: []string{"network.host"},
 	})
 	if err != nil {
 		t.Fatal(err)

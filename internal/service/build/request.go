@@ -22,6 +22,7 @@ func (s *Service) job(ctx context.Context, req *build.Request) (_ *engine.Job, c
 	j := &engine.Job{
 		Attrs: map[string]string{}, Auth: req.Auth, Secrets: req.Secrets, SSH: req.SSH,
 		Outputs: req.Outputs, CacheFrom: req.CacheFrom, CacheTo: req.CacheTo, Session: req.Session, Trace: req.Trace,
+		Stdout: req.Stdout, Allow: slices.Clone(req.Allow), Layouts: map[string]string{},
 	}
 	if j.Names, err = names(req.Tags); err != nil {
 		return nil, nil, err
@@ -76,6 +77,16 @@ func (s *Service) options(j *engine.Job, req *build.Request) error {
 	if req.NoCache {
 		j.Attrs["no-cache"] = ""
 	}
+	if !req.NoCache && len(req.NoCacheFilter) > 0 {
+		j.Attrs["no-cache"] = strings.Join(req.NoCacheFilter, ",")
+	}
+	setIf(j.Attrs, "cgroup-parent", req.CgroupParent)
+	if err := question(j, req.Call); err != nil {
+		return err
+	}
+	if err := attests(j, req.Attests); err != nil {
+		return err
+	}
 	setIf(j.Attrs, "target", req.Target)
 	setIf(j.Attrs, "platform", req.Platform)
 	if strings.Contains(req.Platform, ",") {
@@ -100,6 +111,42 @@ func (s *Service) options(j *engine.Job, req *build.Request) error {
 		return err
 	}
 	setIf(j.Attrs, "ulimit", limits)
+	return nil
+}
+
+// What can be asked about a Dockerfile.
+const (
+	callCheck   = "check"
+	callOutline = "outline"
+	callTargets = "targets"
+)
+
+// question is the call in BuildKit's words.
+func question(j *engine.Job, call string) error {
+	switch call {
+	case "", "build":
+	case callCheck:
+		j.Question = "frontend.lint"
+	case callOutline:
+		j.Question = "frontend.outline"
+	case callTargets:
+		j.Question = "frontend.targets"
+	default:
+		return errs.New(errs.Invalid, "invalid call %q: it can be build, check, outline or targets", call)
+	}
+	return nil
+}
+
+// attests are attestations to make, where a result can hold them.
+func attests(j *engine.Job, asked map[string]string) error {
+	for kind, parameters := range asked {
+		switch kind {
+		case "provenance", "sbom":
+			j.Attrs["attest:"+kind] = parameters
+		default:
+			return errs.New(errs.Invalid, "invalid attestation type %q: it can be provenance or sbom", kind)
+		}
+	}
 	return nil
 }
 
@@ -129,7 +176,7 @@ func networkMode(j *engine.Job, mode string) error {
 		j.Attrs["force-network-mode"] = "none"
 	case "host":
 		j.Attrs["force-network-mode"] = "host"
-		j.HostNetwork = true
+		j.Allow = append(j.Allow, allowHostNetwork)
 	default:
 		return errs.New(errs.Invalid, "invalid network %q for a build: it can be default, none or host", mode)
 	}

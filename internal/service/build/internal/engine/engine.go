@@ -22,9 +22,6 @@ import (
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/frontend"
-	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
-	"github.com/moby/buildkit/frontend/gateway"
-	"github.com/moby/buildkit/frontend/gateway/forwarder"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
@@ -46,8 +43,13 @@ type Options struct {
 	Log      *slog.Logger
 	// Hosts says how registries are reached; nil is the usual way.
 	Hosts docker.RegistryHosts
+	// Provenance is a folder of *.json files whose fields stand in the provenance
+	// of every build; empty: none.
+	Provenance string
 	// Parallel bounds how many steps run at once; 0 is twice the processors.
 	Parallel int64
+	// Allow lists the entitlements that builds may ask for.
+	Allow []string
 	// Frontends are offered beside the Dockerfile's.
 	Frontends func(worker.Infos) map[string]frontend.Frontend
 	// Built is told of each image that came to be; nil tells nobody.
@@ -135,6 +137,10 @@ func (e *Engine) openControl(o Options, workers *worker.Controller) (err error) 
 	if err != nil {
 		return err
 	}
+	known, err := provenance(o.Provenance)
+	if err != nil {
+		return err
+	}
 	most := int64(keptBuilds)
 	e.control, err = control.NewController(control.Opt{
 		SessionManager:            e.sessions,
@@ -143,13 +149,14 @@ func (e *Engine) openControl(o Options, workers *worker.Controller) (err error) 
 		CacheManager:              solver.NewCacheManager(context.Background(), "local", keys, worker.NewCacheResultStorage(workers)),
 		ResolveCacheExporterFuncs: e.cacheExporters(o),
 		ResolveCacheImporterFuncs: e.cacheImporters(o),
-		Entitlements:              []string{"network.host"},
+		Entitlements:              o.Allow,
 		HistoryDB:                 past,
 		HistoryConfig:             &config.HistoryConfig{MaxEntries: &most, MaxAge: config.Duration{Duration: keptBuildsS * time.Second}},
 		CacheStore:                keys,
 		LeaseManager:              e.worker.LeaseManager(),
 		ContentStore:              e.worker.ContentStore(),
 		GarbageCollect:            e.worker.GarbageCollect,
+		ProvenanceEnv:             known,
 	})
 	if err != nil {
 		return err
@@ -174,20 +181,6 @@ func (e *Engine) cacheImporters(o Options) map[string]remotecache.ResolveCacheIm
 		"local":    localcache.ResolveCacheImporterFunc(e.sessions),
 		"registry": registrycache.ResolveCacheImporterFunc(e.sessions, blobs, o.Hosts),
 	}
-}
-
-func openFrontends(o Options, workers *worker.Controller) (map[string]frontend.Frontend, error) {
-	out := map[string]frontend.Frontend{}
-	if o.Frontends != nil {
-		out = o.Frontends(workers.Infos())
-	}
-	out["dockerfile.v0"] = forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)
-	external, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
-	if err != nil {
-		return nil, err
-	}
-	out["gateway.v0"] = external
-	return out, nil
 }
 
 // Close ends what Open began, the last first.

@@ -78,10 +78,11 @@ type pushed struct {
 
 // Export implements exporter.ExporterInstance.
 func (p pushed) Export(ctx context.Context, src *exporter.Source, info exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
-	plain := src.Clone()
-	plain.Attestations = nil // the registry gets them
-	if _, _, _, err := p.here.Export(ctx, plain, info); err != nil {
-		return nil, nil, nil, err
+	if here, ok := export.Here(src); ok {
+		here.Attestations = nil // the registry gets them
+		if _, _, _, err := p.here.Export(ctx, here, info); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	return p.ExporterInstance.Export(ctx, src, info)
 }

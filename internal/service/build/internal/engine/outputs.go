@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
@@ -27,6 +29,15 @@ import (
 	"lus/internal/model/build"
 	"lus/internal/service/build/internal/export"
 )
+
+// stdout is the place of an output that goes to the client's standard output.
+const stdout = "-"
+
+// open is a writer that others close.
+type open struct{ io.Writer }
+
+// Close implements io.Closer.
+func (open) Close() error { return nil }
 
 // attrDest is where an output goes on this host.
 const attrDest = "dest"
@@ -86,6 +97,9 @@ func allowMore(s *session.Session, j *Job, c *caches) error {
 		}
 		s.Allow(p)
 	}
+	if err := c.layouts(j); err != nil {
+		return err
+	}
 	if len(c.stores) > 0 {
 		s.Allow(sessioncontent.NewAttachable(c.stores))
 	}
@@ -113,6 +127,22 @@ func targets(j *Job) (out []filesync.FSSyncTarget, err error) {
 		default:
 			return nil, errs.New(errs.Invalid, "invalid output type %q: it can be image, registry, docker, oci, local, tar or cacheonly", o.Type)
 		}
+		if asLayout(o) {
+			n++
+			continue // the session's content store takes it
+		}
+		if dest == stdout {
+			if o.Type == client.ExporterLocal {
+				return nil, errs.New(errs.Invalid, "an output of type local is a folder, which standard output cannot be: write type=tar,dest=-")
+			}
+			if j.Stdout == nil {
+				return nil, errs.New(errs.Invalid, "this client has no standard output: write dest=PATH")
+			}
+			w := open{j.Stdout}
+			out = append(out, filesync.WithFSSync(n, func(map[string]string) (io.WriteCloser, error) { return w, nil }))
+			n++
+			continue
+		}
 		if dest != "" && !filepath.IsAbs(dest) {
 			return nil, errs.New(errs.Invalid, "the output's path %q is not absolute", dest)
 		}
@@ -133,6 +163,7 @@ type caches struct {
 	from, to []*controlapi.CacheOptionsEntry
 	stores   map[string]ccontent.Store
 	tags     map[string]string // folder -> tag
+	layout   string            // the folder with an OCI layout that the result goes to
 }
 
 func openCaches(j *Job) (*caches, error) {
@@ -192,8 +223,96 @@ func (c *caches) open(o build.Output, key string, create bool) error {
 	return nil
 }
 
+// asLayout reports whether an output is a folder with an OCI layout.
+func asLayout(o build.Output) bool {
+	return (o.Type == client.ExporterOCI || o.Type == client.ExporterDocker) && o.Attrs["tar"] == "false" && o.Attrs[attrDest] != ""
+}
+
+// exportStore is the name under which BuildKit asks for the content store that
+// takes a result.
+const exportStore = "export"
+
+// layouts opens OCI layouts that stand as contexts, and the one that the result
+// goes to.
+func (c *caches) layouts(j *Job) error {
+	for _, o := range j.Outputs {
+		if !asLayout(o) {
+			continue
+		}
+		dir := o.Attrs[attrDest]
+		if !filepath.IsAbs(dir) || c.layout != "" {
+			return errs.New(errs.Invalid, "an OCI layout goes to one folder: write type=%s,tar=false,dest=PATH once", o.Type)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return errs.New(errs.Invalid, "the OCI layout's folder: %w", err)
+		}
+		st, err := localstore.NewStore(dir)
+		if err != nil {
+			return errs.New(errs.Invalid, "the OCI layout's folder: %w", err)
+		}
+		c.layout, c.stores[exportStore] = dir, st
+	}
+	for id, dir := range j.Layouts {
+		st, err := localstore.NewStore(dir)
+		if err != nil {
+			return errs.New(errs.Invalid, "the OCI layout %s: %w", dir, err)
+		}
+		c.stores["oci:"+id] = st
+	}
+	return nil
+}
+
+// exported names in the OCI layout what was written there.
+func (c *caches) exported(answer map[string]string) error {
+	if c.layout == "" {
+		return nil
+	}
+	text, err := base64.StdEncoding.DecodeString(answer[exptypes.ExporterImageDescriptorKey])
+	if err != nil || len(text) == 0 {
+		return errs.New(errs.Internal, "the build did not tell what it wrote to %s", c.layout)
+	}
+	var desc ocispec.Descriptor
+	if err := json.Unmarshal(text, &desc); err != nil {
+		return err
+	}
+	names := []ociindex.NameOrTag{ociindex.Tag("latest")}
+	if list := answer["image.name"]; list != "" {
+		names = nil
+		for name := range strings.SplitSeq(list, ",") {
+			names = append(names, ociindex.Name(name))
+		}
+	}
+	if err := ociindex.NewStoreIndex(c.layout).Put(desc, names...); err != nil {
+		return errs.New(errs.Internal, "naming the image in %s: %w", c.layout, err)
+	}
+	return nil
+}
+
+// LayoutDigest is what a tag of an OCI layout stands for; an empty tag is
+// latest, or the only one there is.
+func LayoutDigest(dir, tag string) (string, error) {
+	if _, err := os.Stat(filepath.Join(dir, ocispec.ImageIndexFile)); err != nil {
+		return "", errs.New(errs.Invalid, "%s is no OCI layout: %w", dir, err)
+	}
+	index := ociindex.NewStoreIndex(dir)
+	desc, err := index.Get(cmp.Or(tag, "latest"))
+	if err == nil && desc == nil && tag == "" {
+		desc, err = index.GetSingle()
+	}
+	switch {
+	case err != nil:
+		return "", errs.New(errs.Invalid, "the OCI layout %s: %w", dir, err)
+	case desc == nil:
+		return "", errs.New(errs.NotFound, "the OCI layout %s has no image %q: name one as oci-layout://%s:TAG", dir, cmp.Or(tag, "latest"), dir)
+	}
+	return desc.Digest.String(), nil
+}
+
 // written names in the folders what was exported to them.
 func (c *caches) written(answer map[string]string) error {
+	if err := c.exported(answer); err != nil {
+		return err
+	}
 	text := answer[remotecache.ExporterResponseManifestDesc]
 	if text == "" {
 		return nil

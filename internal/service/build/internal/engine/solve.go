@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/identity"
-	"github.com/moby/buildkit/util/entitlements"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -25,12 +27,20 @@ type Job struct {
 	Dirs     map[string]string // the folders that the frontend may ask for, by name
 	// ContextKey names the place that Dirs come from: files of an earlier build
 	// with the same key are compared and not sent again.
-	ContextKey  string
-	Auth        map[string]image.Auth
-	Names       []string // full references for the image
-	HostNetwork bool
-	Secrets     map[string][]byte
-	SSH         map[string][]string
+	ContextKey string
+	Auth       map[string]image.Auth
+	Names      []string // full references for the image
+	// Allow are the entitlements that this build asks for.
+	Allow []string
+	// Question asks about the Dockerfile and builds nothing, by a name of
+	// BuildKit's subrequests.
+	Question string
+	// Stdout gets an output whose dest is "-".
+	Stdout io.Writer
+	// Layouts are OCI layouts, by the names under which contexts ask for them.
+	Layouts map[string]string
+	Secrets map[string][]byte
+	SSH     map[string][]string
 	// Outputs say where the result goes; none: into the store, under Names.
 	Outputs            []build.Output
 	CacheFrom, CacheTo []build.Output
@@ -43,24 +53,34 @@ type Job struct {
 	Status func(*client.SolveStatus)
 }
 
-// Solve builds and returns the image's id, empty where none was asked for.
-func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
+// Result is what a solve gave.
+type Result struct {
+	Image string // the image's id, empty where none was asked for
+	// Response is what exporters tell of what they made, in BuildKit's words.
+	Response map[string]string
+	// JSON and Text are the answer to a question, Code the exit code with it.
+	JSON, Text string
+	Code       int
+}
+
+// Solve builds.
+func (e *Engine) Solve(ctx context.Context, j *Job) (*Result, error) {
 	ctx = withLog(ctx, e.log)
 	caches, err := openCaches(j)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if j.Session == "" {
 		s, closeSession, err := e.openSession(ctx, j, caches)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		defer closeSession()
 		j.Session = s.ID()
 	}
 	req, err := request(j, caches)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	told := make(chan struct{})
 	go func() {
@@ -72,16 +92,35 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (string, error) {
 	defer func() { <-told }()
 	res, err := e.control.Solve(ctx, req)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := caches.written(res.ExporterResponse); err != nil {
-		return "", err
+		return nil, err
 	}
-	image := res.ExporterResponse[exptypes.ExporterImageConfigDigestKey]
-	if image == "" && makesImage(req.Exporters) {
-		return "", errs.New(errs.Internal, "the build gave no image")
+	return result(res.ExporterResponse, makesImage(req.Exporters))
+}
+
+func result(told map[string]string, image bool) (*Result, error) {
+	out := &Result{
+		Image: told[exptypes.ExporterImageConfigDigestKey], Response: map[string]string{},
+		JSON: told[answerPrefix+answerJSON], Text: told[answerPrefix+answerText],
 	}
-	return image, nil
+	if out.Image == "" && image {
+		return nil, errs.New(errs.Internal, "the build gave no image")
+	}
+	if text := told[answerPrefix+answerStatus]; text != "" {
+		code, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, errs.New(errs.Internal, "the frontend's exit code %q is none", text)
+		}
+		out.Code = code
+	}
+	for key, value := range told {
+		if !strings.HasPrefix(key, answerPrefix) {
+			out.Response[key] = value
+		}
+	}
+	return out, nil
 }
 
 // request is the job in BuildKit's words.
@@ -91,10 +130,13 @@ func request(j *Job, c *caches) (*controlapi.SolveRequest, error) {
 		Exporters: exporters(j), Cache: &controlapi.CacheOptions{Imports: c.from, Exports: c.to},
 	}
 	if req.Frontend == "" {
-		req.Frontend = "dockerfile.v0"
+		req.Frontend = frontendDockerfile
 	}
-	if j.HostNetwork {
-		req.Entitlements = append(req.Entitlements, entitlements.EntitlementNetworkHost.String())
+	req.Entitlements = j.Allow
+	if j.Question != "" {
+		req.Exporters = nil
+		req.FrontendAttrs["requestid"] = j.Question
+		req.FrontendAttrs["frontend.caps"] = "moby.buildkit.frontend.subrequests"
 	}
 	if len(c.from) > 0 {
 		text, err := json.Marshal(c.from)

@@ -10,6 +10,10 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/moby/buildkit/util/tracing"
+	"github.com/moby/buildkit/util/tracing/detect"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -28,6 +32,7 @@ type wire struct {
 func serveWire(c *control.Controller, log *slog.Logger) *wire {
 	w := &wire{conns: make(chan net.Conn), ended: make(chan struct{}), done: make(chan struct{})}
 	w.server = grpc.NewServer(
+		grpc.StatsHandler(tracing.ServerStatsHandler(otelgrpc.WithTracerProvider(traces()))),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.ChainUnaryInterceptor(grpcerrors.UnaryServerInterceptor, unary(log)),
@@ -40,6 +45,15 @@ func serveWire(c *control.Controller, log *slog.Logger) *wire {
 	}()
 	return w
 }
+
+// traces makes builds of clients leave a trace in their history, which `docker
+// buildx history trace` shows. BuildKit keeps its recorder for the process.
+func traces() *sdktrace.TracerProvider {
+	recorder.Do(func() { detect.Recorder = detect.NewTraceRecorder() })
+	return sdktrace.NewTracerProvider(sdktrace.WithResource(detect.Resource()), sdktrace.WithSyncer(detect.Recorder))
+}
+
+var recorder sync.Once
 
 // unary lets BuildKit's log go to ours, and makes a panic an answer instead of
 // the end of the daemon.

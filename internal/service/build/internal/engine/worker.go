@@ -13,6 +13,7 @@ import (
 	imagewriter "github.com/moby/buildkit/exporter/containerimage"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/source"
+	"github.com/moby/buildkit/source/containerblob"
 	"github.com/moby/buildkit/source/containerimage"
 	"github.com/moby/buildkit/source/git"
 	"github.com/moby/buildkit/source/http"
@@ -157,8 +158,20 @@ func addSources(w *base.Worker) (*folder.Source, error) {
 		return nil, err
 	}
 	sm.Register(w.ImageSource)
+	opt.RegistryHosts, opt.ResolverType = nil, containerimage.ResolverTypeOCILayout
+	if w.OCILayoutSource, err = containerimage.NewSource(opt); err != nil {
+		return nil, err
+	}
+	sm.Register(w.OCILayoutSource)
+	blobs, err := containerblob.NewSource(containerblob.SourceOpt{
+		ContentStore: w.WorkerOpt.ContentStore, CacheAccessor: w.CacheMgr, RegistryHosts: w.WorkerOpt.RegistryHosts,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sm.Register(blobs)
 	if git.Supported() == nil {
-		if w.GitSource, err = git.NewSource(git.Opt{CacheAccessor: w.CacheMgr}); err != nil {
+		if w.GitSource, err = git.NewSource(git.Opt{CacheAccessor: w.CacheMgr, RegistryHosts: w.WorkerOpt.RegistryHosts}); err != nil {
 			return nil, err
 		}
 		sm.Register(w.GitSource)

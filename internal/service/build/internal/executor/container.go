@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -39,7 +40,7 @@ func (e *Executor) container(ctx context.Context, s *step, b *bundle, process ex
 		Generation: 1,
 		Spec:       s.spec,
 		Rootfs:     runtime.Rootfs{Path: s.rootfs},
-		Cgroup:     filepath.Join(e.o.Cgroup, s.id),
+		Cgroup:     e.cgroup(s.id, process.Meta.CgroupParent),
 		Streams:    task.Streams{Kind: task.StreamGiven, UID: int(s.spec.Process.User.UID), GID: int(s.spec.Process.User.GID)},
 		Given:      io.given,
 		Tied:       true,
@@ -72,6 +73,15 @@ func (e *Executor) container(ctx context.Context, s *step, b *bundle, process ex
 	}
 	io.wait()
 	return exitError(ctx, exit, process.Meta.ValidExitCodes)
+}
+
+// cgroup is the step's own control group, relative to the hierarchies' roots:
+// below the builder's, or below the one that the build names.
+func (e *Executor) cgroup(id, parent string) string {
+	if parent == "" {
+		return filepath.Join(e.o.Cgroup, id)
+	}
+	return strings.TrimPrefix(filepath.Join("/", parent, id), "/")
 }
 
 // attach joins the step to the default network, where it is to have one.

@@ -16,7 +16,7 @@ import (
 // Exec implements executor.Executor: a further process in a running step. It
 // waits for a step that is about to start.
 func (e *Executor) Exec(ctx context.Context, id string, process executor.ProcessInfo) error {
-	if err := allowed(process.Meta); err != nil {
+	if err := e.allowed(process.Meta); err != nil {
 		return err
 	}
 	s, done, err := e.join(id)

@@ -18,7 +18,6 @@ import (
 	"github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/buildkit/identity"
-	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -60,6 +59,8 @@ type Options struct {
 	Cgroup  string  // parent of the steps' cgroups, relative to the hierarchies' roots
 	// AppArmor is the profile of the steps, which it loads; nil or empty: none.
 	AppArmor func() (string, error)
+	// Insecure lets steps that ask for it have all privileges.
+	Insecure bool
 	Log      *slog.Logger
 }
 
@@ -155,7 +156,7 @@ func (e *Executor) remove(id string, s *step) {
 // run makes the step's root and mounts, starts its process and waits for it.
 func (e *Executor) run(ctx context.Context, s *step, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, announce func()) (err error) {
 	meta := process.Meta
-	if err := allowed(meta); err != nil {
+	if err := e.allowed(meta); err != nil {
 		return err
 	}
 	b, err := e.newBundle(s.id)
@@ -174,7 +175,7 @@ func (e *Executor) run(ctx context.Context, s *step, root executor.Mount, mounts
 	if err != nil {
 		return err
 	}
-	if e.o.AppArmor != nil {
+	if e.o.AppArmor != nil && !insecure(meta) {
 		if s.spec.Process.ApparmorProfile, err = e.o.AppArmor(); err != nil {
 			return err
 		}
@@ -188,8 +189,8 @@ func (e *Executor) run(ctx context.Context, s *step, root executor.Mount, mounts
 
 // allowed refuses what no build here may have, whatever asked for it: a step of
 // the Dockerfile or a container made by a frontend.
-func allowed(meta executor.Meta) error {
-	if meta.SecurityMode != pb.SecurityMode_SANDBOX {
+func (e *Executor) allowed(meta executor.Meta) error {
+	if insecure(meta) && !e.o.Insecure {
 		return errs.New(errs.Denied, "security.insecure is not allowed: build steps run without extra privileges")
 	}
 	if meta.Tty {

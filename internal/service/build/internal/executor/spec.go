@@ -37,6 +37,11 @@ func (b *bundle) spec(ctx context.Context, s *step, meta executor.Meta, mounts [
 		})
 	}
 	limit(spec.Linux.Resources, meta.LinuxResources)
+	if insecure(meta) {
+		if err := privileges(spec); err != nil {
+			return nil, err
+		}
+	}
 	return spec, nil
 }
 

@@ -27,6 +27,14 @@ func (i *instance) export(ctx context.Context, src *exporter.Source, info export
 		return "", err
 	}
 	done := progress.OneOff(ctx, "exporting layers")
+	if len(i.names) == 0 {
+		// A result that nobody will name is there to be run, if at all: this
+		// machine's part of it is kept.
+		if here, ok := Here(src); ok && len(src.Refs) > 1 {
+			_ = progress.OneOff(ctx, "keeping what is for this machine's platform: an image here is for one")(nil)
+			src = here
+		}
+	}
 	ref, err := single(src)
 	if err != nil {
 		return "", done(err)

@@ -100,5 +100,9 @@ func (i *instance) Export(ctx context.Context, src *exporter.Source, info export
 		i.o.Built(ctx, id)
 	}
 	// An image is known by its config here, as in Docker's own store.
-	return map[string]string{exptypes.ExporterImageConfigDigestKey: id, exptypes.ExporterImageDigestKey: id}, nil, nil, nil
+	told := map[string]string{exptypes.ExporterImageConfigDigestKey: id, exptypes.ExporterImageDigestKey: id}
+	if len(i.names) > 0 {
+		told["image.name"] = strings.Join(i.names, ",")
+	}
+	return told, nil, nil, nil
 }

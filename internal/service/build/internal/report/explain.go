@@ -26,7 +26,7 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 		return fmt.Errorf("the build was cancelled: %w", context.Cause(ctx))
 	}
 	src := source(err)
-	kind, text, hint := reason(err)
+	kind, text, hint := r.Facts.reason(err, src)
 	lines := r.lastLines(lastOutput)
 	if DiskFull(err) || noSpace(strings.Join(lines, "\n")) {
 		kind, hint = errs.Unavailable, "a disk is full; where it is the image store's, remove images or containers, or move the store with --root"
@@ -99,21 +99,31 @@ func excerpt(b *strings.Builder, s *buildkiterrs.Source) {
 
 // reason is the error's kind, its text without what only BuildKit's makers
 // need, and what can be done.
-func reason(err error) (errs.Kind, string, string) {
+func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, string) {
 	text := plain(err)
+	if strings.Contains(text, "exec format error") {
+		return errs.Invalid, processText(text), f.platformHint()
+	}
 	var exit *gatewayapi.ExitError
 	if errors.As(err, &exit) {
 		return exitReason(text, exit)
 	}
 	if name := missingSource(text); name != "" {
-		return errs.Invalid, fmt.Sprintf("%q is not in the build context", name),
-			"paths are relative to the context's folder; look whether the file is there and not excluded by .dockerignore"
+		where := "the build context"
+		if from := copyFrom(src); from != "" {
+			where = from
+		}
+		return errs.Invalid, fmt.Sprintf("%q is not in %s", name, where), f.missingHint(name, src)
 	}
 	if strings.Contains(text, "failed to resolve source metadata") || strings.Contains(text, "pull access denied") {
-		return baseImage(err, text)
+		kind, text, hint := baseImage(err, text)
+		if near := nearStage(imageOf(plain(err)), src); near != "" {
+			hint = fmt.Sprintf("did you mean the stage %s? (it is taken for an image's name)", near)
+		}
+		return kind, text, hint
 	}
 	if strings.Contains(text, "security.insecure is not allowed") || strings.Contains(text, "network.host is not allowed") {
-		return errs.Denied, strings.TrimPrefix(text, "failed to load LLB: "), "build steps run without extra privileges; the host's network is allowed with --network host"
+		return errs.Denied, strings.TrimPrefix(text, "failed to load LLB: "), privilegeHint(text)
 	}
 	if kind := errs.KindOf(err); kind != errs.Internal {
 		return kind, text, ""
@@ -136,6 +146,12 @@ func dockerfileFault(text string) bool {
 
 func parseHint(text string) string {
 	switch {
+	case strings.Contains(text, "did you mean"):
+		return ""
+	case strings.Contains(text, "unknown flag"):
+		return "see https://docs.docker.com/reference/dockerfile/ for the flags of each instruction"
+	case strings.Contains(text, "heredoc") || strings.Contains(text, "unterminated"):
+		return "a here-document ends with a line that is its word and nothing else"
 	case strings.Contains(text, "unknown instruction") && !strings.Contains(text, "did you mean"):
 		return "an instruction is FROM, RUN, CMD, LABEL, EXPOSE, ENV, ADD, COPY, ENTRYPOINT, VOLUME, USER, WORKDIR, ARG, ONBUILD, STOPSIGNAL, HEALTHCHECK or SHELL; a command goes behind RUN"
 	case strings.Contains(text, "no build stage in current context"):
@@ -146,6 +162,14 @@ func parseHint(text string) string {
 		return "a stage is named by FROM image AS name"
 	}
 	return ""
+}
+
+// privilegeHint says how a step gets what it asks for.
+func privilegeHint(text string) string {
+	if strings.Contains(text, "network.host") {
+		return "a step has the host's network where the build allows it: --allow network.host, or --network host for all steps"
+	}
+	return "a step has all privileges where the build allows it (--allow security.insecure) and the daemon too (lusd --build-allow network.host,security.insecure)"
 }
 
 func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, string) {
@@ -174,7 +198,7 @@ func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, str
 // baseImage explains an image that is neither here nor to be had.
 func baseImage(err error, text string) (errs.Kind, string, string) {
 	name := strings.TrimSuffix(between(text, "metadata for ", " "), ":")
-	short := strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/library/"), "docker.io/")
+	short := imageOf(text)
 	if short == "" {
 		short = "the base image"
 	}
@@ -184,6 +208,20 @@ func baseImage(err error, text string) (errs.Kind, string, string) {
 	}
 	return kind, fmt.Sprintf("image %s is not here and cannot be pulled: %s", short, why),
 		fmt.Sprintf("`lus pull %[1]s` shows more; without a registry, `lus image import FILE.tar %[1]s` makes it from a root file system", short)
+}
+
+// imageOf is the name of the image that an error is about, as people write it.
+func imageOf(text string) string {
+	name := strings.TrimSuffix(between(text, "metadata for ", " "), ":")
+	return strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/library/"), "docker.io/")
+}
+
+// processText is the error of a program that could not be run.
+func processText(text string) string {
+	if command := between(text, `process "`, `" did not complete successfully`); command != "" {
+		return command + " did not run: " + after(text, "did not complete successfully: ")
+	}
+	return text
 }
 
 // plain strips the layers of wrapping that say only how BuildKit is built.

@@ -5,6 +5,7 @@ package report
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -24,6 +25,9 @@ type Watch struct {
 	ch  chan *client.SolveStatus
 	end chan struct{}
 
+	// Facts help to explain errors; set them before the build begins.
+	Facts Facts
+
 	mu     sync.Mutex
 	steps  map[digest.Digest]*step
 	failed digest.Digest
@@ -37,10 +41,26 @@ type step struct {
 
 // New returns a Watch that writes progress to w. Close ends it.
 func New(w io.Writer) *Watch {
+	return start(w, (*Watch).show)
+}
+
+// NewJSON returns a Watch that writes each piece of news as one line of JSON,
+// in the words of BuildKit.
+func NewJSON(w io.Writer) *Watch {
+	return start(w, func(r *Watch) {
+		enc := json.NewEncoder(r.out)
+		enc.SetEscapeHTML(false)
+		for st := range r.ch {
+			_ = enc.Encode(st) // whether anybody reads is not the build's concern
+		}
+	})
+}
+
+func start(w io.Writer, show func(*Watch)) *Watch {
 	r := &Watch{out: w, ch: make(chan *client.SolveStatus, 16), end: make(chan struct{}), steps: map[digest.Digest]*step{}}
 	go func() {
 		defer close(r.end)
-		r.show()
+		show(r)
 	}()
 	return r
 }
@@ -68,15 +88,14 @@ func (r *Watch) warn(list []client.VertexWarning) {
 	if len(list) == 1 {
 		noun = "warning"
 	}
-	fmt.Fprintf(r.out, "\n%d %s found:\n", len(list), noun)
+	fmt.Fprintf(r.out, "\n %d %s found:\n", len(list), noun)
 	for _, w := range list {
-		where := ""
-		if w.SourceInfo != nil && len(w.Range) > 0 {
-			where = fmt.Sprintf(" (%s:%d)", w.SourceInfo.Filename, w.Range[0].Start.Line)
-		}
-		fmt.Fprintf(r.out, " - %s%s\n", w.Short, where)
+		fmt.Fprintf(r.out, " - %s\n", w.Short)
 		for _, d := range w.Detail {
 			fmt.Fprintf(r.out, "   %s\n", d)
+		}
+		if w.URL != "" {
+			fmt.Fprintf(r.out, "   %s\n", w.URL)
 		}
 	}
 }

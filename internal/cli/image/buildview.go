@@ -1,0 +1,80 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/cli/buildview"
+	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
+	"lus/internal/model/build"
+)
+
+// buildView is where the news of a build goes.
+type buildView interface {
+	status(json.RawMessage) error
+	text(string)
+	close(ok bool)
+}
+
+// view is what --progress asks for, and tells the daemon what to send.
+func (b *buildFlags) view(e *command.Env) (buildView, error) {
+	tty := b.progress == "tty" || b.progress == "auto" && terminal.Is(e.Err)
+	switch {
+	case b.Quiet, b.progress == "none", b.Call != "" && b.progress == "auto":
+		return silent{}, nil
+	case b.progress == "rawjson":
+		b.StatusJSON = true
+		return rawJSON{to: e.Err}, nil
+	case tty:
+		b.StatusJSON = true
+		return live{buildview.New(buildview.Options{
+			Out: e.Err, Size: func() (uint, uint) { return terminal.Size(e.Err) }, Now: time.Now, Color: os.Getenv("NO_COLOR") == "",
+		})}, nil
+	}
+	return plainText{to: e.Err}, nil
+}
+
+// silent shows nothing.
+type silent struct{}
+
+func (silent) status(json.RawMessage) error { return nil }
+func (silent) text(string)                  {}
+func (silent) close(bool)                   {}
+
+// plainText is a log.
+type plainText struct {
+	silent
+	to *os.File
+}
+
+func (p plainText) text(s string) { fmt.Fprint(p.to, s) }
+
+// rawJSON is for programs: a line of JSON for each piece of news.
+type rawJSON struct {
+	silent
+	to *os.File
+}
+
+func (r rawJSON) status(m json.RawMessage) error {
+	_, err := r.to.Write(append(m, '\n'))
+	return err
+}
+
+// live is the display on a terminal.
+type live struct{ *buildview.View }
+
+func (l live) status(m json.RawMessage) error {
+	var st build.Status
+	if err := json.Unmarshal(m, &st); err != nil {
+		return errs.New(errs.Internal, "the daemon's news of the build: %w", err)
+	}
+	l.Status(&st)
+	return nil
+}
+
+func (live) text(string)     {}
+func (l live) close(ok bool) { l.Close(ok) }
