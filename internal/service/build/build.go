@@ -215,8 +215,11 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 		show = report.NewJSON
 	}
 	watch := show(progress)
-	watch.Facts = report.Facts{Context: job.Dirs[dirContext], Platform: req.Platform}
+	watch.Facts = facts(job, req)
 	job.Status = watch.Status
+	if p, err := plan(job, req); err == nil && p != nil && len(req.Args) > 0 {
+		watch.Status(p.Unused())
+	}
 	res, err := o.engine.Solve(ctx, job)
 	watch.Close()
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *Service) buildClassic(ctx context.Context, o *opened, job *engine.Job, 
 		return "", err
 	}
 	watch := report.New(progressOf(plan, progress))
-	watch.Facts = report.Facts{Context: job.Dirs[dirContext], Platform: req.Platform}
+	watch.Facts = facts(job, req)
 	job.Status = watch.Status
 	var tell *report.Classic
 	if plan != nil {
@@ -71,6 +71,22 @@ func plan(job *engine.Job, req *build.Request) (*report.Plan, error) {
 		return nil, nil
 	}
 	return report.NewPlan(text, report.Asked{Target: req.Target, Labels: req.Labels, Args: req.Args})
+}
+
+// facts are what helps to explain the errors of a build.
+func facts(job *engine.Job, req *build.Request) report.Facts {
+	f := report.Facts{Context: job.Dirs[dirContext], Platform: req.Platform}
+	if dir, ok := job.Dirs[dirDockerfile]; ok {
+		name := job.Attrs["filename"]
+		f.Dockerfile = func() (string, []byte) {
+			text, err := readDockerfile(dir, name, req.Dockerfile == "")
+			if err != nil {
+				return "", nil // the error that is explained says it
+			}
+			return name, text
+		}
+	}
+	return f
 }
 
 // readDockerfile reads a file of a context, which may be hostile: no link in it

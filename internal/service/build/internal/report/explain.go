@@ -26,6 +26,9 @@ func (r *Watch) Explain(ctx context.Context, err error) error {
 		return fmt.Errorf("the build was cancelled: %w", context.Cause(ctx))
 	}
 	src := source(err)
+	if src == nil {
+		src = r.Facts.find(plain(err))
+	}
 	kind, text, hint := r.Facts.reason(err, src)
 	lines := r.lastLines(lastOutput)
 	if DiskFull(err) || noSpace(strings.Join(lines, "\n")) {
@@ -125,43 +128,30 @@ func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, s
 	if strings.Contains(text, "security.insecure is not allowed") || strings.Contains(text, "network.host is not allowed") {
 		return errs.Denied, strings.TrimPrefix(text, "failed to load LLB: "), privilegeHint(text)
 	}
-	if kind := errs.KindOf(err); kind != errs.Internal {
-		return kind, text, ""
+	if missing := missingInStage(text, src); missing != "" {
+		return errs.Invalid, missing, "look what the steps of that stage make; paths are those of its root"
 	}
-	if source(err) != nil || dockerfileFault(text) {
-		return errs.Invalid, text, parseHint(text)
+	text = strings.TrimPrefix(text, "failed to load cache key: ")
+	if strings.Contains(text, "did not complete successfully") {
+		text = processText(text)
+	}
+	if kind := errs.KindOf(err); kind != errs.Internal {
+		return kind, text, hintOf(text)
+	}
+	if src != nil || dockerfileFault(text) {
+		return errs.Invalid, text, hintOf(text)
 	}
 	return errs.Internal, text, ""
 }
 
 // dockerfileFault tells faults of the Dockerfile that BuildKit gives no place for.
 func dockerfileFault(text string) bool {
-	for _, s := range []string{"dockerfile parse error", "file with no instructions", "target stage", "failed to read dockerfile", "the Dockerfile", "invalid stage", "failed to parse", "invalid "} {
+	for _, s := range []string{"dockerfile parse error", "file with no instructions", "target stage", "contains no stages", "escape token", "failed to read dockerfile", "the Dockerfile", "invalid stage", "failed to parse", "invalid "} {
 		if strings.Contains(text, s) {
 			return true
 		}
 	}
 	return false
-}
-
-func parseHint(text string) string {
-	switch {
-	case strings.Contains(text, "did you mean"):
-		return ""
-	case strings.Contains(text, "unknown flag"):
-		return "see https://docs.docker.com/reference/dockerfile/ for the flags of each instruction"
-	case strings.Contains(text, "heredoc") || strings.Contains(text, "unterminated"):
-		return "a here-document ends with a line that is its word and nothing else"
-	case strings.Contains(text, "unknown instruction") && !strings.Contains(text, "did you mean"):
-		return "an instruction is FROM, RUN, CMD, LABEL, EXPOSE, ENV, ADD, COPY, ENTRYPOINT, VOLUME, USER, WORKDIR, ARG, ONBUILD, STOPSIGNAL, HEALTHCHECK or SHELL; a command goes behind RUN"
-	case strings.Contains(text, "no build stage in current context"):
-		return "a Dockerfile begins with FROM; only ARG may stand before it"
-	case strings.Contains(text, "file with no instructions"), strings.Contains(text, "cannot be empty"):
-		return "the Dockerfile is empty: it begins with FROM"
-	case strings.Contains(text, "could not be found") && strings.Contains(text, "target stage"):
-		return "a stage is named by FROM image AS name"
-	}
-	return ""
 }
 
 // privilegeHint says how a step gets what it asks for.
@@ -185,6 +175,8 @@ func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, str
 		text += ": " + exit.Err.Error()
 	}
 	switch {
+	case exit.ExitCode == 127 && strings.Contains(text, `"/bin/sh": stat /bin/sh`):
+		return errs.Invalid, text, `the image has no shell: name a program that it has, as in RUN ["/program"], or begin from an image with one`
 	case exit.ExitCode == 127:
 		return errs.Invalid, text, "the command was not found: install it in an earlier step, or look at its spelling"
 	case exit.ExitCode == 126:

@@ -11,6 +11,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	buildkiterrs "github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/suggest"
 )
 
@@ -18,6 +19,9 @@ import (
 type Facts struct {
 	Context  string // the folder of the context, where it is on this host
 	Platform string // what is built for, where it was asked for
+	// Dockerfile gives the Dockerfile's name and text, where it is on this host;
+	// nil: it is elsewhere.
+	Dockerfile func() (name string, text []byte)
 }
 
 // mostEntries bounds how many names of a folder are compared.
@@ -32,6 +36,9 @@ func (f Facts) missingHint(name string, src *buildkiterrs.Source) string {
 	if f.Context == "" {
 		return usual
 	}
+	if climbs(src) {
+		return "COPY and ADD see only the context's folder: build from a folder further up, or add one with --build-context NAME=PATH and COPY --from=NAME"
+	}
 	root, err := os.OpenRoot(f.Context)
 	if err != nil {
 		return usual
@@ -43,16 +50,22 @@ func (f Facts) missingHint(name string, src *buildkiterrs.Source) string {
 	}
 	// The first part of the path that is not there is the one to look at.
 	dir := "."
-	for part := range strings.SplitSeq(rel, "/") {
+	parts := strings.Split(rel, "/")
+	for i, part := range parts {
 		next := path.Join(dir, part)
 		if _, err := root.Lstat(next); err == nil {
 			dir = next
 			continue
 		}
-		if near, ok := nearest(part, entries(root, dir)); ok {
-			return fmt.Sprintf("did you mean %s?", path.Join(dir, near))
+		near, ok := nearest(part, entries(root, dir))
+		if !ok {
+			break
 		}
-		break
+		meant := path.Join(dir, near)
+		if whole := path.Join(append([]string{meant}, parts[i+1:]...)...); exists(root, whole) {
+			meant = whole
+		}
+		return fmt.Sprintf("did you mean %s?", meant)
 	}
 	return usual
 }
@@ -75,36 +88,118 @@ func nearest(typed string, names []string) (string, bool) {
 			return n, true
 		}
 	}
-	if len(typed) < 3 {
-		return "", false
+	for _, n := range names {
+		if oneSlip(typed, n) {
+			return n, true
+		}
+	}
+	if len(typed) < 5 {
+		return "", false // two slips in a short word make it another word
 	}
 	return suggest.Search(typed, names, true)
 }
 
-// copyFrom is what the line at fault copies from; empty: the build context.
-func copyFrom(src *buildkiterrs.Source) string {
+// oneSlip reports whether one slip of the fingers makes b of a: two letters
+// swapped, or one too many, too few or wrong.
+func oneSlip(a, b string) bool {
+	if len(a) < 3 || a == b {
+		return false
+	}
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	x, y := a[i:], b[i:]
+	switch {
+	case len(x) > 1 && len(y) > 1 && x[0] == y[1] && x[1] == y[0] && x[2:] == y[2:]:
+		return true
+	case len(x) > 0 && x[1:] == y, len(y) > 0 && y[1:] == x:
+		return true
+	}
+	return len(x) > 0 && len(y) > 0 && x[1:] == y[1:]
+}
+
+func exists(root *os.Root, name string) bool {
+	_, err := root.Lstat(name)
+	return err == nil
+}
+
+// climbs reports whether the line at fault wants to leave the context.
+func climbs(src *buildkiterrs.Source) bool {
+	for _, word := range words(src) {
+		if word == ".." || strings.HasPrefix(word, "../") {
+			return true
+		}
+	}
+	return false
+}
+
+// words are those of the lines at fault.
+func words(src *buildkiterrs.Source) (out []string) {
 	if src == nil {
-		return ""
+		return nil
 	}
 	lines := strings.Split(string(src.Info.Data), "\n")
-	for n := int(src.Ranges[0].Start.Line); n <= len(lines) && n <= max(int(src.Ranges[0].End.Line), int(src.Ranges[0].Start.Line)); n++ {
-		if n < 1 {
-			continue
+	first := max(int(src.Ranges[0].Start.Line), 1)
+	for n := first; n <= min(len(lines), max(int(src.Ranges[0].End.Line), first)); n++ {
+		out = append(out, strings.Fields(lines[n-1])...)
+	}
+	return out
+}
+
+// copyFrom is what the line at fault copies from; empty: the build context.
+func copyFrom(src *buildkiterrs.Source) string {
+	for _, word := range words(src) {
+		if from, ok := strings.CutPrefix(word, "--from="); ok {
+			return from
 		}
-		for word := range strings.FieldsSeq(lines[n-1]) {
-			if from, ok := strings.CutPrefix(word, "--from="); ok {
-				return from
-			}
-			if _, options, ok := strings.Cut(word, "--mount="); ok {
-				for o := range strings.SplitSeq(options, ",") {
-					if from, ok := strings.CutPrefix(o, "from="); ok {
-						return from
-					}
+		if _, options, ok := strings.Cut(word, "--mount="); ok {
+			for o := range strings.SplitSeq(options, ",") {
+				if from, ok := strings.CutPrefix(o, "from="); ok {
+					return from
 				}
 			}
 		}
 	}
 	return ""
+}
+
+// missingInStage is the error of a file that COPY --from does not find.
+func missingInStage(text string, src *buildkiterrs.Source) string {
+	name, from := between(text, "lstat ", ": no such file or directory"), copyFrom(src)
+	if name == "" || from == "" {
+		return ""
+	}
+	return fmt.Sprintf("%q is not in %s", name, from)
+}
+
+// find is the place of an error that BuildKit gives none for, where the text
+// tells what stands there.
+func (f Facts) find(text string) *buildkiterrs.Source {
+	if f.Dockerfile == nil {
+		return nil
+	}
+	var needle string
+	switch {
+	case strings.Contains(text, `Get "`):
+		needle = between(text, `Get "`, `"`)
+	case strings.Contains(text, "invalid stage index "):
+		needle = "--from=" + after(text, "invalid stage index ")
+	case strings.Contains(text, "network.host is not allowed"):
+		needle = "--network=host"
+	case strings.Contains(text, "security.insecure is not allowed"):
+		needle = "--security=insecure"
+	case strings.Contains(text, "invalid escape token"):
+		needle = "escape"
+	}
+	name, data := f.Dockerfile()
+	for i, line := range strings.Split(string(data), "\n") {
+		if needle != "" && strings.Contains(line, needle) {
+			at := &pb.Position{Line: int32(i + 1)}
+			return &buildkiterrs.Source{Info: &pb.SourceInfo{Filename: name, Data: data}, Ranges: []*pb.Range{{Start: at, End: at}}}
+		}
+	}
+	return nil
 }
 
 // nearStage finds the stage that somebody meant whose name was taken for that of

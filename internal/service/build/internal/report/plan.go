@@ -18,7 +18,8 @@ import (
 type Plan struct {
 	steps  []planned
 	stages []plannedStage
-	unused []string // build arguments that no ARG asks for
+	unused []string        // build arguments that no ARG asks for
+	known  map[string]bool // those that an ARG asks for
 }
 
 // planned is one step.
@@ -78,8 +79,8 @@ func NewPlan(dockerfile []byte, asked Asked) (*Plan, error) {
 	if len(stages) == 0 {
 		return nil, errs.New(errs.Invalid, "the Dockerfile has no FROM: it begins with one")
 	}
-	p := &Plan{}
 	known := map[string]bool{}
+	p := &Plan{known: known}
 	for _, a := range preamble {
 		p.add(planned{text: a.String(), line: line(a.Location())})
 		declare(known, &a)

@@ -1,0 +1,2 @@
+FROM busybox
+COPY Readme.md /x

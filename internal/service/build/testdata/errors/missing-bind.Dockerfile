@@ -1,0 +1,2 @@
+FROM busybox
+RUN --mount=type=bind,source=nothing-there,target=/m true

@@ -1,0 +1,2 @@
+FROM busybox
+COPY scr/main.go /x

@@ -1,0 +1,3 @@
+FROM busybox
+COPY README.md /r
+RUN /r

@@ -1,0 +1,3 @@
+# a comment
+FORM busybox
+RUN true

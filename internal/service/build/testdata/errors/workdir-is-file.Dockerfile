@@ -1,0 +1,3 @@
+FROM busybox
+RUN touch /f
+WORKDIR /f
