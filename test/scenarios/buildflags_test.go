@@ -195,17 +195,9 @@ func TestContextsOfBuild(t *testing.T) {
 		}
 		return entries(t, file)
 	}
-	site := httptest.NewServer(http.FileServer(http.Dir(gitSite(t, map[string]string{"Dockerfile": dockerfile, "f": "in git", "sub/Dockerfile": "FROM scratch\nCOPY s /s\n", "sub/s": "s"}))))
-	t.Cleanup(site.Close)
+	site := serveFolder(t, gitSite(t, map[string]string{"Dockerfile": dockerfile, "f": "in git", "sub/Dockerfile": "FROM scratch\nCOPY s /s\n", "sub/s": "s"}))
 	packed := tarOf(t, map[string]string{"Dockerfile": dockerfile, "f": "in the tar", "other": "FROM scratch\nCOPY f /g\n"})
-	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/context.tar.gz" {
-			_, _ = w.Write(packed)
-			return
-		}
-		_, _ = w.Write([]byte("FROM scratch\nWORKDIR /only\n"))
-	}))
-	t.Cleanup(files.Close)
+	files := serveBytes(t, map[string][]byte{"/context.tar.gz": packed, "/Dockerfile": []byte("FROM scratch\nWORKDIR /only\n")})
 	for name, c := range map[string]struct {
 		in   []byte
 		args []string
@@ -217,11 +209,11 @@ func TestContextsOfBuild(t *testing.T) {
 		"a tar on standard input":                 {packed, []string{"-"}, "f"},
 		"a tar, and a Dockerfile in it":           {packed, []string{"-f", "other", "-"}, "g"},
 		"a tar, with a secret and a context":      {packed, []string{"--secret", "id=x,src=" + filepath.Join(dir, "f"), "--build-context", "side=" + dir, "-"}, "f"},
-		"a tar at a URL":                          {nil, []string{files.URL + "/context.tar.gz"}, "f"},
-		"a Dockerfile at a URL":                   {nil, []string{files.URL + "/Dockerfile"}, "only"},
-		"a Git repository":                        {nil, []string{site.URL + "/repo.git"}, "f"},
-		"a branch and a folder of a repository":   {nil, []string{site.URL + "/repo.git#main:sub"}, "s"},
-		"a repository, and a Dockerfile of yours": {[]byte("FROM scratch\nCOPY f /mine\n"), []string{"-f", "-", site.URL + "/repo.git"}, "mine"},
+		"a tar at a URL":                          {nil, []string{files + "/context.tar.gz"}, "f"},
+		"a Dockerfile at a URL":                   {nil, []string{files + "/Dockerfile"}, "only"},
+		"a Git repository":                        {nil, []string{site + "/repo.git"}, "f"},
+		"a branch and a folder of a repository":   {nil, []string{site + "/repo.git#main:sub"}, "s"},
+		"a repository, and a Dockerfile of yours": {[]byte("FROM scratch\nCOPY f /mine\n"), []string{"-f", "-", site + "/repo.git"}, "mine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -233,7 +225,29 @@ func TestContextsOfBuild(t *testing.T) {
 	}
 	stack.Says(t, s.Fail(t, 1, "build", "-f", "-", "-"), "cannot both be standard input")
 	stack.Says(t, s.Do(strings.NewReader(""), lus, "build", "-").Err, "standard input is empty")
-	stack.Says(t, s.Fail(t, 1, "build", site.URL+"/none.git"), "none.git")
+	stack.Says(t, s.Fail(t, 1, "build", site+"/none.git"), "none.git")
+}
+
+// serveFolder serves a folder by HTTP on loopback, and returns its URL.
+func serveFolder(t *testing.T, dir string) string {
+	t.Helper()
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// serveBytes serves files by HTTP on loopback, and returns the URL of their root.
+func serveBytes(t *testing.T, files map[string][]byte) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if data, ok := files[r.URL.Path]; ok {
+			_, _ = w.Write(data)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // gitSite is a folder with a repository repo.git that any HTTP server can serve.

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,9 @@ const mostDockerfile = 16 << 20
 // BuildKit did.
 func (s *Service) buildClassic(ctx context.Context, o *opened, job *engine.Job, req *build.Request, progress io.Writer) (string, error) {
 	plan, err := plan(job, req)
+	if err == nil && plan == nil && job.Attrs["context"] != "" {
+		plan, err = fetchedPlan(ctx, o, job, req)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -70,6 +74,28 @@ func plan(job *engine.Job, req *build.Request) (*report.Plan, error) {
 	if report.External(text) {
 		return nil, nil
 	}
+	return planOf(text, req)
+}
+
+// fetchedPlan reads the steps of a Dockerfile that is in a context elsewhere,
+// which BuildKit fetches now and finds in its cache when it builds.
+func fetchedPlan(ctx context.Context, o *opened, job *engine.Job, req *build.Request) (*report.Plan, error) {
+	watch := report.New(io.Discard)
+	ask := *job
+	ask.Attrs, ask.Question, ask.Status, ask.Trace = maps.Clone(job.Attrs), engine.QuestionDockerfile, watch.Status, nil
+	ask.CacheTo = nil
+	res, err := o.engine.Solve(ctx, &ask)
+	watch.Close()
+	if err != nil {
+		return nil, watch.ExplainClassic(ctx, err)
+	}
+	if report.External([]byte(res.Text)) {
+		return nil, nil
+	}
+	return planOf([]byte(res.Text), req)
+}
+
+func planOf(text []byte, req *build.Request) (*report.Plan, error) {
 	return report.NewPlan(text, report.Asked{Target: req.Target, Labels: req.Labels, Args: req.Args})
 }
 

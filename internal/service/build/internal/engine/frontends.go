@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/frontend"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerfile/version"
+	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/frontend/gateway"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/gateway/forwarder"
@@ -44,10 +45,31 @@ const (
 	answerPrefix = "frontend."
 )
 
+// QuestionDockerfile asks for the Dockerfile's text, wherever it is.
+const QuestionDockerfile = "lus.dockerfile"
+
+// readDockerfile answers that question.
+func readDockerfile(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
+	ui, err := dockerui.NewClient(c)
+	if err != nil {
+		return nil, err
+	}
+	src, err := ui.ReadEntrypoint(ctx, "Dockerfile")
+	if err != nil {
+		return nil, err
+	}
+	res := gwclient.NewResult()
+	res.AddMeta(answerPrefix+answerText, src.Data)
+	return res, nil
+}
+
 // buildDockerfile is the frontend for Dockerfiles. It stands for the images of
 // itself that Dockerfiles name by "# syntax=", and hands on its answers to
 // questions (BuildKit does so only for keys with the prefix).
 func buildDockerfile(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
+	if c.BuildOpts().Opts["requestid"] == QuestionDockerfile {
+		return readDockerfile(ctx, c)
+	}
 	res, err := dockerfile.Build(ctx, builtIn{c})
 	if err != nil || res == nil {
 		return res, err
