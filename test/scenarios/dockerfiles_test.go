@@ -242,5 +242,5 @@ func TestTheClassicBuilderFetchesItsContext(t *testing.T) {
 		}
 	}
 	bad := s.Do(nil, curl, "-sS", "--unix-socket", s.Socket(), "-X", "POST", "http://lus/build?remote="+files+"/none").Want(t, 0)
-	stack.Says(t, bad, "errorDetail", "404")
+	stack.Says(t, bad, `"message"`, "404")
 }

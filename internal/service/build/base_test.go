@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -28,7 +32,13 @@ import (
 // its address.
 func registryWith(t *testing.T, tar []byte) string {
 	t.Helper()
-	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	return registryBehind(t, tar, func(h http.Handler) http.Handler { return h })
+}
+
+// registryBehind is the same with something between it and those who ask.
+func registryBehind(t *testing.T, tar []byte, wrap func(http.Handler) http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(wrap(registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
 	t.Cleanup(s.Close)
 	address := strings.TrimPrefix(s.URL, "http://")
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tar)), nil })
@@ -86,6 +96,53 @@ func TestABasePulledFromARegistry(t *testing.T) {
 	if got, want := b.config(upon.id).RootFS.DiffIDs[:2], b.config(r.id).RootFS.DiffIDs; got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("layers %v, want those of the base, %v, below", got, want)
 	}
+}
+
+// A layer whose bytes are not those of its digest, or that ends too early, is no
+// base for anything; when it is whole again, the build works.
+func TestACorruptBaseLayer(t *testing.T) {
+	b := newBuilder(t)
+	var spoil atomic.Value
+	spoil.Store("")
+	address := registryBehind(t, need.BusyboxTar(t), func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+				h.ServeHTTP(w, r)
+				return
+			}
+			rec, whole := httptest.NewRecorder(), r.Clone(r.Context())
+			whole.Header.Del("Range")
+			h.ServeHTTP(rec, whole)
+			how, data := spoil.Load().(string), rec.Body.Bytes()
+			if how == "" || len(data) < 10_000 { // the config is left alone
+				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data)) // from where it broke off
+				return
+			}
+			if how == "truncated" {
+				w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+				_, _ = w.Write(data[:len(data)/2])
+				return
+			}
+			data[len(data)/2] ^= 0xff
+			_, _ = w.Write(data)
+		})
+	})
+	for _, how := range []string{"truncated", "corrupt"} {
+		spoil.Store(how)
+		r := b.file("FROM "+address+"/base:1\nRUN true\n", nil)
+		if r.err == nil {
+			t.Fatalf("%s: it was built", how)
+		}
+		if b.hasImage("app:latest") {
+			t.Errorf("%s: an image came to be", how)
+		}
+		if !strings.Contains(r.err.Error(), "build again") {
+			t.Errorf("%s: people are told %v", how, r.err)
+		}
+	}
+	spoil.Store("")
+	r := b.file("FROM "+address+"/base:1\nRUN echo whole > /w\n", nil).ok(t)
+	b.wantFile(r.id, "w", "whole")
 }
 
 func TestABaseThatTheRegistryDoesNotHave(t *testing.T) {

@@ -105,7 +105,7 @@ func workerOptions(o Options, parallel *semaphore.Weighted) (base.WorkerOpt, err
 	}
 	relax(md)
 	chains := namedChains{Snapshotter: o.Store.Snapshotter(), store: o.Store}
-	blobs := containerdsnapshot.NewContentStore(o.Store.ContentStore(), content.Namespace)
+	blobs := containerdsnapshot.NewContentStore(forgetting{o.Store.ContentStore()}, content.Namespace)
 	pool := filepath.Join(o.Root, "mounts")
 	if err := os.MkdirAll(pool, 0o700); err != nil {
 		return base.WorkerOpt{}, err

@@ -131,7 +131,9 @@ func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, s
 	if missing := missingInStage(text, src); missing != "" {
 		return errs.Invalid, missing, "look what the steps of that stage make; paths are those of its root"
 	}
-	text = strings.TrimPrefix(text, "failed to load cache key: ")
+	for _, inside := range []string{"failed to load cache key: ", "failed to compute cache key: "} {
+		text = strings.ReplaceAll(text, inside, "")
+	}
 	if strings.Contains(text, "did not complete successfully") {
 		text = processText(text)
 	}

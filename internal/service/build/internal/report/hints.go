@@ -36,6 +36,8 @@ func hints() []hint {
 		{"no SSH key", "pass your agent or a key on: --ssh default, or --ssh ID=FILE"},
 		{"unable to find user", "make the user in an earlier step (adduser, useradd), or give its number"},
 		{"unable to find group", "make the group in an earlier step (addgroup, groupadd), or give its number"},
+		{"unexpected commit digest", "what the registry sent is not what its digest says: build again, or take the image from elsewhere"},
+		{"unexpected EOF", "the connection broke off: build again, what came is kept"},
 		{"connection refused", "nobody listens at that address: is it right, and does its server run?"},
 		{"no such host", "the name cannot be resolved: is it right, and is there a network?"},
 		{"not a directory", "a part of that path is a file, not a folder"},
