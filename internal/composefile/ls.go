@@ -96,7 +96,7 @@ func filtered(rows []stackRow, filters []string) ([]stackRow, error) {
 		if !ok || key != "name" {
 			return nil, wrongUse("ls", "invalid filter %q: write name=PATTERN", f)
 		}
-		p, err := regexp.Compile(value)
+		p, err := regexp.Compile(value) //nolint:forbidigo // it is the pattern that was typed
 		if err != nil {
 			return nil, wrongUse("ls", "invalid filter %q: %v", f, err)
 		}

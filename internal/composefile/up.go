@@ -18,13 +18,12 @@ import (
 
 // upFlags are the flags of up, create and scale.
 type upFlags struct {
-	req                                   compose.UpRequest
-	detach, noDeps, build                 bool
-	scale                                 []string
-	settle                                func()
-	follow                                followFlags
-	watch                                 bool
-	noColor, noPrefix, timestamps, menued bool
+	req                   compose.UpRequest
+	detach, noDeps, watch bool
+	menued                bool
+	scale                 []string
+	settle                func()
+	follow                followFlags
 }
 
 // making registers what up and create share.

@@ -79,7 +79,7 @@ func Refused(name, why string) Command {
 	return Command{
 		Name: name, Args: "[ARG...]", Short: "Not supported: " + why, Example: name, Min: 0, Max: -1, Rest: true,
 		Flags: func(_ *Env, f *pflag.FlagSet) Do {
-			f.ParseErrorsWhitelist.UnknownFlags = true
+			f.ParseErrorsAllowlist.UnknownFlags = true
 			return func(context.Context, []string) error {
 				return errs.New(errs.Unsupported, "%s is not supported: %s", name, why)
 			}

@@ -104,7 +104,7 @@ func readAuthority(certPath, keyPath string) (*authority, error) {
 	keyText, err := os.ReadFile(keyPath)
 	if err != nil {
 		// Not ErrNotExist: a new key would not fit the certificate that is there.
-		return nil, fmt.Errorf("%s is there and its key is not: %s", certPath, err)
+		return nil, fmt.Errorf("%s is there and its key is not: %v", certPath, err) //nolint:errorlint // it must not be ErrNotExist
 	}
 	pair, err := tls.X509KeyPair(certText, keyText)
 	if err != nil {

@@ -60,7 +60,7 @@ func (r *runner) hook(ctx context.Context, id string, h *compose.Hook) (code int
 	}
 	stop := context.AfterFunc(ctx, func() { _ = stream.Out.Close() })
 	defer stop()
-	defer stream.Out.Close()
+	defer func() { _ = stream.Out.Close() }() // it was only read
 	var tail []byte
 	for {
 		rec, err := stream.Out.Next()

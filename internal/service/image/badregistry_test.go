@@ -76,7 +76,7 @@ func TestEveryStageOfAPullMayGoWrong(t *testing.T) {
 		{"answers 401 with nonsense", status(401, "WWW-Authenticate", `Bearer realm==",,,"`), errs.Unavailable, "which is no address"},
 		{"answers 401 for a scheme nobody has", status(401, "WWW-Authenticate", "Negotiate"), errs.NotFound, "pull access denied"},
 		{"answers 403", status(403), errs.NotFound, "pull access denied"},
-		{"leads in circles", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), 302) }, errs.Unavailable, "redirects"},
+		{"leads in circles", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, errs.Unavailable, "redirects"},
 		{"leads away without TLS", status(302, "Location", "http://192.0.2.1/x"), errs.Denied, "without TLS"},
 	}
 	body := []misdeed{

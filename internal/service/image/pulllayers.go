@@ -103,8 +103,7 @@ func (p *pull) unpackFlowing(ctx context.Context, l layer) (st staged, err error
 	go func() {
 		var serr error
 		st, serr = p.s.stage(ctx, l, func() (io.ReadCloser, error) { return to, nil }, extracting)
-		to.Close()
-		done <- serr
+		done <- errors.Join(serr, to.Close())
 	}()
 	_, err = p.download(ctx, l, to, whole)
 	serr := <-done

@@ -103,12 +103,14 @@ func (t *tree) Walk(ctx context.Context, target string, f fs.WalkDirFunc) error 
 	if !filepath.IsLocal(target) {
 		return w.end(f(target, nil, missing(target, unix.ENOENT)))
 	}
-	parent, err := t.root.keep(), error(nil)
+	parent := t.root.keep()
 	if at := path.Dir(target); at != "." {
 		parent.drop()
-		if parent, err = openDir(t.root.fd, at); err != nil {
+		below, err := openDir(t.root.fd, at)
+		if err != nil {
 			return w.end(f(target, nil, missing(target, err)))
 		}
+		parent = below
 	}
 	defer parent.drop()
 	var st unix.Stat_t
