@@ -150,15 +150,24 @@ func (h *handler) createImage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handler) importImage(w http.ResponseWriter, r *http.Request) error {
-	if src := r.FormValue("fromSrc"); src != "-" {
-		return errs.New(errs.Unsupported, "a tar is imported from the request's body: send fromSrc=- and the tar, not %q", src)
-	}
-	ref := r.FormValue("repo")
+	ref, message := r.FormValue("repo"), r.FormValue("message")
 	if tag := r.FormValue("tag"); tag != "" && ref != "" {
 		ref += ":" + tag
 	}
+	tar := h.unhurried(w, r, stallUpload)
+	if src := r.FormValue("fromSrc"); src != "-" {
+		body, err := download(r.Context(), src)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		tar = body
+		if message == "" {
+			message = "Imported from " + src
+		}
+	}
 	out := newProgress(w)
-	id, err := h.Images.ImportImage(r.Context(), h.unhurried(w, r, stallUpload), ref, r.FormValue("message"), r.Form["changes"])
+	id, err := h.Images.ImportImage(r.Context(), tar, ref, message, r.Form["changes"])
 	if err == nil {
 		out.send(image.Progress{Status: id})
 	}

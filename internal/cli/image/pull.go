@@ -101,7 +101,7 @@ func pull(ctx context.Context, e *command.Env, ref, platform string, quiet bool,
 
 func importCommand() command.Command {
 	return command.Command{
-		Name: "import", Args: "FILE|- [NAME[:TAG]]", Short: "Make an image of one layer from a tar of a file system",
+		Name: "import", Args: "FILE|URL|- [NAME[:TAG]]", Short: "Make an image of one layer from a tar of a file system",
 		Example: "import rootfs.tar mine:latest", Min: 1, Max: 2,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			changes := f.StringArrayP("change", "c", nil, "Apply a Dockerfile instruction, as 'CMD [\"sh\"]'")
@@ -109,7 +109,11 @@ func importCommand() command.Command {
 			platform := f.String("platform", "", "Platform of the image, as linux/amd64")
 			return func(ctx context.Context, args []string) error {
 				var in io.Reader = e.In
-				if args[0] != "-" {
+				src := "-"
+				switch {
+				case strings.HasPrefix(args[0], "http://"), strings.HasPrefix(args[0], "https://"):
+					in, src = nil, args[0] // the daemon downloads it
+				case args[0] != "-":
 					file, err := os.Open(args[0])
 					if err != nil {
 						return errs.New(errs.NotFound, "%w", err)
@@ -117,7 +121,7 @@ func importCommand() command.Command {
 					defer file.Close()
 					in = file
 				}
-				q := url.Values{"fromSrc": {"-"}, "changes": *changes}
+				q := url.Values{"fromSrc": {src}, "changes": *changes}
 				for key, value := range map[string]string{"message": *message, "platform": *platform} {
 					if value != "" {
 						q.Set(key, value)
