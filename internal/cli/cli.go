@@ -18,6 +18,7 @@ import (
 	"lus/internal/cli/builder"
 	"lus/internal/cli/command"
 	"lus/internal/cli/container"
+	"lus/internal/cli/deploy"
 	"lus/internal/cli/image"
 	"lus/internal/cli/network"
 	"lus/internal/cli/registry"
@@ -41,6 +42,7 @@ func nouns() []noun {
 		{"builder", "The build cache", builder.Commands},
 		{"registry", "Lus's own registry", registry.Commands},
 		{"account", "Who there is and who may do what", account.Commands},
+		{"deploy", "What was deployed by compose, and the way back", deploy.Commands},
 		{"system", "Lus as a whole", system.Commands},
 	}
 }

@@ -135,7 +135,7 @@ func addresses(p *types.Project) *misplaced {
 }
 
 // room finds services that want to run more containers than there are ports for
-// them on the host.
+// them in a range of the host's. One port alone they share.
 func room(l *Loaded) error {
 	for _, s := range l.Project.Services {
 		if s.Scale < 2 {
@@ -144,7 +144,7 @@ func room(l *Loaded) error {
 		for _, key := range slices.Sorted(maps.Keys(s.Create.HostConfig.PortBindings)) {
 			for _, b := range s.Create.HostConfig.PortBindings[key] {
 				lo, hi, ok := portRange(b.HostPort)
-				if !ok || lo == 0 || hi-lo+1 >= s.Scale {
+				if !ok || lo == 0 || lo == hi || hi-lo+1 >= s.Scale {
 					continue
 				}
 				f := l.docs().at("services", s.Name, "ports")
@@ -158,8 +158,5 @@ func room(l *Loaded) error {
 }
 
 func tooFew(s compose.Service, ports string, n int) string {
-	if n == 1 {
-		return fmt.Sprintf("%d containers cannot share port %s of the host", s.Scale, ports)
-	}
 	return fmt.Sprintf("%d containers cannot share the range %s of the host, which has %d ports", s.Scale, ports, n)
 }

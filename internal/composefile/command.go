@@ -28,12 +28,14 @@ type app struct {
 	ansi     string // auto, always or never
 	verbose  bool   // say which files are read
 	parallel int    // how much goes on at once; 0: as much as helps
+	dryRun   bool   // print what would be done, and do nothing
 }
 
 // command is one verb.
 type command struct {
 	name, args, short, example string
 	rest                       bool // what follows the first argument is not for us
+	dry                        bool // it knows --dry-run, or changes nothing anyway
 	// flags registers the verb's flags and returns what carries it out.
 	flags func(a *app, f *pflag.FlagSet) func(ctx context.Context, args []string) error
 }
@@ -155,6 +157,9 @@ func (a *app) verb(ctx context.Context, c command, args []string) error {
 	if *help {
 		fmt.Fprintf(a.Out, "Usage: lus compose %s [OPTIONS] %s\n\n%s\n\nExample:\n  %s\n\nOptions:\n%s", c.name, c.args, c.short, c.example, f.FlagUsages())
 		return nil
+	}
+	if a.dryRun && !c.dry {
+		return wrongUse(c.name, "--dry-run is not known to %s: what it does is not planned ahead", c.name)
 	}
 	return do(ctx, f.Args())
 }

@@ -35,7 +35,7 @@ type configFlags struct {
 
 func configCommand() command {
 	return command{
-		name: "config", args: "[SERVICE...]", short: "Check the file and print it resolved", example: "lus compose config --services",
+		name: "config", dry: true, args: "[SERVICE...]", short: "Check the file and print it resolved", example: "lus compose config --services",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			o := &configFlags{}
 			f.BoolVarP(&o.quiet, "quiet", "q", false, "check only")

@@ -143,6 +143,15 @@ func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*
 		return nil, err
 	}
 	out.Create = *create
+	if s.Deploy != nil {
+		if out.Update, err = update(s.Deploy.UpdateConfig, "update_config"); err != nil {
+			return nil, err
+		}
+		if out.Rollback, err = update(s.Deploy.RollbackConfig, "rollback_config"); err != nil {
+			return nil, err
+		}
+	}
+	out.Contents = contents(p, s)
 	if out.Files, err = copiedFiles(p, s); err != nil {
 		return nil, err
 	}
@@ -163,8 +172,9 @@ func hash(s *compose.Service) (string, error) {
 	data, err := json.Marshal(struct {
 		Name, ContainerName, Image, Platform string
 		Create                               any
-		Files                                []compose.File `json:",omitempty"`
-	}{s.Name, s.ContainerName, s.Image, s.Platform, s.Create, s.Files})
+		Files                                []compose.File    `json:",omitempty"`
+		Contents                             []compose.Content `json:",omitempty"`
+	}{s.Name, s.ContainerName, s.Image, s.Platform, s.Create, s.Files, s.Contents})
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync"
 
 	"lus/internal/base/errs"
 	"lus/internal/client"
@@ -39,13 +40,32 @@ func decode[T any](body io.ReadCloser) (T, error) {
 	return v, json.NewDecoder(body).Decode(&v)
 }
 
+// sign says who asks, and whether only to see what would be done.
+func (a *app) sign(req any) {
+	switch r := req.(type) {
+	case *compose.UpRequest:
+		r.By, r.DryRun = caller(), a.dryRun
+	case *compose.DownRequest:
+		r.By, r.DryRun = caller(), a.dryRun
+	case *compose.StateRequest:
+		r.By, r.DryRun = caller(), a.dryRun
+	case *compose.BuildRequest:
+		r.DryRun = a.dryRun
+	case *compose.PullRequest:
+		r.DryRun = a.dryRun
+	}
+}
+
 // stream sends a request to the compose service and prints what happens.
 func (a *app) stream(ctx context.Context, verb string, req any, p *printer) error {
+	a.sign(req)
 	body, err := a.daemon.Do(ctx, "POST", "/lus/v1/compose/"+verb, req)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
+	var described sync.WaitGroup
+	defer described.Wait()
 	dec := json.NewDecoder(body)
 	for {
 		var e compose.Event
@@ -59,6 +79,9 @@ func (a *app) stream(ctx context.Context, verb string, req any, p *printer) erro
 		}
 		if e.Error != "" {
 			return errs.New(errs.Kind(e.ErrorKind), "%s", e.Error)
+		}
+		if up, ok := req.(*compose.UpRequest); ok && e.Deployment != 0 {
+			described.Go(func() { a.describe(ctx, e.Deployment, up.Project.WorkingDir) })
 		}
 		p.event(e)
 	}
@@ -110,6 +133,7 @@ func (a *app) containers(ctx context.Context, project string, all bool) ([]summa
 // and what builds print as it comes; to a program one JSON object for each event.
 type printer struct {
 	w     io.Writer
+	out   io.Writer // for plans: nothing else was asked for
 	quiet bool
 	json  bool
 }
@@ -124,19 +148,12 @@ type jsonStep struct {
 
 func (p *printer) event(e compose.Event) {
 	switch {
+	case e.Plan != "" && p.out != nil:
+		fmt.Fprintln(p.out, e.Plan)
 	case p.json:
 		p.object(e)
-	case e.Warning != "":
-		fmt.Fprintln(p.w, "warning: "+e.Warning)
-	case p.quiet:
-	case e.Text != "":
-		fmt.Fprint(p.w, e.Text)
-	case e.Status == "Waiting" || e.Status == "Building" || e.Status == "Pulling":
-		fmt.Fprintf(p.w, " %s %s  %s\n", e.Kind, e.Name, e.Status)
-	case e.Done && e.Took > 0:
-		fmt.Fprintf(p.w, " %s %s  %s  %.1fs\n", e.Kind, e.Name, e.Status, e.Took.Seconds())
-	case e.Done:
-		fmt.Fprintf(p.w, " %s %s  %s\n", e.Kind, e.Name, e.Status)
+	default:
+		fmt.Fprint(p.w, e.Line(p.quiet))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 func downCommand() command {
 	return command{
-		name: "down", args: "[SERVICE...]", short: "Stop and remove the project's containers and networks, or the services' containers",
+		name: "down", dry: true, args: "[SERVICE...]", short: "Stop and remove the project's containers and networks, or the services' containers",
 		example: "lus compose down -v",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			req := &compose.DownRequest{}

@@ -47,7 +47,7 @@ func (e engineEvent) own() map[string]string {
 
 func eventsCommand() command {
 	return command{
-		name: "events", args: "[SERVICE...]", short: "Show what happens to the project's containers, as it happens", example: "lus compose events --json web",
+		name: "events", dry: true, args: "[SERVICE...]", short: "Show what happens to the project's containers, as it happens", example: "lus compose events --json web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			asJSON := f.Bool("json", false, "one JSON object a line")
 			since := f.String("since", "", "from this time on, or from 10m ago")

@@ -98,8 +98,8 @@ func hookExamples() map[string]example {
 // fileExamples are of secrets and configs that are put into the container.
 func fileExamples() map[string]example {
 	out := map[string]example{
-		"secrets.*.environment": {with: "secrets: {key: {environment: HOME}}", want: `"files":[{"target":"/run/secrets/u"`},
-		"configs.*.environment": {with: "configs: {conf: {environment: HOME}}", want: `"files":[{"target":"/u"`},
+		"secrets.*.environment": {with: "secrets: {key: {environment: HOME}}", want: `"files":[{"key":"secrets.key","target":"/run/secrets/u"`},
+		"configs.*.environment": {with: "configs: {conf: {environment: HOME}}", want: `"files":[{"key":"configs.conf","target":"/u"`},
 		"configs.*.content":     {with: "configs: {conf: {content: text}}", want: `"target":"/u","data":"dGV4dA=="`},
 	}
 	for _, what := range []string{"secrets: [{source: key", "configs: [{source: conf"} {
@@ -149,13 +149,25 @@ func limitExamples() map[string]example {
 		"services.*.shm_size":              {with: "shm_size: 1m", want: `"ShmSize":1048576`},
 		"services.*.blkio_config.weight":   {with: "blkio_config: {weight: 300}", want: `"BlkioWeight":300`},
 
-		"services.*.deploy.replicas":                      {with: "deploy: {replicas: 3}", want: `"scale":3`},
-		"services.*.deploy.restart_policy.condition":      {with: "deploy: {restart_policy: {condition: on-failure}}", want: `"RestartPolicy":{"Name":"on-failure"`},
-		"services.*.deploy.restart_policy.max_attempts":   {with: "deploy: {restart_policy: {condition: on-failure, max_attempts: 7}}", want: `"MaximumRetryCount":7`},
-		"services.*.deploy.resources.limits.cpus":         {with: "deploy: {resources: {limits: {cpus: '0.5'}}}", want: `"NanoCpus":500000000`},
-		"services.*.deploy.resources.limits.memory":       {with: "deploy: {resources: {limits: {memory: 64m}}}", want: `"Memory":67108864`},
-		"services.*.deploy.resources.limits.pids":         {with: "deploy: {resources: {limits: {pids: 7}}}", want: `"PidsLimit":7`},
-		"services.*.deploy.resources.reservations.memory": {with: "deploy: {resources: {reservations: {memory: 32m}}}", want: `"MemoryReservation":33554432`},
+		"services.*.deploy.replicas":                          {with: "deploy: {replicas: 3}", want: `"scale":3`},
+		"services.*.deploy.update_config.parallelism":         {with: "deploy: {update_config: {parallelism: 7}}", want: `"update":{"parallelism":7`},
+		"services.*.deploy.update_config.delay":               {with: "deploy: {update_config: {delay: 5s}}", want: `"delay":5000000000`},
+		"services.*.deploy.update_config.monitor":             {with: "deploy: {update_config: {monitor: 5s}}", want: `"monitor":5000000000`},
+		"services.*.deploy.update_config.failure_action":      {with: "deploy: {update_config: {failure_action: continue}}", want: `"failureAction":"continue"`},
+		"services.*.deploy.update_config.max_failure_ratio":   {with: "deploy: {update_config: {max_failure_ratio: 0.5}}", want: `"maxFailureRatio":0.5`},
+		"services.*.deploy.update_config.order":               {with: "deploy: {update_config: {order: start-first}}", want: `"startFirst":true`},
+		"services.*.deploy.rollback_config.parallelism":       {with: "deploy: {rollback_config: {parallelism: 7}}", want: `"rollback":{"parallelism":7`},
+		"services.*.deploy.rollback_config.delay":             {with: "deploy: {rollback_config: {delay: 5s}}", want: `"delay":5000000000`},
+		"services.*.deploy.rollback_config.monitor":           {with: "deploy: {rollback_config: {monitor: 5s}}", want: `"monitor":5000000000`},
+		"services.*.deploy.rollback_config.failure_action":    {with: "deploy: {rollback_config: {failure_action: continue}}", want: `"failureAction":"continue"`},
+		"services.*.deploy.rollback_config.max_failure_ratio": {with: "deploy: {rollback_config: {max_failure_ratio: 0.5}}", want: `"maxFailureRatio":0.5`},
+		"services.*.deploy.rollback_config.order":             {with: "deploy: {rollback_config: {order: start-first}}", want: `"startFirst":true`},
+		"services.*.deploy.restart_policy.condition":          {with: "deploy: {restart_policy: {condition: on-failure}}", want: `"RestartPolicy":{"Name":"on-failure"`},
+		"services.*.deploy.restart_policy.max_attempts":       {with: "deploy: {restart_policy: {condition: on-failure, max_attempts: 7}}", want: `"MaximumRetryCount":7`},
+		"services.*.deploy.resources.limits.cpus":             {with: "deploy: {resources: {limits: {cpus: '0.5'}}}", want: `"NanoCpus":500000000`},
+		"services.*.deploy.resources.limits.memory":           {with: "deploy: {resources: {limits: {memory: 64m}}}", want: `"Memory":67108864`},
+		"services.*.deploy.resources.limits.pids":             {with: "deploy: {resources: {limits: {pids: 7}}}", want: `"PidsLimit":7`},
+		"services.*.deploy.resources.reservations.memory":     {with: "deploy: {resources: {reservations: {memory: 32m}}}", want: `"MemoryReservation":33554432`},
 	}
 }
 
@@ -275,8 +287,6 @@ func namedExamples() map[string]example {
 		"services.*.deploy.labels":                                   "deploy: {labels: {l: m}}",
 		"services.*.deploy.mode":                                     "deploy: {mode: global-job}",
 		"services.*.deploy.placement":                                "deploy: {placement: {constraints: [c]}}",
-		"services.*.deploy.update_config":                            "deploy: {update_config: {parallelism: 2}}",
-		"services.*.deploy.rollback_config":                          "deploy: {rollback_config: {parallelism: 2}}",
 		"services.*.deploy.restart_policy.delay":                     "deploy: {restart_policy: {condition: any, delay: 5s}}",
 		"services.*.deploy.restart_policy.window":                    "deploy: {restart_policy: {condition: any, window: 5s}}",
 		"services.*.deploy.resources.reservations.cpus":              "deploy: {resources: {reservations: {cpus: '0.5'}}}",

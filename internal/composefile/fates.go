@@ -160,7 +160,11 @@ func (t verdicts) deploy() {
 	t.settled(d+".resources.reservations", "pids") // not in the schema
 	t.refused("no device driver is here that could give devices: remove it to run without", d+".resources.reservations", "devices")
 	t.idle("are of a swarm's service and not of its containers: write them below labels: of the service", d, "labels")
-	t.idle(swarm, d, "update_config rollback_config placement mode")
+	t.carried(d, "update_config rollback_config")
+	for _, what := range []string{".update_config", ".rollback_config"} {
+		t.carried(d+what, "parallelism delay failure_action monitor max_failure_ratio order")
+	}
+	t.idle(swarm, d, "placement mode")
 	t.only(d+".mode", func(v reflect.Value) bool { return !slices.Contains([]string{"replicated", "global"}, v.String()) })
 	t.moot(d, "endpoint_mode")
 }

@@ -88,7 +88,7 @@ func copiedFiles(p *types.Project, s types.ServiceConfig) ([]compose.File, error
 }
 
 func (f shownFile) copied(p *types.Project) (compose.File, error) {
-	out := compose.File{Target: f.target, Mode: 0o444}
+	out := compose.File{Key: f.kind + "s." + f.name, Target: f.target, Mode: 0o444}
 	if f.ref.Mode != nil {
 		out.Mode = uint32(*f.ref.Mode) & 0o7777 //nolint:gosec // bounded by the mask
 	}

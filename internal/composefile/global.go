@@ -20,6 +20,7 @@ func (a *app) look(f *pflag.FlagSet) {
 	f.StringVar(&a.ansi, "ansi", "", "colours: auto, always or never (default: COMPOSE_ANSI, else auto)")
 	f.IntVar(&a.parallel, "parallel", 0, "how many steps may go on at once, -1 for no bound (default: COMPOSE_PARALLEL_LIMIT, else as many as help)")
 	f.BoolVar(&a.load.All, "all-resources", false, "networks and volumes that no service uses too")
+	f.BoolVar(&a.dryRun, "dry-run", false, "print what would be done, and do nothing")
 	f.BoolVar(&a.verbose, "verbose", false, "say which files are read")
 	f.StringVar(&a.load.Dir, "workdir", "", "the same as --project-directory")
 	f.Bool("compatibility", false, "names with _ as docker-compose 1 made them: not to be had")
@@ -100,7 +101,7 @@ func (a *app) colored() bool {
 
 // printer tells of the steps as --progress says.
 func (a *app) printer() *printer {
-	p := &printer{w: a.Err, quiet: a.progress == "quiet", json: a.progress == "json"}
+	p := &printer{w: a.Err, out: a.Out, quiet: a.progress == "quiet", json: a.progress == "json"}
 	if truth("COMPOSE_STATUS_STDOUT") {
 		p.w = a.Out
 	}

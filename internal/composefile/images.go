@@ -29,7 +29,7 @@ type imageRow struct {
 
 func imagesCommand() command {
 	return command{
-		name: "images", args: "[SERVICE...]", short: "List the images of the project's containers", example: "lus compose images",
+		name: "images", dry: true, args: "[SERVICE...]", short: "List the images of the project's containers", example: "lus compose images",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			quiet := f.BoolP("quiet", "q", false, "ids only")
 			format := f.String("format", "table", "table or json")

@@ -25,7 +25,7 @@ type logOptions struct {
 
 func logsCommand() command {
 	return command{
-		name: "logs", args: "[SERVICE...]", short: "Print what the containers wrote",
+		name: "logs", dry: true, args: "[SERVICE...]", short: "Print what the containers wrote",
 		example: "lus compose logs -f --tail 20 web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			var o logOptions

@@ -22,7 +22,7 @@ type stackRow struct {
 
 func lsCommand() command {
 	return command{
-		name: "ls", short: "List the projects that run", example: "lus compose ls -a",
+		name: "ls", dry: true, short: "List the projects that run", example: "lus compose ls -a",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			all := f.BoolP("all", "a", false, "those whose containers ended too")
 			quiet := f.BoolP("quiet", "q", false, "names only")

@@ -98,7 +98,7 @@ func commitCommand() command {
 
 func statsCommand() command {
 	return command{
-		name: "stats", args: "[SERVICE]", short: "Show what the containers use, as it changes", example: "lus compose stats --no-stream",
+		name: "stats", dry: true, args: "[SERVICE]", short: "Show what the containers use, as it changes", example: "lus compose stats --no-stream",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			all := f.BoolP("all", "a", false, "those that do not run too")
 			format := f.String("format", "", "table, json, or a Go template")

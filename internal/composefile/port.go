@@ -14,7 +14,7 @@ import (
 
 func portCommand() command {
 	return command{
-		name: "port", args: "SERVICE [PORT]", short: "Print where a service's ports are published", example: "lus compose port web 80",
+		name: "port", dry: true, args: "SERVICE [PORT]", short: "Print where a service's ports are published", example: "lus compose port web 80",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			proto := f.String("protocol", "tcp", "tcp or udp")
 			index := f.Int("index", 0, "which of the service's containers (default: the first)")

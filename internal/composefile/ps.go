@@ -149,7 +149,7 @@ type psFlags struct {
 
 func psCommand() command {
 	return command{
-		name: "ps", args: "[SERVICE...]", short: "List the project's containers",
+		name: "ps", dry: true, args: "[SERVICE...]", short: "List the project's containers",
 		example: "lus compose ps -a",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			o := &psFlags{}

@@ -23,7 +23,7 @@ func lasting(list []summary) []summary {
 
 func rmCommand() command {
 	return command{
-		name: "rm", args: "[SERVICE...]", short: "Remove containers that are stopped", example: "lus compose rm -f web",
+		name: "rm", dry: true, args: "[SERVICE...]", short: "Remove containers that are stopped", example: "lus compose rm -f web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			force := f.BoolP("force", "f", false, "do not ask")
 			stop := f.BoolP("stop", "s", false, "stop them first")
@@ -49,7 +49,7 @@ func rmCommand() command {
 					_, err := fmt.Fprintln(a.Err, "No stopped containers")
 					return err
 				}
-				if !*force && !a.sure(list) {
+				if !*force && !a.dryRun && !a.sure(list) {
 					return nil
 				}
 				return a.removeAll(ctx, list, *volumes)
@@ -75,6 +75,10 @@ func (a *app) removeAll(ctx context.Context, list []summary, volumes bool) error
 		q.Set("v", "1")
 	}
 	for _, c := range list {
+		if a.dryRun {
+			fmt.Fprintf(a.Out, "- container %s\n", c.name())
+			continue
+		}
 		body, err := a.daemon.Do(ctx, "DELETE", "/containers/"+c.ID+"?"+q.Encode(), nil)
 		if err != nil {
 			return fmt.Errorf("container %s: %w", c.name(), err)
@@ -89,7 +93,7 @@ func (a *app) removeAll(ctx context.Context, list []summary, volumes bool) error
 
 func topCommand() command {
 	return command{
-		name: "top", args: "[SERVICE...]", short: "List the processes of the running containers", example: "lus compose top web",
+		name: "top", dry: true, args: "[SERVICE...]", short: "List the processes of the running containers", example: "lus compose top web",
 		flags: func(a *app, _ *pflag.FlagSet) func(context.Context, []string) error {
 			return func(ctx context.Context, services []string) error {
 				project, err := a.projectName(ctx)
@@ -125,7 +129,7 @@ func topCommand() command {
 
 func pullCommand() command {
 	return command{
-		name: "pull", args: "[SERVICE...]", short: "Pull the services' images", example: "lus compose pull web",
+		name: "pull", dry: true, args: "[SERVICE...]", short: "Pull the services' images", example: "lus compose pull web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			req := &compose.PullRequest{}
 			f.BoolVarP(&req.Quiet, "quiet", "q", false, "print nothing but the end of each pull")

@@ -48,6 +48,12 @@ func (a *app) each(ctx context.Context, project string, services []string, verb,
 	if len(list) == 0 {
 		return errs.New(errs.NotFound, "project %s has no containers for this; `lus compose up -d` makes them", project)
 	}
+	if a.dryRun {
+		for _, c := range list {
+			fmt.Fprintf(a.Out, "%s %s container %s\n", map[bool]string{true: ".", false: ">"}[verb == "kill"], verb, c.name())
+		}
+		return nil
+	}
 	p := a.printer()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -77,7 +83,7 @@ func (a *app) each(ctx context.Context, project string, services []string, verb,
 
 func killCommand() command {
 	return command{
-		name: "kill", args: "[SERVICE...]", short: "Send a signal to the containers' processes", example: "lus compose kill -s HUP web",
+		name: "kill", dry: true, args: "[SERVICE...]", short: "Send a signal to the containers' processes", example: "lus compose kill -s HUP web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			signal := f.StringP("signal", "s", "SIGKILL", "name or number of the signal")
 			orphans := f.Bool("remove-orphans", truth("COMPOSE_REMOVE_ORPHANS"), "remove containers of services that are no longer in the file too")
@@ -110,7 +116,7 @@ func unpauseCommand() command {
 
 func freezeCommand(name, did, short string) command {
 	return command{
-		name: name, args: "[SERVICE...]", short: short, example: "lus compose " + name + " web",
+		name: name, dry: true, args: "[SERVICE...]", short: short, example: "lus compose " + name + " web",
 		flags: func(a *app, _ *pflag.FlagSet) func(context.Context, []string) error {
 			return func(ctx context.Context, services []string) error {
 				project, _, err := a.known(ctx, services, false)
@@ -159,7 +165,7 @@ func timeoutFlag(f *pflag.FlagSet, to **int) func() {
 
 func stopCommand() command {
 	return command{
-		name: "stop", args: "[SERVICE...]", short: "Stop the containers and keep them", example: "lus compose stop web",
+		name: "stop", dry: true, args: "[SERVICE...]", short: "Stop the containers and keep them", example: "lus compose stop web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			req := &compose.StateRequest{}
 			settle := timeoutFlag(f, &req.Timeout)
@@ -174,7 +180,7 @@ func stopCommand() command {
 
 func startCommand() command {
 	return command{
-		name: "start", args: "[SERVICE...]", short: "Start containers that were stopped", example: "lus compose start web",
+		name: "start", dry: true, args: "[SERVICE...]", short: "Start containers that were stopped", example: "lus compose start web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			req := &compose.StateRequest{}
 			f.BoolVar(&req.Wait, "wait", false, "wait until the services run, and are healthy where they can say so")
@@ -189,7 +195,7 @@ func startCommand() command {
 
 func restartCommand() command {
 	return command{
-		name: "restart", args: "[SERVICE...]", short: "Stop and start the containers", example: "lus compose restart web",
+		name: "restart", dry: true, args: "[SERVICE...]", short: "Stop and start the containers", example: "lus compose restart web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			req := &compose.StateRequest{}
 			f.BoolVar(&req.NoDeps, "no-deps", false, "leave alone what asks to be restarted with them")

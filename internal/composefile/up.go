@@ -51,7 +51,6 @@ func (o *upFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&r.RecreateDeps, "always-recreate-deps", false, "replace also what the services depend on")
 	f.BoolVarP(&r.NewVolumes, "renew-anon-volumes", "V", false, "give replaced containers new anonymous volumes")
 	f.BoolVar(&r.QuietBuild, "quiet-build", false, "print nothing of builds but their end")
-	f.BoolVar(&r.DryRun, "dry-run", false, "print what would be done")
 	o.settle = timeoutFlag(f, &r.Timeout)
 	f.BoolVar(&o.follow.abort, "abort-on-container-exit", false, "stop all containers when one ends")
 	f.BoolVar(&o.follow.abortFailed, "abort-on-container-failure", false, "stop all containers when one ends with an exit code that is not 0")
@@ -100,11 +99,12 @@ func (o *upFlags) check(verb string) error {
 
 func upCommand() command {
 	return command{
-		name: "up", args: "[SERVICE...]", short: "Create and start what the file describes; only what changed is touched",
+		name: "up", dry: true, args: "[SERVICE...]", short: "Create and start what the file describes; only what changed is touched",
 		example: "lus compose up -d",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			o := &upFlags{}
 			o.flags(f)
+			f.BoolVar(&a.dryRun, "dry-run", a.dryRun, "print what would be done, and do nothing")
 			return func(ctx context.Context, services []string) error {
 				if err := o.check("up"); err != nil {
 					return err
@@ -115,7 +115,7 @@ func upCommand() command {
 				if err != nil {
 					return err
 				}
-				if o.detach || o.req.Wait || o.req.NoStart || o.req.DryRun {
+				if o.detach || o.req.Wait || o.req.NoStart || a.dryRun {
 					return a.up(ctx, &o.req)
 				}
 				if o.watch {
@@ -162,7 +162,7 @@ func (a *app) up(ctx context.Context, req *compose.UpRequest) error {
 
 func createCommand() command {
 	return command{
-		name: "create", args: "[SERVICE...]", short: "Create what the file describes, and do not start it", example: "lus compose create",
+		name: "create", dry: true, args: "[SERVICE...]", short: "Create what the file describes, and do not start it", example: "lus compose create",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			o := &upFlags{}
 			o.making(f)
@@ -182,7 +182,7 @@ func createCommand() command {
 
 func scaleCommand() command {
 	return command{
-		name: "scale", args: "SERVICE=NUM...", short: "Run so many containers of services", example: "lus compose scale web=3",
+		name: "scale", dry: true, args: "SERVICE=NUM...", short: "Run so many containers of services", example: "lus compose scale web=3",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			noDeps := f.Bool("no-deps", false, "leave alone what the services depend on")
 			return func(ctx context.Context, args []string) error {
@@ -262,7 +262,7 @@ func notHere() map[string]string {
 
 func buildCommand() command {
 	return command{
-		name: "build", args: "[SERVICE...]", short: "Build the services' images",
+		name: "build", dry: true, args: "[SERVICE...]", short: "Build the services' images",
 		example: "lus compose build web",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			o := &buildFlags{unknown: map[string]*string{}}

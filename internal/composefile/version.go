@@ -13,7 +13,7 @@ import (
 
 func versionCommand() command {
 	return command{
-		name: "version", short: "Print the version", example: "lus compose version --short",
+		name: "version", dry: true, short: "Print the version", example: "lus compose version --short",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			short := f.Bool("short", false, "the number alone")
 			format := f.StringP("format", "f", "", "pretty (default) or json")

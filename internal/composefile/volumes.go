@@ -36,7 +36,7 @@ func (r volumeRow) Status() string           { return "N/A" }
 
 func volumesCommand() command {
 	return command{
-		name: "volumes", args: "[SERVICE...]", short: "List the project's volumes", example: "lus compose volumes",
+		name: "volumes", dry: true, args: "[SERVICE...]", short: "List the project's volumes", example: "lus compose volumes",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			quiet := f.BoolP("quiet", "q", false, "names only")
 			format := f.String("format", "table", "table, json, or a Go template")

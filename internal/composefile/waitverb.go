@@ -14,7 +14,7 @@ import (
 
 func waitCommand() command {
 	return command{
-		name: "wait", args: "SERVICE [SERVICE...]", short: "Wait until the services' containers have ended; the exit code is theirs", example: "lus compose wait tests",
+		name: "wait", dry: true, args: "SERVICE [SERVICE...]", short: "Wait until the services' containers have ended; the exit code is theirs", example: "lus compose wait tests",
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			down := f.Bool("down-project", false, "take the project down when the first container has ended")
 			return func(ctx context.Context, services []string) error {

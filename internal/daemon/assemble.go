@@ -43,7 +43,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	l := o.layout
 
 	// Records and images.
-	db, err := sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations(), account.Migrations()))
+	db, err := sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations(), account.Migrations(), compose.Migrations()))
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	users := &imageUsers{}
 	events := &imageEvents{}
 	own := &ownRegistry{}
-	images, err := image.New(image.Deps{Store: store, Registries: o.registries, Users: users, Own: own, Events: events.emit, Log: o.log})
+	images, err := image.New(image.Deps{Store: store, Registries: o.registries, Users: users, Held: users.held, Own: own, Events: events.emit, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -141,10 +141,11 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	own.registry, own.listener, own.signIn = reg, listener, edge.SignIn
 	d.runs("the registry", reg.Run)
 	d.runs("the registry's listener", listener.Run)
-	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, Log: o.log})
+	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, DB: db, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
+	users.projects = projects
 
 	mux := http.NewServeMux()
 	for _, prefix := range accountapi.Prefixes() {

@@ -16,6 +16,7 @@ import (
 	"lus/internal/model/event"
 	"lus/internal/model/task"
 	"lus/internal/service/build"
+	"lus/internal/service/compose"
 	"lus/internal/service/engine"
 	"lus/internal/service/image"
 )
@@ -60,7 +61,19 @@ func (w withoutBuilds) Watch(ctx context.Context, fn func(task.Status)) error {
 
 // imageUsers tells the images which containers use one. It is filled in once
 // there is an engine.
-type imageUsers struct{ engine *engine.Engine }
+type imageUsers struct {
+	engine   *engine.Engine
+	projects *compose.Service
+}
+
+// held are the images that the last deployments of projects need to be gone
+// back to.
+func (u *imageUsers) held(ctx context.Context) (map[string]bool, error) {
+	if u.projects == nil {
+		return nil, nil
+	}
+	return u.projects.HeldImages(ctx)
+}
 
 // ContainersUsing tells the names of the containers made from an image.
 func (u *imageUsers) ContainersUsing(imageID string) (running, stopped []string) {

@@ -24,6 +24,11 @@ type Projects interface {
 	Start(ctx context.Context, req *compose.StateRequest, tell func(compose.Event)) error
 	Stop(ctx context.Context, req *compose.StateRequest, tell func(compose.Event)) error
 	Restart(ctx context.Context, req *compose.StateRequest, tell func(compose.Event)) error
+	Rollback(ctx context.Context, req *compose.RollbackRequest, tell func(compose.Event)) error
+	Deployments(ctx context.Context, project string) ([]*compose.Deployment, error)
+	Deployment(ctx context.Context, id int64) (*compose.Deployment, error)
+	Diff(ctx context.Context, from, to int64) (*compose.Difference, error)
+	Describe(ctx context.Context, id int64, src *compose.Source) error
 }
 
 // maxBody bounds a request: a resolved project of some thousand services.
@@ -39,6 +44,8 @@ func New(p Projects) http.Handler {
 	mux.HandleFunc("POST "+Prefix+"start", stream(p.Start))
 	mux.HandleFunc("POST "+Prefix+"stop", stream(p.Stop))
 	mux.HandleFunc("POST "+Prefix+"restart", stream(p.Restart))
+	mux.HandleFunc("POST "+Prefix+"rollback", stream(p.Rollback))
+	deployments(mux, p)
 	return mux
 }
 

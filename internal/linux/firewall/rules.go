@@ -23,9 +23,11 @@ const (
 	setUplinks  = "uplinks"  // interfaces on which forwarding was switched on for our sake
 	mapAny      = "pub_any"  // proto . port : address . port
 	mapIP       = "pub_ip"   // proto . host address . port : address . port
+	mapAnyOf    = "bal_any"  // proto . port . slot : address . port, of ports that several share
+	mapIPOf     = "bal_ip"   // proto . host address . port . slot : address . port
 )
 
-var setNames = []string{setNets, setBridges, setNAT, setInternal, setSame, setUplinks, mapAny, mapIP}
+var setNames = []string{setNets, setBridges, setNAT, setInternal, setSame, setUplinks, mapAny, mapIP, mapAnyOf, mapIPOf}
 
 // bigBuffer makes room for the acknowledgements of a large transaction.
 func bigBuffer(c *netlink.Conn) error { return c.SetReadBuffer(4 << 20) }
@@ -47,10 +49,12 @@ func (t *Table) describe() {
 		setSame:     set(setSame, pair(nftables.TypeIFName, nftables.TypeIFName)),
 		mapAny:      set(mapAny, pair(nftables.TypeInetProto, nftables.TypeInetService)),
 		mapIP:       set(mapIP, pair(nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService)),
+		mapAnyOf:    set(mapAnyOf, pair(nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeMark)),
+		mapIPOf:     set(mapIPOf, pair(nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService, nftables.TypeMark)),
 	}
 	t.sets[setNets].Interval = true
 	t.sets[setSame].Concatenation = true
-	for _, name := range []string{mapAny, mapIP} {
+	for _, name := range []string{mapAny, mapIP, mapAnyOf, mapIPOf} {
 		t.sets[name].Concatenation, t.sets[name].IsMap, t.sets[name].DataType = true, true, target
 	}
 	for _, s := range t.sets {
@@ -139,17 +143,21 @@ func toLocal() []expr.Any {
 	}
 }
 
-// dnat looks proto [. address] . port up in a map and goes where it says. A
-// miss ends the rule and not the chain.
-func (t *Table) dnat(m string, withAddress bool) []expr.Any {
+// dnat looks proto [. address] . port [. a slot at random] up in a map and goes
+// where it says. A miss ends the rule and not the chain. Only the first packet
+// of a connection comes here: the others go where it went.
+func (t *Table) dnat(m string, withAddress, balanced bool) []expr.Any {
 	out := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg}}
 	next := uint32(reg + 1)
 	if withAddress {
 		out = append(out, &expr.Payload{DestRegister: next, Base: expr.PayloadBaseNetworkHeader, Offset: offsetDest, Len: 4})
 		next++
 	}
+	out = append(out, &expr.Payload{DestRegister: next, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	if balanced {
+		out = append(out, &expr.Numgen{Register: next + 1, Modulus: Slots, Type: unix.NFT_NG_RANDOM})
+	}
 	return append(out,
-		&expr.Payload{DestRegister: next, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		&expr.Lookup{SourceRegister: reg, DestRegister: reg, IsDestRegSet: true, SetName: m, SetID: t.sets[m].ID},
 		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg, RegProtoMin: reg + 1})
 }
@@ -176,8 +184,10 @@ func (t *Table) rules() {
 	masquerade := []expr.Any{&expr.Masq{}}
 
 	t.chain("publish", "", nil, 0,
-		t.dnat(mapIP, true),
-		t.dnat(mapAny, false))
+		t.dnat(mapIP, true, false),
+		t.dnat(mapAny, false, false),
+		t.dnat(mapIPOf, true, true),
+		t.dnat(mapAnyOf, false, true))
 	// Loopback addresses never come in by wire: else route_localnet opens the
 	// services on 127.0.0.1 to containers and neighbours (CVE-2020-8558).
 	t.chain("raw_pre", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -300,

@@ -159,6 +159,13 @@ func (t *Table) learn() error {
 	}
 	for name, set := range t.sets {
 		found, err := t.conn.GetSetElements(set)
+		if isMissing(err) {
+			// The table is of a version that did not have it.
+			if err := t.dial(); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return errors.Join(err, t.dial())
 		}

@@ -40,6 +40,12 @@ func (m *Manager) publisher(proto uint8, at netip.AddrPort) string {
 			}
 		}
 	}
+	for s, members := range m.shared {
+		overlap := !s.hostIP.IsValid() || at.Addr().IsUnspecified() || s.hostIP == at.Addr()
+		if s.proto == proto && s.port == at.Port() && overlap {
+			return members[0].container
+		}
+	}
 	return ""
 }
 

@@ -100,8 +100,11 @@ type Manager struct {
 	cables   map[cable]string   // the host end's name
 	serial   uint32             // for the names of cables
 	ports    map[string][]firewall.Mapping
+	shared   map[sharedPort][]member
 	own      map[string][]*os.File // sockets, where there is no Holder
 	warnings map[string]string     // by bridge
+
+	shareMu sync.Mutex // one change of who shares a port at a time
 
 	upMu sync.Mutex // one look at the uplinks at a time
 	work *worker
@@ -132,7 +135,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.LockDir = "/run/lus-pools"
 	}
 	m := &Manager{cfg: cfg, log: cfg.Log, bridges: map[string]*bridge{}, cables: map[cable]string{},
-		ports: map[string][]firewall.Mapping{}, own: map[string][]*os.File{}, warnings: map[string]string{}}
+		ports: map[string][]firewall.Mapping{}, shared: map[sharedPort][]member{}, own: map[string][]*os.File{}, warnings: map[string]string{}}
 	_, err := os.Stat("/proc/sys/net/ipv6")
 	m.v6 = err == nil
 	if err := m.open(); err != nil {

@@ -67,31 +67,60 @@ func (m *Manager) Publish(ctx context.Context, containerID string, ip netip.Addr
 	if !ip.Is4() {
 		return nil, errs.New(errs.Invalid, "publishing needs the container's IPv4 address, not %q", ip)
 	}
+	for i := range ports {
+		if !ports[i].HostIP.IsValid() {
+			ports[i].HostIP = b.hostIP
+		}
+	}
+	put := func(p container.PublishedPort, made firewall.Mapping) {
+		key := container.Port{Number: p.Number, Proto: protocolName(made.Proto)}.String()
+		out[key] = append(out[key], container.PortBinding{HostIP: hostIP(p.HostIP).String(), HostPort: strconv.Itoa(int(made.HostPort))})
+	}
+	if err := m.publishOwn(ctx, containerID, ip, ports, put); err != nil {
+		return nil, err
+	}
+	for _, p := range ports {
+		if !p.Sharable() {
+			continue
+		}
+		made, err := m.join(ctx, containerID, ip, p)
+		if err != nil {
+			return nil, errors.Join(err, m.Unpublish(context.WithoutCancel(ctx), containerID))
+		}
+		put(p, made)
+	}
+	return out, nil
+}
+
+// publishOwn publishes those ports that are the container's alone.
+func (m *Manager) publishOwn(ctx context.Context, containerID string, ip netip.Addr, ports []container.PublishedPort, put func(container.PublishedPort, firewall.Mapping)) error {
 	var files []*os.File
 	defer func() { closeAll(files) }()
 	mappings := make([]firewall.Mapping, 0, len(ports))
 	for _, p := range ports {
-		if !p.HostIP.IsValid() {
-			p.HostIP = b.hostIP
+		if p.Sharable() {
+			continue
 		}
 		f, port, err := m.take(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		files = append(files, f)
 		number, _, _ := protocol(p.Proto)
-		mappings = append(mappings, firewall.Mapping{Proto: number, HostIP: anyless(p.HostIP), HostPort: port,
-			To: netip.AddrPortFrom(ip, p.Number)})
-		key := container.Port{Number: p.Number, Proto: protocolName(number)}.String()
-		out[key] = append(out[key], container.PortBinding{HostIP: hostIP(p.HostIP).String(), HostPort: strconv.Itoa(int(port))})
+		made := firewall.Mapping{Proto: number, HostIP: anyless(p.HostIP), HostPort: port, To: netip.AddrPortFrom(ip, p.Number)}
+		mappings = append(mappings, made)
+		put(p, made)
+	}
+	if len(mappings) == 0 {
+		return nil
 	}
 	if err := m.commit(ctx, containerID, mappings, files); err != nil {
-		return nil, err
+		return err
 	}
 	if m.cfg.Holder == nil {
 		files = nil // kept
 	}
-	return out, nil
+	return nil
 }
 
 // commit hands the sockets over and makes the rules.
@@ -127,23 +156,31 @@ func (m *Manager) commit(ctx context.Context, containerID string, mappings []fir
 }
 
 func (m *Manager) hold(ctx context.Context, containerID string, files []*os.File) error {
-	if m.cfg.Holder != nil {
-		return m.cfg.Holder.Hold(ctx, portKey(containerID), files)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.own[containerID] = files
-	return nil
+	return m.holdAs(ctx, portKey(containerID), files)
 }
 
 func (m *Manager) drop(ctx context.Context, containerID string) error {
+	return m.dropAs(ctx, portKey(containerID))
+}
+
+func (m *Manager) holdAs(ctx context.Context, key string, files []*os.File) error {
 	if m.cfg.Holder != nil {
-		return m.cfg.Holder.Drop(ctx, portKey(containerID))
+		return m.cfg.Holder.Hold(ctx, key, files)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	closeAll(m.own[containerID])
-	delete(m.own, containerID)
+	m.own[key] = files
+	return nil
+}
+
+func (m *Manager) dropAs(ctx context.Context, key string) error {
+	if m.cfg.Holder != nil {
+		return m.cfg.Holder.Drop(ctx, key)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	closeAll(m.own[key])
+	delete(m.own, key)
 	return nil
 }
 
@@ -153,10 +190,20 @@ func (m *Manager) Move(_ context.Context, containerID, networkID string, ip neti
 	if _, err := m.bridgeOf(networkID); err != nil {
 		return err
 	}
+	var from netip.Addr
+	if err := m.alter(containerID, func(o *member) {
+		from = o.to.Addr()
+		o.to = netip.AddrPortFrom(ip, o.to.Port())
+	}); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	old := m.ports[containerID]
 	m.mu.Unlock()
-	if len(old) == 0 {
+	if len(old) > 0 {
+		from = old[0].To.Addr()
+	}
+	if !from.IsValid() {
 		return nil
 	}
 	moved := slices.Clone(old)
@@ -167,10 +214,12 @@ func (m *Manager) Move(_ context.Context, containerID, networkID string, ip neti
 		return err
 	}
 	m.mu.Lock()
-	m.ports[containerID] = moved
+	if len(moved) > 0 {
+		m.ports[containerID] = moved
+	}
 	m.mu.Unlock()
 	// Who is known to the old address would go on missing the new one.
-	if err := m.ct.flush(match{reply: true, src: old[0].To.Addr()}); err != nil {
+	if err := m.ct.flush(match{reply: true, src: from}); err != nil {
 		m.log.Warn("flushing connections of a container", "container", containerID, "err", err)
 	}
 	return nil
@@ -181,6 +230,9 @@ func (m *Manager) Move(_ context.Context, containerID, networkID string, ip neti
 // connections to the container's address where there is UDP, whose clients
 // would else reach the next container.
 func (m *Manager) Unpublish(ctx context.Context, containerID string) error {
+	if err := m.leave(ctx, containerID); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	mappings := m.ports[containerID]
 	m.mu.Unlock()

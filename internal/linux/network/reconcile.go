@@ -24,6 +24,8 @@ type Running struct {
 	// Ports is what Publish answered, and IP the address it was called with.
 	Ports container.PortMap
 	IP    netip.Addr
+	// Asked is what Publish was called with.
+	Asked []container.PublishedPort
 }
 
 // Reconcile brings a new Manager in line with the kernel and the records after
@@ -111,6 +113,10 @@ func (m *Manager) adoptPorts(ctx context.Context, running []Running) error {
 		if err != nil {
 			return err
 		}
+		mappings = slices.DeleteFunc(mappings, func(p firewall.Mapping) bool {
+			_, _, shared := r.sharing(p)
+			return shared
+		})
 		if len(mappings) == 0 {
 			continue
 		}
@@ -120,6 +126,12 @@ func (m *Manager) adoptPorts(ctx context.Context, running []Running) error {
 		for _, p := range mappings {
 			wanted[p] = true
 		}
+	}
+	if err := m.adoptShared(running); err != nil {
+		return err
+	}
+	for _, p := range m.sharedAlone() {
+		wanted[p] = true
 	}
 	var stale, missing []firewall.Mapping
 	have := m.fw.Published()
@@ -169,12 +181,16 @@ func mappingsOf(r Running) ([]firewall.Mapping, error) {
 // sockets were lost with their keeper.
 func (m *Manager) adoptHolds(ctx context.Context) error {
 	held := map[string]bool{}
+	var shared []string
 	if m.cfg.Holder != nil {
 		keys, err := m.cfg.Holder.Held(ctx)
 		if err != nil {
 			return err
 		}
 		for _, k := range keys {
+			if strings.HasPrefix(k, sharePrefix) {
+				shared = append(shared, k)
+			}
 			id, ours := strings.CutPrefix(k, portKey(""))
 			if !ours {
 				continue
@@ -190,10 +206,13 @@ func (m *Manager) adoptHolds(ctx context.Context) error {
 			}
 		}
 	}
+	if err := m.adoptSharedHolds(ctx, shared); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	lost := map[string][]firewall.Mapping{}
 	for id, mappings := range m.ports {
-		if !held[id] && m.own[id] == nil {
+		if !held[id] && m.own[portKey(id)] == nil {
 			lost[id] = mappings
 		}
 	}
@@ -252,6 +271,11 @@ func (m *Manager) Teardown(ctx context.Context) error {
 	failed = append(failed, m.Settle(ctx))
 	m.mu.Lock()
 	published := slices.Collect(maps.Keys(m.ports))
+	for _, members := range m.shared {
+		for _, o := range members {
+			published = append(published, o.container)
+		}
+	}
 	clear(m.cables)
 	m.mu.Unlock()
 	for _, id := range published {

@@ -5,6 +5,7 @@
 package compose
 
 import (
+	"fmt"
 	"time"
 
 	"lus/internal/model/build"
@@ -76,6 +77,12 @@ type Service struct {
 	Create container.CreateRequest `json:"create"`
 	// Hash changes when anything of the service that a container is made from does.
 	Hash string `json:"hash"`
+	// Contents are the configs and secrets that are shown as files of the host.
+	Contents []Content `json:"contents,omitempty"`
+	// Update and Rollback say how several containers, or one that may not be
+	// missed, are replaced; nil: the defaults.
+	Update   *Update `json:"update,omitempty"`
+	Rollback *Update `json:"rollback,omitempty"`
 	// Files are put into a container when it is made: secrets and configs that are
 	// no files of the host, or that must belong to somebody else.
 	Files []File `json:"files,omitempty"`
@@ -87,11 +94,41 @@ type Service struct {
 
 // File is a file to be put into a container.
 type File struct {
+	Key    string `json:"key"`    // configs.NAME or secrets.NAME
 	Target string `json:"target"` // absolute
 	Data   []byte `json:"data"`
-	UID    int    `json:"uid"`
-	GID    int    `json:"gid"`
-	Mode   uint32 `json:"mode"`
+	// Sum is what Data was, where that is not kept: sha256, hexadecimal digits.
+	Sum  string `json:"sum,omitempty"`
+	UID  int    `json:"uid"`
+	GID  int    `json:"gid"`
+	Mode uint32 `json:"mode"`
+}
+
+// Update is how the containers of a service are replaced.
+type Update struct {
+	Parallelism     int           `json:"parallelism"` // at a time; 0: all
+	Delay           time.Duration `json:"delay,omitempty"`
+	Monitor         time.Duration `json:"monitor,omitempty"`         // how long a new one has to hold
+	MaxFailureRatio float64       `json:"maxFailureRatio,omitempty"` // up to 1
+	FailureAction   string        `json:"failureAction,omitempty"`   // one of the On... constants; empty: OnFailurePause
+	StartFirst      bool          `json:"startFirst,omitempty"`      // the new one is ready before the old one goes
+}
+
+// What happens where more of an update fails than may.
+const (
+	OnFailurePause    = "pause"    // the rest stays as it was
+	OnFailureContinue = "continue" // the rest is replaced all the same
+	OnFailureRollback = "rollback" // what was replaced comes back
+)
+
+// MaxFile is how much of a config or secret that is a file counts, in bytes.
+const MaxFile = 64 << 20
+
+// Content is a config or secret that is a file of the host.
+type Content struct {
+	Key  string `json:"key"` // configs.NAME or secrets.NAME
+	Path string `json:"path"`
+	Sum  string `json:"sum"` // sha256, in hexadecimal digits
 }
 
 // Hook is a command that is run in a container.
@@ -155,6 +192,9 @@ type UpRequest struct {
 	QuietPull     bool   `json:"quietPull,omitempty"`
 	QuietBuild    bool   `json:"quietBuild,omitempty"`
 	WaitTimeout   int    `json:"waitTimeout,omitempty"` // seconds that Wait may take; 0: no bound
+	By            Caller `json:"by"`
+	// RollbackTo is the deployment that this goes back to; the daemon's own.
+	RollbackTo int64 `json:"-"`
 }
 
 // StateRequest asks for containers that exist to be started, stopped or both.
@@ -167,6 +207,8 @@ type StateRequest struct {
 	Wait        bool     `json:"wait,omitempty"`     // start: until running or healthy
 	WaitTimeout int      `json:"waitTimeout,omitempty"`
 	Parallel    int      `json:"parallel,omitempty"`
+	DryRun      bool     `json:"dryRun,omitempty"`
+	By          Caller   `json:"by"`
 }
 
 // DownRequest asks for a project to be removed.
@@ -184,6 +226,8 @@ type DownRequest struct {
 	// built here and have no name of their own (local).
 	Images   string `json:"images,omitempty"`
 	Parallel int    `json:"parallel,omitempty"`
+	DryRun   bool   `json:"dryRun,omitempty"`
+	By       Caller `json:"by"`
 }
 
 // BuildRequest asks for a project's images.
@@ -192,6 +236,7 @@ type BuildRequest struct {
 	Services []string `json:"services,omitempty"` // empty: all that have a build section
 	NoCache  bool     `json:"noCache,omitempty"`
 	Pull     bool     `json:"pull,omitempty"`
+	DryRun   bool     `json:"dryRun,omitempty"`
 }
 
 // PullRequest asks for the images of services that are not built.
@@ -204,6 +249,7 @@ type PullRequest struct {
 	IgnoreBuildable bool `json:"ignoreBuildable,omitempty"`
 	IgnoreFailures  bool `json:"ignoreFailures,omitempty"` // go on without
 	Quiet           bool `json:"quiet,omitempty"`
+	DryRun          bool `json:"dryRun,omitempty"`
 }
 
 // Action is what a step of a plan does.
@@ -228,14 +274,36 @@ const (
 
 // Event tells the user of one step, or of the whole.
 type Event struct {
-	Kind    string        `json:"kind,omitempty"` // Network, Volume, Image, Container
-	Name    string        `json:"name,omitempty"`
-	Status  string        `json:"status,omitempty"` // Creating, Created, Starting, Started, Waiting, Healthy, ...
-	Text    string        `json:"text,omitempty"`   // lines of a build, notes
-	Warning string        `json:"warning,omitempty"`
-	Took    time.Duration `json:"took,omitempty"` // of the step that ended, in nanoseconds
-	Done    bool          `json:"done,omitempty"` // this step has ended
+	Kind    string `json:"kind,omitempty"` // Network, Volume, Image, Container
+	Name    string `json:"name,omitempty"`
+	Status  string `json:"status,omitempty"` // Creating, Created, Starting, Started, Waiting, Healthy, ...
+	Text    string `json:"text,omitempty"`   // lines of a build, notes
+	Warning string `json:"warning,omitempty"`
+	// Plan is a line of what would be done; a dry run has nothing else to say.
+	Plan string `json:"plan,omitempty"`
+	// Deployment is told once what is done is being recorded, under this number.
+	Deployment int64         `json:"deployment,omitempty"`
+	Took       time.Duration `json:"took,omitempty"` // of the step that ended, in nanoseconds
+	Done       bool          `json:"done,omitempty"` // this step has ended
 	// Error ends the stream.
 	Error     string `json:"error,omitempty"`
 	ErrorKind uint8  `json:"errorKind,omitempty"`
+}
+
+// Line is the event as a line for people, with its line feed; empty where it is
+// not worth one. Quiet leaves only warnings.
+func (e Event) Line(quiet bool) string {
+	switch {
+	case e.Warning != "":
+		return "warning: " + e.Warning + "\n"
+	case quiet:
+		return ""
+	case e.Text != "":
+		return e.Text
+	case e.Status == "Waiting" || e.Status == "Building" || e.Status == "Pulling" || e.Done && e.Took == 0:
+		return fmt.Sprintf(" %s %s  %s\n", e.Kind, e.Name, e.Status)
+	case e.Done:
+		return fmt.Sprintf(" %s %s  %s  %.1fs\n", e.Kind, e.Name, e.Status, e.Took.Seconds())
+	}
+	return ""
 }

@@ -110,6 +110,9 @@ type HostConfig struct {
 	MaskedPaths   []string `json:"MaskedPaths"`
 	ReadonlyPaths []string `json:"ReadonlyPaths"`
 	Init          *bool    `json:"Init,omitempty"`
+	// ServiceGroup names the service that the container is one of several of: they
+	// share published ports and are found under one name. Not in Docker's API.
+	ServiceGroup string `json:"ServiceGroup,omitempty"`
 }
 
 // Resources are the limits of a container; zero means unlimited.

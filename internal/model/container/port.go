@@ -50,7 +50,15 @@ type PublishedPort struct {
 	Port
 	HostIP         netip.Addr // the zero Addr: every address
 	HostLo, HostHi uint16     // 0, 0: any free port
+	// Group names who may share the port: containers of one service. Empty:
+	// nobody.
+	Group string
+	// Waiting: others of the group are preferred until it is ready.
+	Waiting bool
 }
+
+// Sharable reports whether others of its group may have the same port.
+func (p PublishedPort) Sharable() bool { return p.Group != "" && p.HostLo != 0 && p.HostLo == p.HostHi }
 
 // ParsePublish reads what people write after -p: [[ip:][host[-host]]:]ctr[-ctr][/proto].
 // A range on both sides must be of one length and gives one publication a port.

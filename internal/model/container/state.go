@@ -42,6 +42,7 @@ type Container struct {
 	State           State
 	RestartCount    int
 	ManuallyStopped bool // by stop or kill: unless-stopped leaves it alone
+	Draining        bool // new connections go to others of its ServiceGroup
 	Mounts          []MountPoint
 	Networks        map[string]*Endpoint // by the network's name
 	Ports           PortMap              // what is published now; empty while stopped

@@ -18,6 +18,8 @@ import (
 	"lus/internal/model/image"
 	"lus/internal/model/network"
 	"lus/internal/model/volume"
+	"lus/internal/service/compose/internal/history"
+	"lus/internal/store/sqlite"
 )
 
 // Engine is what a project needs of the engine.
@@ -25,6 +27,10 @@ type Engine interface {
 	CreateContainer(ctx context.Context, name string, req *container.CreateRequest) (*container.CreateResponse, error)
 	StartContainer(ctx context.Context, name string) error
 	StopContainer(ctx context.Context, name, signal string, timeout *int) error
+	// DrainContainer leads new connections to others of its service and returns
+	// when those to it have ended, or after patience.
+	DrainContainer(ctx context.Context, name string, patience time.Duration) error
+	RenameContainer(ctx context.Context, name, to string) error
 	RemoveContainer(ctx context.Context, name string, o container.RemoveOptions) error
 	InspectContainer(ctx context.Context, name string, size bool) (*container.Container, error)
 	ListContainers(ctx context.Context, o container.ListOptions) ([]*container.Container, error)
@@ -48,6 +54,7 @@ type Images interface {
 	InspectImage(ctx context.Context, ref string) (*image.Image, error)
 	PullImage(ctx context.Context, ref, platform string, auth *image.Auth, progress func(image.Progress)) error
 	RemoveImage(ctx context.Context, ref string, force, keepParents bool) ([]image.Removed, error)
+	TagImage(ctx context.Context, ref, target string) error
 }
 
 // Builder builds an image and writes its progress as text.
@@ -60,6 +67,7 @@ type Deps struct {
 	Engine  Engine
 	Images  Images
 	Builder Builder
+	DB      *sqlite.DB // with Migrations
 	Log     *slog.Logger
 }
 
@@ -67,14 +75,16 @@ type Deps struct {
 type Service struct {
 	Deps
 	projects locks
+	history  *history.History
 }
 
 // New returns a service over deps.
 func New(d Deps) (*Service, error) {
-	if d.Engine == nil || d.Images == nil || d.Builder == nil || d.Log == nil {
-		return nil, errs.New(errs.Internal, "compose: an engine, images, a builder and a log are needed")
+	if d.Engine == nil || d.Images == nil || d.Builder == nil || d.DB == nil || d.Log == nil {
+		return nil, errs.New(errs.Internal, "compose: an engine, images, a builder, records and a log are needed")
 	}
-	return &Service{Deps: d}, nil
+	s := &Service{Deps: d, history: &history.History{DB: d.DB}}
+	return s, s.history.Recover(context.Background())
 }
 
 // Tell receives what happens while a request is carried out. It is called from
@@ -87,16 +97,22 @@ func (s *Service) Up(ctx context.Context, req *compose.UpRequest, tell Tell) err
 		return err
 	}
 	tell = serial(tell)
-	free, err := s.projects.take(ctx, req.Project.Name, "up", tell)
+	free, err := s.projects.take(ctx, req.Project.Name, holderOf("compose up", req.By), tell)
 	if err != nil {
 		return err
 	}
 	defer free()
+	return s.up(ctx, req, nil, tell)
+}
+
+// up is Up with the project taken. Images that are pinned, by reference, have
+// that id whatever the reference stands for.
+func (s *Service) up(ctx context.Context, req *compose.UpRequest, pinned map[string]string, tell Tell) error {
 	services, err := selected(req.Project, req.Services)
 	if err != nil {
 		return err
 	}
-	ids, err := s.images(ctx, req, services, tell)
+	found, err := s.images(ctx, req, services, pinned, tell)
 	if err != nil {
 		return err
 	}
@@ -104,7 +120,7 @@ func (s *Service) Up(ctx context.Context, req *compose.UpRequest, tell Tell) err
 	if err != nil {
 		return err
 	}
-	p, err := planUp(req, services, ids, now)
+	p, err := planUp(req, services, found.ids, now, s.history.Former(ctx, req.Project.Name))
 	if err != nil {
 		return err
 	}
@@ -115,7 +131,16 @@ func (s *Service) Up(ctx context.Context, req *compose.UpRequest, tell Tell) err
 		p.print(tell)
 		return nil
 	}
-	return s.run(ctx, req.Project, p, tell)
+	d, err := s.deployment(ctx, req, p, found.pins, append(found.lines, p.lines()...))
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		tell(compose.Event{Deployment: d.ID})
+	}
+	err = s.run(ctx, req.Project, p, tell)
+	s.ended(ctx, d, err)
+	return err
 }
 
 // Down stops and removes a project's containers and networks, and with Volumes
@@ -125,7 +150,7 @@ func (s *Service) Down(ctx context.Context, req *compose.DownRequest, tell Tell)
 		return errs.New(errs.Invalid, "the project has no name: give one with -p")
 	}
 	tell = serial(tell)
-	free, err := s.projects.take(ctx, req.Name, "down", tell)
+	free, err := s.projects.take(ctx, req.Name, holderOf("compose down", req.By), tell)
 	if err != nil {
 		return err
 	}
@@ -137,6 +162,10 @@ func (s *Service) Down(ctx context.Context, req *compose.DownRequest, tell Tell)
 	p := planDown(req, now)
 	for _, w := range p.warnings {
 		tell(compose.Event{Warning: w})
+	}
+	if req.DryRun {
+		p.print(tell)
+		return nil
 	}
 	project := req.Project
 	if project == nil {
@@ -175,7 +204,12 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 		b.Auth = req.Project.Auth
 		steps = append(steps, &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b})
 	}
-	return s.run(ctx, req.Project, &plan{steps: steps}, tell)
+	p := &plan{steps: steps}
+	if req.DryRun {
+		p.print(tell)
+		return nil
+	}
+	return s.run(ctx, req.Project, p, tell)
 }
 
 // Pull pulls the images of a project's services. One that is built here is pulled
@@ -203,6 +237,10 @@ func (s *Service) Pull(ctx context.Context, req *compose.PullRequest, tell Tell)
 		}
 		planned[svc.Image] = true
 		p.add(&step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.Quiet, optional: req.IgnoreFailures || svc.Build != nil})
+	}
+	if req.DryRun {
+		p.print(tell)
+		return nil
 	}
 	return s.run(ctx, req.Project, p, tell)
 }

@@ -3,24 +3,35 @@ package compose
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
+	"lus/internal/model/image"
 )
+
+// found is what the images of an up are.
+type found struct {
+	ids   map[string]string      // by reference; empty: to be built or pulled
+	pins  map[string]compose.Pin // by reference
+	lines []string               // what was done for them, as a plan prints it
+}
 
 // images sees to it that every service's image is there, and returns their ids
 // by reference. Whether a container must be replaced depends on them, so this
 // comes before the plan.
-func (s *Service) images(ctx context.Context, req *compose.UpRequest, services []compose.Service, tell Tell) (map[string]string, error) {
+func (s *Service) images(ctx context.Context, req *compose.UpRequest, services []compose.Service, pinned map[string]string, tell Tell) (*found, error) {
 	p := &plan{}
 	planned := map[string]bool{}
 	for i := range services {
 		svc := &services[i]
-		if planned[svc.Image] {
+		if planned[svc.Image] || pinned[svc.Image] != "" {
 			continue
 		}
-		st, err := s.imageStep(ctx, req, svc)
+		st, err := s.imageStep(ctx, req, svc, tell)
 		if err != nil {
 			return nil, err
 		}
@@ -34,23 +45,27 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 	} else if err := s.run(ctx, req.Project, p, tell); err != nil {
 		return nil, err
 	}
-	ids := map[string]string{}
+	f := &found{ids: map[string]string{}, pins: map[string]compose.Pin{}, lines: p.lines()}
 	for _, svc := range services {
-		img, err := s.Images.InspectImage(ctx, svc.Image)
+		if _, ok := f.ids[svc.Image]; ok {
+			continue
+		}
+		img, err := s.Images.InspectImage(ctx, cmp.Or(pinned[svc.Image], svc.Image))
 		switch {
+		case req.DryRun && (errs.Is(err, errs.NotFound) || planned[svc.Image]):
+			f.ids[svc.Image] = "" // to be built or pulled
 		case err == nil:
-			ids[svc.Image] = img.ID
-		case req.DryRun && errs.Is(err, errs.NotFound):
-			ids[svc.Image] = "" // to be built or pulled
+			f.ids[svc.Image] = img.ID
+			f.pins[svc.Image] = compose.Pin{ID: img.ID, Digests: img.RepoDigests}
 		default:
 			return nil, err
 		}
 	}
-	return ids, nil
+	return f, nil
 }
 
 // imageStep is what has to be done for a service's image; nil where it is there.
-func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *compose.Service) (*step, error) {
+func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *compose.Service, tell Tell) (*step, error) {
 	img, err := s.Images.InspectImage(ctx, svc.Image)
 	missing := errs.Is(err, errs.NotFound)
 	if err != nil && !missing {
@@ -69,6 +84,9 @@ func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *co
 	case svc.Build != nil && !req.NoBuild && (missing || req.Build || policy == "build"):
 		return build(), nil
 	case svc.Build != nil:
+		if w := stale(svc, img); w != "" {
+			tell(compose.Event{Warning: w})
+		}
 		return nil, nil
 	case missing && policy == "never":
 		return nil, errs.New(errs.NotFound, "image %s of service %s is not here, and pull_policy is never: pull or import it first", svc.Image, svc.Name)
@@ -76,4 +94,29 @@ func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *co
 		return pull, nil
 	}
 	return nil, nil
+}
+
+// stale tells of an image that is kept although its Dockerfile was changed after
+// it was built: up builds only what is missing.
+func stale(svc *compose.Service, img *image.Image) string {
+	b := svc.Build
+	if b.ContextDir == "" || len(b.DockerfileText) > 0 {
+		return ""
+	}
+	path := cmp.Or(b.Dockerfile, "Dockerfile")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(b.ContextDir, path)
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	built := img.LastTagTime
+	if img.Created.After(built) {
+		built = img.Created
+	}
+	if !st.ModTime().After(built) {
+		return ""
+	}
+	return fmt.Sprintf("image %s is older than its Dockerfile (%s) and is kept; `lus compose build %s` or `lus compose up --build` builds it anew", svc.Image, path, svc.Name)
 }

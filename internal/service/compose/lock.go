@@ -2,6 +2,8 @@ package compose
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"sync"
 
 	"lus/internal/model/compose"
@@ -41,7 +43,7 @@ func (l *locks) take(ctx context.Context, project, doing string, tell Tell) (fre
 		}
 		l.mu.Unlock()
 		if !said {
-			tell(compose.Event{Text: "Waiting for another `compose " + h.doing + "` of project " + project + " to end\n"})
+			tell(compose.Event{Text: "Waiting for " + h.doing + " of project " + project + " to end\n"})
 			said = true
 		}
 		select {
@@ -50,6 +52,25 @@ func (l *locks) take(ctx context.Context, project, doing string, tell Tell) (fre
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// holderOf words who has a project: what is done, by whom.
+func holderOf(doing string, by compose.Caller) string {
+	if by.Command != "" {
+		doing = by.Command
+	}
+	out := "`" + doing + "`"
+	var who []string
+	if by.Pid != 0 {
+		who = append(who, "pid "+strconv.Itoa(by.Pid))
+	}
+	if by.User != "" {
+		who = append(who, "user "+by.User)
+	}
+	if len(who) > 0 {
+		out += " (" + strings.Join(who, ", ") + ")"
+	}
+	return out
 }
 
 // serial makes tell safe for several goroutines.

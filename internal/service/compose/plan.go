@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/ids"
 	"lus/internal/model/build"
 	"lus/internal/model/compose"
 	"lus/internal/model/container"
@@ -20,12 +21,25 @@ import (
 // dependent until its condition holds.
 const waitFor compose.Action = "wait"
 
+// renameContainer gives a container the name of the one it replaces.
+const renameContainer compose.Action = "rename"
+
+// updateService replaces several containers of a service, a few at a time;
+// updated stands for each of them once that is done.
+const (
+	updateService compose.Action = "update"
+	updated       compose.Action = "updated"
+)
+
 // step is one thing to do, and what must be done before.
 type step struct {
 	action compose.Action
 	kind   string // Network, Volume, Image, Container
 	name   string // what people call it
 	after  []*step
+	// reasons tell why a container is replaced, a line each.
+	reasons []string
+	part    bool // of another step, for which it is not told of
 
 	service   *compose.Service
 	number    int
@@ -37,10 +51,18 @@ type step struct {
 	volume    *volume.CreateRequest
 	build     *build.Request
 	timeout   *int
+	replicas  []replica     // update
 	quiet     bool          // of a pull or a build only its end is told
 	volumes   bool          // removed with the container: those that nobody named
 	fresh     bool          // a container that replaces another takes none of its volumes
 	within    time.Duration // a wait's bound; 0: none
+}
+
+// replica is a container that an update replaces.
+type replica struct {
+	number  int
+	old     *container.Container
+	reasons []string
 }
 
 // plan is the steps, in an order in which they could be carried out one by one.
@@ -56,31 +78,26 @@ func (p *plan) add(s *step) *step {
 	return s
 }
 
-func (p *plan) print(tell Tell) {
-	for _, s := range p.steps {
-		if s.action == waitFor {
-			continue
-		}
-		tell(compose.Event{Kind: s.kind, Name: s.name, Status: "would " + string(s.action), Done: true})
-	}
-}
-
 // upPlan gathers what planning one `up` needs.
 type upPlan struct {
 	*plan
 	req   *compose.UpRequest
 	now   *observed
 	ids   map[string]string // image reference -> id
-	ready []*step           // networks and volumes: before any container
+	was   former
+	ready []*step // networks and volumes: before any container
 	made  map[string][]*step
 	start map[string][]*step // by service: starts, or keeps
 	waits map[string]*step   // by service and condition
 }
 
+// former finds a service as it was when it had that sum; nil where nobody knows.
+type former = func(service, hash string) *compose.Service
+
 // planUp compares what is with what is asked.
-func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]string, now *observed) (*plan, error) {
+func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]string, now *observed, was former) (*plan, error) {
 	u := &upPlan{
-		plan: &plan{known: now.ids()}, req: req, now: now, ids: ids,
+		plan: &plan{known: now.ids()}, req: req, now: now, ids: ids, was: was,
 		made: map[string][]*step{}, start: map[string][]*step{}, waits: map[string]*step{},
 	}
 	if err := u.networks(); err != nil {
@@ -169,7 +186,7 @@ func knownServices(p *compose.Project) map[string]bool {
 // remove plans to stop and remove a container and returns the last step.
 func (u *upPlan) remove(c *container.Container, after []*step) *step {
 	if c.State.Running() || c.State.Status == container.Restarting {
-		after = []*step{u.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: after, timeout: u.req.Timeout})}
+		after = []*step{u.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: after, timeout: u.req.Timeout, part: true})}
 	}
 	return u.add(&step{action: compose.RemoveContainer, kind: "Container", name: c.Name, old: c, after: after})
 }
@@ -180,26 +197,42 @@ func (u *upPlan) service(s *compose.Service) error {
 	if !ok {
 		return errs.New(errs.Internal, "image %s of service %s was not resolved", s.Image, s.Name)
 	}
-	have := u.now.containers[s.Name]
+	have := slices.Clone(u.now.containers[s.Name])
 	restart := u.dependencyRestarts(s)
+	var replaced []replica
+	var before []*step
 	for n := 1; n <= s.Scale; n++ {
-		i := slices.IndexFunc(have, func(c *container.Container) bool { return number(c) == n })
-		if i < 0 {
-			u.create(s, n, id, nil, nil)
+		c, others := u.pick(s, n, id, have)
+		have = slices.DeleteFunc(have, func(o *container.Container) bool { return number(o) == n })
+		// Those that a replacement which was cut short left behind.
+		var gone []*step
+		for _, o := range others {
+			gone = append(gone, u.remove(o, nil))
+		}
+		if c == nil {
+			u.create(s, n, id)
 			continue
 		}
-		c := have[i]
-		have = slices.Delete(slices.Clone(have), i, i+1)
+		if why := u.diverged(s, c, id); len(why) > 0 {
+			replaced, before = append(replaced, replica{n, c, why}), append(before, gone...)
+			continue
+		}
+		named := u.named(s, n, c, gone)
 		switch {
-		case u.diverged(s, c, id):
-			u.create(s, n, id, c, []*step{u.remove(c, nil)})
 		case c.State.Running() && !restart:
 			u.keep(s, n, c)
 		case c.State.Running():
-			stop := u.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, timeout: u.req.Timeout})
+			stop := u.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: named, timeout: u.req.Timeout})
 			u.begin(s, n, c, c.Name, []*step{stop})
 		default:
-			u.begin(s, n, c, c.Name, nil)
+			u.begin(s, n, c, containerName(u.req.Project.Name, s, n), named)
+		}
+	}
+	if u.rolling(s, replaced) {
+		u.update(s, id, replaced, before)
+	} else {
+		for _, r := range replaced {
+			u.replace(s, r.number, id, r.old, r.reasons, before)
 		}
 	}
 	for _, c := range have {
@@ -208,22 +241,124 @@ func (u *upPlan) service(s *compose.Service) error {
 	return nil
 }
 
-func (u *upPlan) diverged(s *compose.Service, c *container.Container, imageID string) bool {
-	asked := len(u.req.Services) == 0 || slices.Contains(u.req.Services, s.Name)
-	if asked && u.req.ForceRecreate || !asked && u.req.RecreateDeps {
-		return true
-	}
-	if u.req.NoRecreate {
+// rolling tells whether containers are replaced a few at a time: there are
+// several, or the file says how.
+func (u *upPlan) rolling(s *compose.Service, replaced []replica) bool {
+	if u.req.NoStart || s.Hold || s.Update == nil && s.Scale < 2 {
 		return false
 	}
+	return slices.ContainsFunc(replaced, func(r replica) bool { return r.old.State.Running() })
+}
+
+// update plans the replacement of containers a few at a time.
+func (u *upPlan) update(s *compose.Service, imageID string, replaced []replica, after []*step) {
+	if s.Update != nil && s.Update.StartFirst && fixedAddress(s) {
+		stopFirst := *s.Update
+		stopFirst.StartFirst = false
+		s.Update = &stopFirst
+		u.warnings = append(u.warnings, fmt.Sprintf("service %s has a fixed ipv4_address, so old and new cannot run side by side: it is replaced with order: stop-first", s.Name))
+	}
+	after = slices.Concat(u.ready, after)
+	for _, other := range joins(s) {
+		after = append(after, u.made[other]...)
+	}
+	for _, d := range s.DependsOn {
+		after = append(after, u.conditions(d)...)
+	}
+	up := u.add(&step{action: updateService, kind: "Service", name: s.Name, service: s, imageID: imageID, after: after, replicas: replaced, timeout: u.req.Timeout})
+	for _, r := range replaced {
+		m := u.add(&step{
+			action: updated, kind: "Container", name: containerName(u.req.Project.Name, s, r.number),
+			service: s, number: r.number, after: []*step{up}, part: true,
+		})
+		u.start[s.Name] = append(u.start[s.Name], m)
+		u.made[s.Name] = append(u.made[s.Name], m)
+	}
+}
+
+// pick chooses the container that is a service's n-th: one that is as it should
+// be before one that is not, for a replacement may have been cut short.
+func (u *upPlan) pick(s *compose.Service, n int, imageID string, have []*container.Container) (c *container.Container, others []*container.Container) {
+	for _, o := range have {
+		switch {
+		case number(o) != n:
+		case c == nil:
+			c = o
+		case u.differs(s, c, imageID) && !u.differs(s, o, imageID):
+			c, others = o, append(others, c)
+		default:
+			others = append(others, o)
+		}
+	}
+	return c, others
+}
+
+// named gives the container its name, where a replacement that was cut short
+// had not come so far.
+func (u *upPlan) named(s *compose.Service, n int, c *container.Container, after []*step) []*step {
+	name := containerName(u.req.Project.Name, s, n)
+	if c.Name == name || !strings.HasSuffix(c.Name, "_"+name) {
+		return after
+	}
+	return []*step{u.add(&step{action: renameContainer, kind: "Container", name: name, service: s, number: n, old: c, after: after, part: true})}
+}
+
+func (u *upPlan) differs(s *compose.Service, c *container.Container, imageID string) bool {
 	return c.Config.Labels[compose.LabelConfigHash] != s.Hash || c.Image != imageID
+}
+
+// diverged tells why a container has to be replaced; empty: it need not.
+func (u *upPlan) diverged(s *compose.Service, c *container.Container, imageID string) []string {
+	hash := c.Config.Labels[compose.LabelConfigHash]
+	asked := len(u.req.Services) == 0 || slices.Contains(u.req.Services, s.Name)
+	forced := asked && u.req.ForceRecreate || !asked && u.req.RecreateDeps
+	var why []string
+	switch {
+	case u.req.NoRecreate && !forced:
+		return nil
+	case hash != s.Hash:
+		old := u.was(s.Name, hash)
+		for _, d := range differences(old, s) {
+			if old != nil && d.key != "scale" && !strings.HasPrefix(d.key, "depends_on.") {
+				why = append(why, d.String())
+			}
+		}
+		if old == nil {
+			why = append(why, "its configuration changed; what it was is not recorded")
+		}
+	}
+	if c.Image != imageID {
+		why = append(why, fmt.Sprintf("image %s: %s -> %s", s.Image, shortID(c.Image), shortID(imageID)))
+	}
+	for _, other := range joins(s) {
+		if u.moved(other) {
+			why = append(why, "it shares with service "+other+", which is replaced")
+		}
+	}
+	if len(why) == 0 && (hash != s.Hash || forced) {
+		why = []string{map[bool]string{true: "forced", false: "its configuration changed"}[forced]}
+	}
+	return why
+}
+
+// moved tells whether the first container of a service will be another one.
+func (u *upPlan) moved(service string) bool {
+	return slices.ContainsFunc(u.made[service], func(s *step) bool { return s.number == 1 })
+}
+
+// shortID is an image's id as people read it.
+func shortID(id string) string {
+	if id == "" {
+		return "one that is still to be made"
+	}
+	return ids.Short(strings.TrimPrefix(id, "sha256:"))
 }
 
 // dependencyRestarts says whether a dependency with `restart: true` is replaced.
 func (u *upPlan) dependencyRestarts(s *compose.Service) bool {
 	for _, d := range s.DependsOn {
 		for _, made := range u.made[d.Service] {
-			if d.Restart && made.old != nil {
+			if d.Restart && (made.old != nil || made.action == updated) {
 				return true
 			}
 		}
@@ -231,35 +366,64 @@ func (u *upPlan) dependencyRestarts(s *compose.Service) bool {
 	return false
 }
 
-func (u *upPlan) create(s *compose.Service, n int, imageID string, old *container.Container, after []*step) {
+// create plans a container that is not there.
+func (u *upPlan) create(s *compose.Service, n int, imageID string) {
 	name := containerName(u.req.Project.Name, s, n)
-	after = append(slices.Clone(u.ready), after...)
+	c := u.make(s, n, imageID, name, nil)
+	u.begin(s, n, nil, name, []*step{c}).as(true)
+}
+
+// make plans the creation, after what it needs to be there.
+func (u *upPlan) make(s *compose.Service, n int, imageID, name string, after []*step) *step {
+	after = slices.Concat(u.ready, after)
 	// A container that joins another's namespaces names it at its creation.
 	for _, other := range joins(s) {
 		after = append(after, u.made[other]...)
 	}
 	c := u.add(&step{
 		action: compose.CreateContainer, kind: "Container", name: name, after: after,
-		service: s, number: n, imageID: imageID, old: old, fresh: u.req.NewVolumes,
+		service: s, number: n, imageID: imageID, fresh: u.req.NewVolumes,
 	})
 	u.made[s.Name] = append(u.made[s.Name], c)
-	u.begin(s, n, nil, name, []*step{c})
+	return c
+}
+
+// replace plans a container in place of another. The new one is made before the
+// old one is stopped: what cannot be made harms nothing, and when all is cut
+// short in between, anonymous volumes still have an owner.
+func (u *upPlan) replace(s *compose.Service, n int, imageID string, old *container.Container, why []string, after []*step) {
+	name := containerName(u.req.Project.Name, s, n)
+	c := u.make(s, n, imageID, name, after)
+	c.old, c.reasons = old, why
+	gone := u.remove(old, []*step{c}).as(true)
+	renamed := u.add(&step{action: renameContainer, kind: "Container", name: name, service: s, number: n, after: []*step{gone}, part: true})
+	u.begin(s, n, nil, name, []*step{renamed}).as(true)
+}
+
+// as says whether a step is part of another, which is told of.
+func (s *step) as(part bool) *step {
+	if s != nil {
+		s.part = part
+	}
+	return s
 }
 
 // begin plans the start, after the conditions of the service's dependencies.
-func (u *upPlan) begin(s *compose.Service, n int, old *container.Container, name string, after []*step) {
+func (u *upPlan) begin(s *compose.Service, n int, old *container.Container, name string, after []*step) *step {
 	if u.req.NoStart {
-		return
+		return nil
 	}
 	for _, d := range s.DependsOn {
 		after = append(after, u.conditions(d)...)
 	}
 	if s.Hold {
-		return
+		return nil
 	}
-	u.start[s.Name] = append(u.start[s.Name], u.add(&step{
+	st := u.add(&step{
 		action: compose.StartContainer, kind: "Container", name: name, after: after, service: s, number: n, old: old,
-	}))
+	})
+	u.start[s.Name] = append(u.start[s.Name], st)
+	return st
 }
 
 func (u *upPlan) keep(s *compose.Service, n int, c *container.Container) {
@@ -306,6 +470,19 @@ func (u *upPlan) waitForAll(services []compose.Service) {
 	for _, s := range services {
 		u.conditions(compose.Dependency{Service: s.Name, Condition: cmp.Or(condition[s.Name], runningOrHealthy), Required: true})
 	}
+}
+
+// fixedAddress tells whether only one container of the service can run.
+func fixedAddress(s *compose.Service) bool {
+	if s.Create.NetworkingConfig == nil {
+		return false
+	}
+	for _, e := range s.Create.NetworkingConfig.EndpointsConfig {
+		if e.IPAMConfig != nil && e.IPAMConfig.IPv4Address != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // joins lists the services whose namespaces or volumes a service asks to share.

@@ -91,7 +91,7 @@ func (p *plan) stopAll(services map[string][]*container.Container, timeout *int)
 		for _, c := range services[name] {
 			last := after
 			if c.State.Status != container.Created && c.State.Status != container.Exited && c.State.Status != container.Dead {
-				last = []*step{p.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: after, timeout: timeout})}
+				last = []*step{p.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: after, timeout: timeout, part: true})}
 			}
 			stops[name] = append(stops[name], last...)
 			removed = append(removed, p.add(&step{action: compose.RemoveContainer, kind: "Container", name: c.Name, old: c, after: last}))

@@ -33,6 +33,15 @@ func running(service string, n int, hash string) *container.Container {
 	}
 }
 
+// cutShort is a container whose replacement of another ended after its creation.
+func cutShort(c *container.Container) *container.Container {
+	c.ID, c.Name, c.State.Status = "new", "abc_"+c.Name, container.Created
+	return c
+}
+
+// forgotten is a history that knows nothing.
+func forgotten(string, string) *compose.Service { return nil }
+
 // show writes a plan as a person would: each step, and what it comes after.
 func show(p *plan) string {
 	var b strings.Builder
@@ -98,10 +107,11 @@ start p-web-1 after create p-web-1, wait p-db-1, wait p-job-1
 			services: []compose.Service{svc("db"), svc("web", on("db", compose.ServiceStarted))},
 			have:     []*container.Container{running("db", 1, "h-db"), running("web", 1, "old")},
 			want: `keep p-db-1
-stop p-web-1
+create p-web-1
+stop p-web-1 after create p-web-1
 remove p-web-1 after stop p-web-1
-create p-web-1 after remove p-web-1
-start p-web-1 after create p-web-1, keep p-db-1
+rename p-web-1 after remove p-web-1
+start p-web-1 after keep p-db-1, rename p-web-1
 `,
 		},
 		{
@@ -132,12 +142,35 @@ remove p-web-3 after stop p-web-3
 			name:     "restart: true follows the replacement of its dependency",
 			services: []compose.Service{svc("db"), restarts},
 			have:     []*container.Container{running("db", 1, "old"), running("web", 1, "h-web")},
-			want: `stop p-db-1
+			want: `create p-db-1
+stop p-db-1 after create p-db-1
 remove p-db-1 after stop p-db-1
-create p-db-1 after remove p-db-1
-start p-db-1 after create p-db-1
+rename p-db-1 after remove p-db-1
+start p-db-1 after rename p-db-1
 stop p-web-1
 start p-web-1 after start p-db-1, stop p-web-1
+`,
+		},
+		{
+			name:     "a replacement that was cut short goes on: the new one is kept and takes the name",
+			services: []compose.Service{svc("web")},
+			have:     []*container.Container{running("web", 1, "old"), cutShort(running("web", 1, "h-web"))},
+			want: `stop p-web-1
+remove p-web-1 after stop p-web-1
+rename p-web-1 after remove p-web-1
+start p-web-1 after rename p-web-1
+`,
+		},
+		{
+			name:     "one cut short whose file changed again: both go",
+			services: []compose.Service{svc("web")},
+			have:     []*container.Container{running("web", 1, "older"), cutShort(running("web", 1, "old"))},
+			want: `remove abc_p-web-1
+create p-web-1 after remove abc_p-web-1
+stop p-web-1 after create p-web-1
+remove p-web-1 after stop p-web-1
+rename p-web-1 after remove p-web-1
+start p-web-1 after rename p-web-1
 `,
 		},
 		{
@@ -158,7 +191,7 @@ keep p-web-1
 			}
 			c.project.Name, c.project.Services = "p", c.services
 			c.req.Project = &c.project
-			p, err := planUp(&c.req, c.services, map[string]string{"img": "sha256:1"}, now)
+			p, err := planUp(&c.req, c.services, map[string]string{"img": "sha256:1"}, now, forgotten)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +204,7 @@ keep p-web-1
 
 func TestOrphansAreTold(t *testing.T) {
 	req := &compose.UpRequest{Project: &compose.Project{Name: "p"}}
-	p, err := planUp(req, nil, nil, &observed{containers: map[string][]*container.Container{"old": {running("old", 1, "x")}}})
+	p, err := planUp(req, nil, nil, &observed{containers: map[string][]*container.Container{"old": {running("old", 1, "x")}}}, forgotten)
 	if err != nil || len(p.steps) != 0 || len(p.warnings) != 1 || !strings.Contains(p.warnings[0], "p-old-1") {
 		t.Errorf("steps %s, warnings %q, %v", show(p), p.warnings, err)
 	}
@@ -276,4 +309,56 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s of %s: met %v, %v; want %v, %q", c.condition, c.c.State.Status, met, err, c.met, c.err)
 		}
 	}
+}
+
+func TestAPlanIsPrintedLikeADifference(t *testing.T) {
+	was := svc("web")
+	was.Hash = "old"
+	was.Create.Env = []string{"LOG=info", "DB_PASSWORD=first", "URL=http://u:secret@db/"}
+	was.Create.Cmd = container.Strings{"serve"}
+	was.Contents = []compose.Content{{Key: "configs.site", Sum: "1"}, {Key: "secrets.key", Sum: "1"}}
+	now := svc("web")
+	now.Create.Env = []string{"LOG=debug", "DB_PASSWORD=second", "NEW=1", "URL=http://u:other@db/"}
+	now.Create.Cmd = container.Strings{"serve", "--fast"}
+	now.Create.HostConfig.PortBindings = container.PortMap{"80/tcp": {{HostPort: "8080"}}}
+	now.Create.HostConfig.Mounts = []container.Mount{{Type: "volume", Source: "p_data", Target: "/data"}}
+	now.Contents = []compose.Content{{Key: "configs.site", Sum: "2"}, {Key: "secrets.key", Sum: "2"}}
+	services := []compose.Service{svc("db"), now, svc("cache")}
+	req := &compose.UpRequest{RemoveOrphans: true, Project: &compose.Project{
+		Name: "p", Services: services, Networks: []compose.Network{{Network: network.Network{Name: "p_default"}}},
+	}}
+	p, err := planUp(req, services, map[string]string{"img": "sha256:2"}, &observed{containers: map[string][]*container.Container{
+		"web": {running("web", 1, "old")}, "db": {stoppedOne(running("db", 1, "h-db"), "sha256:2")}, "gone": {running("gone", 1, "x")},
+	}}, func(service, hash string) *compose.Service {
+		if service == "web" && hash == "old" {
+			return &was
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `+ network p_default
+- container p-gone-1
+> start container p-db-1
+~ container p-web-1
+    command: ["serve"] -> ["serve","--fast"]
+    configs.site: changed
+    environment.DB_PASSWORD: changed
+    environment.LOG: info -> debug
+    environment.NEW: + 1
+    environment.URL: changed
+    ports.80/tcp: + 8080
+    secrets.key: changed
+    volumes./data: + volume p_data
+    image img: 1 -> 2
++ container p-cache-1`
+	if got := strings.Join(p.lines(), "\n"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func stoppedOne(c *container.Container, image string) *container.Container {
+	c.State.Status, c.Image = container.Exited, image
+	return c
 }

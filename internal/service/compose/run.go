@@ -43,7 +43,7 @@ func (s *Service) run(ctx context.Context, project *compose.Project, p *plan, te
 		r.ids = map[string]string{}
 	}
 	for _, st := range p.steps {
-		if st.old != nil && st.service != nil {
+		if st.old != nil && st.service != nil && st.action != compose.CreateContainer {
 			r.remember(st, st.old.ID)
 		}
 	}
@@ -96,7 +96,7 @@ func places(parallel, steps int) int {
 
 func needsWatch(p *plan) bool {
 	for _, st := range p.steps {
-		if st.action == waitFor {
+		if st.action == waitFor || st.action == updateService {
 			return true
 		}
 	}
@@ -120,6 +120,10 @@ func words(a compose.Action) (doing, did string) {
 		return "Building", "Built"
 	case compose.Keep:
 		return "", "Running"
+	case renameContainer, updated:
+		return "", ""
+	case updateService:
+		return "Updating", "Updated"
 	}
 	return "Waiting", "Ready"
 }
@@ -129,6 +133,9 @@ func (r *runner) step(ctx context.Context, st *step) error {
 	doing, did := words(st.action)
 	if st.action == compose.CreateContainer && st.old != nil {
 		doing, did = "Recreating", "Recreated"
+	}
+	for _, why := range st.reasons {
+		r.tell(compose.Event{Text: " " + st.name + " is replaced: " + why + "\n"})
 	}
 	if doing != "" {
 		r.tell(compose.Event{Kind: st.kind, Name: st.name, Status: doing})
@@ -151,6 +158,9 @@ func (r *runner) step(ctx context.Context, st *step) error {
 	}
 	if status != "" {
 		did = status
+	}
+	if did == "" {
+		return nil
 	}
 	r.tell(compose.Event{Kind: st.kind, Name: st.name, Status: did, Done: true, Took: time.Since(began)})
 	return nil

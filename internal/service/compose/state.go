@@ -35,7 +35,7 @@ func (s *Service) state(ctx context.Context, verb string, req *compose.StateRequ
 		return errs.New(errs.Invalid, "the project has no name: give one with -p")
 	}
 	tell = serial(tell)
-	free, err := s.projects.take(ctx, req.Name, verb, tell)
+	free, err := s.projects.take(ctx, req.Name, holderOf("compose "+verb, req.By), tell)
 	if err != nil {
 		return err
 	}
@@ -47,6 +47,10 @@ func (s *Service) state(ctx context.Context, verb string, req *compose.StateRequ
 	p, err := planState(verb, req, now)
 	if err != nil {
 		return err
+	}
+	if req.DryRun {
+		p.print(tell)
+		return nil
 	}
 	project := req.Project
 	if project == nil {

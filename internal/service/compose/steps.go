@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/ids"
 	"lus/internal/model/compose"
 	"lus/internal/model/container"
 	"lus/internal/model/image"
@@ -18,8 +19,10 @@ import (
 // act carries out one step; status replaces the usual word where it is not empty.
 func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 	switch st.action {
-	case compose.Keep:
+	case compose.Keep, updated:
 		return "", nil
+	case updateService:
+		return "", r.update(ctx, st)
 	case waitFor:
 		return r.wait(ctx, st)
 	case compose.PullImage, compose.BuildImage:
@@ -43,6 +46,8 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 		return "", about("volume", st.name, err)
 	case compose.CreateContainer:
 		return "", about("container", st.name, r.create(ctx, st))
+	case renameContainer:
+		return "", about("container", st.name, r.rename(ctx, st))
 	case compose.StartContainer:
 		return "", about("container", st.name, r.start(ctx, st))
 	case compose.StopContainer:
@@ -151,7 +156,11 @@ func (r *runner) create(ctx context.Context, st *step) error {
 			req.HostConfig.Mounts = inherit(req.HostConfig.Mounts, st.old.Mounts)
 		}
 	}
-	resp, err := r.Engine.CreateContainer(ctx, st.name, req)
+	name := st.name
+	if st.old != nil && st.old.Name == name {
+		name = ids.Short(st.old.ID) + "_" + name // until the old one is gone
+	}
+	resp, err := r.Engine.CreateContainer(ctx, name, req)
 	if err != nil {
 		return err
 	}
@@ -160,6 +169,16 @@ func (r *runner) create(ctx context.Context, st *step) error {
 	}
 	r.remember(st, resp.ID)
 	return r.fill(ctx, resp.ID, st.service.Files)
+}
+
+// rename gives a container its name, unless it has it.
+func (r *runner) rename(ctx context.Context, st *step) error {
+	id := r.idOf(st)
+	c, err := r.Engine.InspectContainer(ctx, id, false)
+	if err != nil || c.Name == st.name {
+		return err
+	}
+	return r.Engine.RenameContainer(ctx, id, st.name)
 }
 
 // request is the service's create request with what differs by container.
@@ -171,6 +190,9 @@ func (r *runner) request(st *step) (*container.CreateRequest, error) {
 	req.Labels = maps.Clone(req.Labels)
 	req.Labels[compose.LabelNumber] = strconv.Itoa(st.number)
 	req.Labels[compose.LabelImage] = st.imageID
+	if req.Labels[compose.LabelOneoff] != "True" {
+		host.ServiceGroup = r.project.Name + "/" + st.service.Name
+	}
 	for _, mode := range []*string{&host.NetworkMode, &host.IpcMode, &host.PidMode} {
 		name, ok := strings.CutPrefix(*mode, "service:")
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"lus/internal/model/image"
 	"lus/internal/model/network"
 	"lus/internal/model/volume"
+	"lus/internal/store/sqlite"
 )
 
 // world is an engine in memory: enough to see in which order the service asks
@@ -76,6 +78,21 @@ func (w *world) StartContainer(_ context.Context, name string) error {
 
 func (w *world) StopContainer(_ context.Context, name, _ string, _ *int) error {
 	w.note("stop " + name)
+	return nil
+}
+
+func (w *world) DrainContainer(_ context.Context, name string, _ time.Duration) error {
+	w.note("drain " + name)
+	return nil
+}
+
+func (w *world) RenameContainer(_ context.Context, name, to string) error {
+	w.note("rename " + name + " " + to)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.containers[name]
+	delete(w.containers, name)
+	c.ID, c.Name, w.containers[to] = to, to, c
 	return nil
 }
 
@@ -165,13 +182,19 @@ func (w *world) PullImage(_ context.Context, name, _ string, _ *image.Auth, _ fu
 	w.note("pull " + name)
 	return nil
 }
+func (w *world) TagImage(context.Context, string, string) error                   { return nil }
 func (w *world) Build(context.Context, *build.Request, io.Writer) (string, error) { return "", nil }
 
 func newWorld() *world { return &world{containers: map[string]*container.Container{}} }
 
 func service(t *testing.T, w *world) *Service {
 	t.Helper()
-	s, err := New(Deps{Engine: w, Images: w, Builder: w, Log: slog.New(slog.DiscardHandler)})
+	db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"), Migrations())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s, err := New(Deps{Engine: w, Images: w, Builder: w, DB: db, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +326,9 @@ func TestASecondUpOfTheSameProjectWaitsAndSaysForWhom(t *testing.T) {
 	w.onStart = func(*world, string) { close(inside); <-release }
 	first := make(chan error, 1)
 	go func() {
-		first <- s.Up(context.Background(), &compose.UpRequest{Project: project(svc("web"))}, func(compose.Event) {})
+		first <- s.Up(context.Background(), &compose.UpRequest{
+			Project: project(svc("web")), By: compose.Caller{Pid: 42, User: "ana", Command: "lus compose up"},
+		}, func(compose.Event) {})
 	}()
 	<-inside
 	said := ""
@@ -317,7 +342,7 @@ func TestASecondUpOfTheSameProjectWaitsAndSaysForWhom(t *testing.T) {
 			}
 		})
 	}()
-	if err := <-second; !errors.Is(err, context.Canceled) || !strings.Contains(said, "compose up") {
+	if err := <-second; !errors.Is(err, context.Canceled) || !strings.Contains(said, "`lus compose up` (pid 42, user ana)") {
 		t.Errorf("the second got %v and said %q", err, said)
 	}
 	close(release)

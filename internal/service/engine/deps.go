@@ -48,6 +48,9 @@ type Network interface {
 	// Pull is Detach for a direct network, whose interface is in the namespace.
 	Pull(ctx context.Context, netns *os.File, ep network.Endpoint) error
 	Publish(ctx context.Context, containerID string, ip netip.Addr, networkID string, ports []container.PublishedPort) (container.PortMap, error)
+	// SetReady says whether a container takes new connections on the ports that
+	// it shares with others of its group.
+	SetReady(ctx context.Context, containerID string, ready bool) error
 	// Move leads published ports to the container's address on another network.
 	Move(ctx context.Context, containerID, networkID string, ip netip.Addr) error
 	Unpublish(ctx context.Context, containerID string) error

@@ -23,7 +23,9 @@ type nameTables struct {
 type bound struct {
 	ip    netip.Addr
 	names []string
-	links []string // NAME:ALIAS: what this container alone calls others
+	// waiting: names that another has too lead to the other.
+	waiting bool
+	links   []string // NAME:ALIAS: what this container alone calls others
 }
 
 // dnsNames are the names that others on the network find the container by.
@@ -47,7 +49,7 @@ func (e *Engine) addNames(ctx context.Context, rec *container.Container, p place
 
 func boundTo(rec *container.Container, p place) bound {
 	ep := rec.Networks[p.name]
-	return bound{ip: p.ep.IP.Addr(), names: dnsNames(rec, ep), links: ep.Links}
+	return bound{ip: p.ep.IP.Addr(), names: dnsNames(rec, ep), links: ep.Links, waiting: waits(rec)}
 }
 
 // noteNames remembers the names of a container that runs; nothing is sent.
@@ -94,13 +96,7 @@ func (e *Engine) dropNames(ctx context.Context, networkID, containerID string) {
 
 // pushNames sends a network's table; called with the lock held.
 func (e *Engine) pushNames(ctx context.Context, networkID string) error {
-	table := map[string][]netip.Addr{}
-	for _, b := range e.dns.net[networkID] {
-		for _, n := range b.names {
-			key := strings.ToLower(n)
-			table[key] = append(table[key], b.ip)
-		}
-	}
+	table := e.dns.table(networkID)
 	for _, addrs := range table {
 		slices.SortFunc(addrs, netip.Addr.Compare)
 	}
@@ -111,6 +107,28 @@ func (e *Engine) pushNames(ctx context.Context, networkID string) error {
 		}
 	}
 	return err
+}
+
+// table is who answers to which name: of several that share one, those that are
+// not ready are left out as long as one is.
+func (t *nameTables) table(networkID string) map[string][]netip.Addr {
+	table, waiting := map[string][]netip.Addr{}, map[string][]netip.Addr{}
+	for _, b := range t.net[networkID] {
+		to := table
+		if b.waiting {
+			to = waiting
+		}
+		for _, n := range b.names {
+			key := strings.ToLower(n)
+			to[key] = append(to[key], b.ip)
+		}
+	}
+	for name, addrs := range waiting {
+		if len(table[name]) == 0 {
+			table[name] = addrs
+		}
+	}
+	return table
 }
 
 // linksOf names the table that one container alone is served: what it calls

@@ -203,6 +203,9 @@ func (e *Engine) warn(what string, rec *container.Container, err error, more ...
 // exposes besides.
 func ports(rec *container.Container) ([]container.PublishedPort, error) {
 	list, err := rec.HostConfig.PortBindings.Published()
+	for i := range list {
+		list[i].Group, list[i].Waiting = rec.HostConfig.ServiceGroup, waits(rec)
+	}
 	if err != nil || !rec.HostConfig.PublishAllPorts {
 		return list, err
 	}

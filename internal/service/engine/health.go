@@ -200,6 +200,7 @@ func (e *Engine) judge(u *unit, res container.HealthResult) {
 	u.mu.Unlock()
 	e.records.touch(u)
 	if before != after {
+		e.tellReady(e.life, u)
 		e.tell(&rec, "health_status: "+after)
 		if after == container.Unhealthy && restartsUnhealthy(&rec) {
 			// Not here: the restart ends this probe, and waits for that.

@@ -43,7 +43,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 		return errs.New(errs.NotModified, "container %s is running already", rec.Name)
 	}
 	u.restarts.cancel(u)
-	e.change(u, func(rec *container.Container) { rec.ManuallyStopped, rec.RestartCount = false, 0 })
+	e.change(u, func(rec *container.Container) { rec.ManuallyStopped, rec.RestartCount, rec.Draining = false, 0, false })
 	// Half a start helps nobody: a client that goes away does not stop it.
 	return e.launch(context.WithoutCancel(ctx), u)
 }
@@ -58,6 +58,7 @@ func (e *Engine) launch(ctx context.Context, u *unit) error {
 	r := u.run
 	rec, gen, cleaning := u.rec, u.gen, u.cleaning
 	u.mu.Unlock()
+	rec.State.Health = nil // that was the former run's
 	if cleaning != nil {
 		<-cleaning // the former run's leftovers would be in the way
 	}

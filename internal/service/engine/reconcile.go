@@ -138,6 +138,9 @@ func (e *Engine) connected(rec *container.Container) network.Running {
 			r.IP = p.ep.IP.Addr()
 		}
 	}
+	if r.Asked, err = ports(rec); err != nil {
+		e.Log.Warn("a running container's ports cannot be read", "container", rec.Name, "err", err)
+	}
 	return r
 }
 

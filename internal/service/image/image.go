@@ -44,9 +44,12 @@ type Deps struct {
 	Registries Registries
 	Users      Users
 	Own        Own // nil: this daemon has no registry
-	Events     func(event.Event)
-	Limits     Limits
-	Log        *slog.Logger
+	// Held are the ids of images that a prune leaves although no container is
+	// made from them; nil: none.
+	Held   func(context.Context) (map[string]bool, error)
+	Events func(event.Event)
+	Limits Limits
+	Log    *slog.Logger
 }
 
 // Service is the images of this host.
@@ -55,6 +58,7 @@ type Service struct {
 	registries Registries
 	users      Users
 	own        Own
+	held       func(context.Context) (map[string]bool, error)
 	emit       func(event.Event)
 	limits     Limits
 	log        *slog.Logger
@@ -76,7 +80,7 @@ func New(d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		store: d.Store, registries: d.Registries, users: d.Users, own: d.Own, emit: d.Events,
+		store: d.Store, registries: d.Registries, users: d.Users, own: d.Own, held: d.Held, emit: d.Events,
 		limits: d.Limits.orDefault(), log: d.Log,
 		host: platforms.DefaultSpec(),
 	}

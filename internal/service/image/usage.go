@@ -121,7 +121,16 @@ func (s *Service) prunable(ctx context.Context, f filter.Filters) ([]*image.Imag
 	if err != nil {
 		return nil, err
 	}
+	held := map[string]bool{}
+	if s.held != nil {
+		if held, err = s.held(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return slices.DeleteFunc(list, func(i *image.Image) bool {
+		if held[i.ID] {
+			return true
+		}
 		if (dangling == nil || *dangling) && len(i.RepoTags) > 0 {
 			return true
 		}
