@@ -31,6 +31,18 @@ func (p *project) commit(message string) {
 	p.git("commit", "-q", "-m", message)
 }
 
+// write writes a file of the project's folder.
+func (p *project) write(name, text string) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *project) edit(name, old, new string) {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)

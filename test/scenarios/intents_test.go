@@ -111,7 +111,7 @@ func (i intent) run(t *testing.T, s *stack.Stack) {
 		"$idle", "image: busybox, command: sleep 10000, stop_signal: KILL",
 		"$ok", "healthcheck: {test: 'true', interval: 100ms, start_interval: 100ms, start_period: 60s}",
 		"$LUS", filepath.Join(s.Bin, "lus"), "$PORT2", stack.Port(t), "$PORT", stack.Port(t), "$P", p.name, "$DIR", p.dir)}
-	a.write("compose.yaml", a.words.Replace(i.yaml))
+	a.project.write("compose.yaml", a.words.Replace(i.yaml))
 	for _, step := range i.steps {
 		head, below, _ := strings.Cut(step, "\n")
 		a.step(i.where+": "+head, a.words.Replace(head), a.words.Replace(below))
@@ -121,22 +121,12 @@ func (i intent) run(t *testing.T, s *stack.Stack) {
 	}
 }
 
-func (a *attempt) write(name, text string) {
-	path := filepath.Join(a.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		a.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
 func (a *attempt) step(where, head, below string) {
 	a.t.Helper()
 	word, rest, _ := strings.Cut(head, " ")
 	switch word {
 	case "file":
-		a.write(rest, below+"\n")
+		a.project.write(rest, below+"\n")
 		return
 	case "edit":
 		a.edit(where, rest)
@@ -212,7 +202,7 @@ func (a *attempt) edit(where, what string) {
 	if err != nil || !ok || !strings.Contains(string(data), old) {
 		a.t.Fatalf("%s: nothing to edit: %v\n%s", where, err, data)
 	}
-	a.write(name, strings.ReplaceAll(string(data), old, now))
+	a.project.write(name, strings.ReplaceAll(string(data), old, now))
 }
 
 // ids are the project's containers: web-1 -> "id state".

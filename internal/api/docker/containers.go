@@ -108,6 +108,10 @@ func (h *handler) stopContainer(w http.ResponseWriter, r *http.Request) error {
 	if err := h.Containers.StopContainer(r.Context(), r.PathValue("name"), r.FormValue("signal"), t); err != nil {
 		return err
 	}
+	// Not Docker's: clients that do not look for it are not disturbed.
+	if c, err := h.Containers.InspectContainer(r.Context(), r.PathValue("name"), false); err == nil && c.StopNote != "" {
+		w.Header().Set("Warning", "299 lus "+strconv.Quote(c.StopNote))
+	}
 	return done(w)
 }
 

@@ -2,12 +2,17 @@ package container
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"lus/internal/cli/command"
+	"lus/internal/client"
 )
 
 func stopCommand() command.Command {
@@ -40,8 +45,23 @@ func stopping(e *command.Env, f *pflag.FlagSet, verb string) command.Do {
 		if f.Changed("timeout") || f.Changed("time") {
 			q.Set("t", strconv.Itoa(*timeout))
 		}
-		return e.Each(args, func(name string) error { return post(ctx, e, path(name, verb), q) })
+		return e.Each(args, func(name string) error { return halt(ctx, e, path(name, verb), q) })
 	}
+}
+
+// halt is post that prints why a stop took all the time it was given.
+func halt(ctx context.Context, e *command.Env, path string, q url.Values) error {
+	resp, err := e.Client.Send(ctx, client.Request{Method: "POST", Path: path, Query: q})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	err = errors.Join(err, resp.Body.Close())
+	_, note, _ := strings.Cut(resp.Header["warning"], " lus ")
+	if note, uerr := strconv.Unquote(note); uerr == nil {
+		fmt.Fprintln(e.Err, "warning: "+note)
+	}
+	return err
 }
 
 func killCommand() command.Command {

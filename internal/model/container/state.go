@@ -41,8 +41,9 @@ type Container struct {
 	HostConfig      *HostConfig
 	State           State
 	RestartCount    int
-	ManuallyStopped bool // by stop or kill: unless-stopped leaves it alone
-	Draining        bool // new connections go to others of its ServiceGroup
+	ManuallyStopped bool   // by stop or kill: unless-stopped leaves it alone
+	StopNote        string // why the last stop took all the time it was given
+	Draining        bool   // new connections go to others of its ServiceGroup
 	Mounts          []MountPoint
 	Networks        map[string]*Endpoint // by the network's name
 	Ports           PortMap              // what is published now; empty while stopped

@@ -98,7 +98,13 @@ func (r *runner) stop(ctx context.Context, st *step) error {
 			return err
 		}
 	}
-	return ignore(r.Engine.StopContainer(ctx, st.old.ID, "", st.timeout), errs.NotFound, errs.NotModified)
+	if err := r.Engine.StopContainer(ctx, st.old.ID, "", st.timeout); err != nil {
+		return ignore(err, errs.NotFound, errs.NotModified)
+	}
+	if c, err := r.Engine.InspectContainer(ctx, st.old.ID, false); err == nil && c.StopNote != "" {
+		r.tell(compose.Event{Warning: c.StopNote})
+	}
+	return nil
 }
 
 // removeImage leaves an image that something else uses, and says so.

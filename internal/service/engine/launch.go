@@ -43,7 +43,9 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 		return errs.New(errs.NotModified, "container %s is running already", rec.Name)
 	}
 	u.restarts.cancel(u)
-	e.change(u, func(rec *container.Container) { rec.ManuallyStopped, rec.RestartCount, rec.Draining = false, 0, false })
+	e.change(u, func(rec *container.Container) {
+		rec.ManuallyStopped, rec.RestartCount, rec.Draining, rec.StopNote = false, 0, false, ""
+	})
 	// Half a start helps nobody: a client that goes away does not stop it.
 	return e.launch(context.WithoutCancel(ctx), u)
 }

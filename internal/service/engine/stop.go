@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -59,6 +61,7 @@ func (e *Engine) halt(ctx context.Context, u *unit, sig string, timeout *int) er
 	if r == nil {
 		return nil
 	}
+	why := unheard(&rec, number)
 	if rec.State.Status == container.Paused {
 		// A frozen process hears no signal.
 		if err := e.resumeFrozen(ctx, u); err != nil {
@@ -81,7 +84,41 @@ func (e *Engine) halt(ctx context.Context, u *unit, sig string, timeout *int) er
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if seconds > 0 {
+		e.change(u, func(rec *container.Container) {
+			rec.StopNote = fmt.Sprintf("container %s was killed after its whole grace period of %d s: %s", rec.Name, seconds, why)
+		})
+	}
 	return e.kill(ctx, u, r)
+}
+
+// unheard tells why a signal may not end the container, as its first process is
+// before it is sent. The kernel keeps signals without a handler from the first
+// process of a namespace.
+func unheard(rec *container.Container, sig unix.Signal) string {
+	dir := "/proc/" + strconv.Itoa(rec.State.Pid)
+	status, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return "it did not end"
+	}
+	name := unix.SignalName(sig)
+	process := "its first process"
+	has := func(set string) bool {
+		_, rest, _ := strings.Cut(string(status), "\n"+set+":")
+		line, _, _ := strings.Cut(rest, "\n")
+		mask, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+		return err == nil && mask>>(sig-1)&1 == 1
+	}
+	if first, _, _ := strings.Cut(string(status), "\n"); first != "" {
+		process += " (" + strings.TrimSpace(strings.TrimPrefix(first, "Name:")) + ")"
+	}
+	switch {
+	case has("SigCgt"):
+		return process + " has a handler for " + name + " and did not end"
+	case has("SigIgn"):
+		return process + " ignores " + name + "; name a signal that ends it (stop_signal, --stop-signal)"
+	}
+	return process + " has no handler for " + name + ", which the kernel then keeps from a container's first process; start it below an init (init: true, --init), or name a signal that it handles (stop_signal, --stop-signal)"
 }
 
 // kill ends the run at once and waits for it.
