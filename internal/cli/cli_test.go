@@ -44,7 +44,7 @@ func daemon(t *testing.T, answers map[string]string) (host string) {
 		}
 		if code, rest, has := strings.Cut(body, "|"); has && len(code) == 3 {
 			body = rest
-			status := map[string]int{"400": 400, "404": 404, "409": 409, "500": 500, "201": 201}[code]
+			status := map[string]int{"400": 400, "401": 401, "404": 404, "409": 409, "500": 500, "201": 201}[code]
 			w.WriteHeader(status)
 		}
 		_, _ = io.WriteString(w, body)

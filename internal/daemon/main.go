@@ -54,6 +54,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := f.String("root", os.Getenv("LUS_ROOT"), "`folder` of all state (default "+layout.DefaultRoot+")")
 	run := f.String("run", os.Getenv("LUS_RUN"), "`folder` of sockets and start records (default "+layout.DefaultRun+", or one of its own for another root)")
 	socket := f.String("socket", "", "`path` of the unix socket (default lus.sock in the run folder)")
+	file := f.String("config", "", "`path` of the configuration file (default /etc/lus/daemon.json, or daemon.json in another root)")
 	verbose := f.Bool("debug", false, "log details")
 	var registries image.Registries
 	f.Func("registry-mirror", "`URL` that is asked for Docker Hub's images before Docker Hub; may be given more than once", func(url string) error {
@@ -95,6 +96,16 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	o.layout.Sock = *socket
+	path := *file
+	if path == "" {
+		path = o.layout.Config()
+	}
+	c, err := readConfig(path, *file != "")
+	if err != nil {
+		fmt.Fprintf(stderr, "lusd: %v\n", err)
+		return 1
+	}
+	o.registries = c.with(o.registries)
 	if err := serve(ctx, o); err != nil {
 		fmt.Fprintf(stderr, "lusd: %v\n", err)
 		return 1

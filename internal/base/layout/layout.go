@@ -96,6 +96,15 @@ func (l Layout) Containers() string { return filepath.Join(l.Root, "containers")
 // Volumes is the folder of the named volumes.
 func (l Layout) Volumes() string { return filepath.Join(l.Root, "volumes") }
 
+// Config is the administrator's file: /etc/lus/daemon.json, or daemon.json in a
+// root that is not the usual one.
+func (l Layout) Config() string {
+	if l.Root == DefaultRoot {
+		return "/etc/lus/daemon.json"
+	}
+	return filepath.Join(l.Root, "daemon.json")
+}
+
 // Accounts is the folder of the key that signs the tokens of accounts.
 func (l Layout) Accounts() string { return filepath.Join(l.Root, "accounts") }
 

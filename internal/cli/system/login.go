@@ -36,6 +36,14 @@ func loginCommand() command.Command {
 				if *stdin && *password != "" {
 					return errs.New(errs.Invalid, "conflicting options: cannot specify both --password and --password-stdin")
 				}
+				if *password != "" {
+					fmt.Fprintln(e.Err, "WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
+				}
+				if *user == "" && *password == "" && !*stdin {
+					if done, err := again(ctx, e, host); done || err != nil {
+						return err
+					}
+				}
 				if err := ask(e, user, password, *stdin); err != nil {
 					return err
 				}
@@ -43,6 +51,27 @@ func loginCommand() command.Command {
 			}
 		},
 	}
+}
+
+// again tries the credentials that are kept already. Where the registry does not
+// take them any more, others are asked for.
+func again(ctx context.Context, e *command.Env, host string) (done bool, err error) {
+	a, err := client.Credentials(host)
+	if a == nil || err != nil {
+		return false, err
+	}
+	fmt.Fprintln(e.Err, "Authenticating with existing credentials...")
+	a.ServerAddress = host
+	err = e.Client.Call(ctx, client.Request{Method: "POST", Path: "/auth", Body: a}, nil)
+	switch {
+	case err == nil:
+		fmt.Fprintln(e.Out, "Login Succeeded")
+		return true, nil
+	case errs.Is(err, errs.Unauthenticated):
+		fmt.Fprintf(e.Err, "Login did not succeed, error: %v\n", err)
+		return false, nil
+	}
+	return false, err
 }
 
 // ask asks for what was not given.
