@@ -56,7 +56,10 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	users := &imageUsers{}
 	events := &imageEvents{}
 	own := &ownRegistry{}
-	images, err := image.New(image.Deps{Store: store, Registries: o.registries, Users: users, Held: users.held, Own: own, Events: events.emit, Log: o.log})
+	certs := certificate.New(certificate.Deps{Dir: l.Certificates(), Log: o.log})
+	registries := o.registries
+	registries.Trust = image.Trust{Folders: []string{"/etc/lus/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"}, Own: certs.Trusted}
+	images, err := image.New(image.Deps{Store: store, Registries: registries, Users: users, Held: users.held, Own: own, Events: events.emit, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +135,6 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		return nil, err
 	}
 	d.runs("the accounts", accounts.Run)
-	certs := certificate.New(certificate.Deps{Dir: l.Certificates(), Log: o.log})
 	edge := token.New(accounts, o.log)
 	reg, listener, err := newRegistry(ctx, store, db, edge, certs, o.log)
 	if err != nil {
@@ -177,7 +179,7 @@ func newBuilder(p builderParts, o options) (*build.Service, error) {
 	net := &buildNetwork{nets: p.nets, engine: p.engine}
 	return build.New(build.Deps{
 		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway, AppArmor: confined(p.confine),
-		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Allow: o.allow, Hosts: o.registries.Hosts(nil), Provenance: o.provenance, Log: o.log,
+		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Allow: o.allow, Hosts: p.images.Hosts(), Provenance: o.provenance, Log: o.log,
 	})
 }
 

@@ -65,6 +65,9 @@ func readConfig(path string, asked bool) (config, error) {
 	if err := c.read(d); err != nil {
 		return c, errs.New(errs.Invalid, "%s:%d: %w", path, line(data, d.InputOffset()), err)
 	}
+	if err := (image.Registries{Mirrors: c.Mirrors}).Check(); err != nil {
+		return c, errs.New(errs.Invalid, "%s: %w", path, err)
+	}
 	return c, nil
 }
 

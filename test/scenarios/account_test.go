@@ -3,6 +3,7 @@ package scenarios
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -147,6 +148,10 @@ func TestS63LoginPushPull(t *testing.T) {
 	}
 
 	stack.Says(t, do(goodPassword, "login", "-u", "me", "--password-stdin", h.host).Want(t, 0), "Login Succeeded")
+	kept, err := os.ReadFile(filepath.Join(filepath.Dir(h.Root), "docker", "config.json"))
+	if err != nil || !strings.Contains(string(kept), `"identitytoken": "lus_`) || strings.Contains(string(kept), base64.StdEncoding.EncodeToString([]byte("me:"+goodPassword))) {
+		t.Errorf("the client keeps %s (%v), and not a token instead of the password", kept, err)
+	}
 	mine, yours := h.host+"/me/app:1", h.host+"/you/app:1"
 	do("", "tag", "busybox", mine).Want(t, 0)
 	do("", "tag", "busybox", yours).Want(t, 0)
@@ -313,7 +318,7 @@ func (h *hub) rightsEnd(t *testing.T) {
 	h.want(http.StatusOK, "GET", "/v2/me/app/manifests/1", token)
 	h.want(http.StatusForbidden, "POST", "/v2/me/app/blobs/uploads/", token)
 	h.want(http.StatusForbidden, "POST", "/v2/me/app/blobs/uploads/", "me:"+personal)
-	h.OK(t, "account", "token", "rm", h.OK(t, "account", "token", "ls", "-q", "me"))
+	h.OK(t, append([]string{"account", "token", "rm"}, strings.Fields(h.OK(t, "account", "token", "ls", "-q", "me"))...)...)
 	h.want(http.StatusUnauthorized, "GET", "/v2/me/app/manifests/1", token)
 
 	token = h.bearer("me", "repository:me/app:pull")

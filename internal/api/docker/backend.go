@@ -111,7 +111,7 @@ type Images interface {
 	// Distribution tells what a name stands for at its registry.
 	Distribution(ctx context.Context, ref string, auth *image.Auth) (*image.Distribution, error)
 	// Login tries credentials at their registry.
-	Login(ctx context.Context, auth *image.Auth) error
+	Login(ctx context.Context, auth *image.Auth) (identityToken string, err error)
 	// Usage tells what the images take, each and together.
 	Usage(ctx context.Context) (*image.Usage, error)
 	// PruneImages removes those that no container uses and nobody named; with

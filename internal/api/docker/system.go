@@ -194,8 +194,9 @@ func (h *handler) auth(w http.ResponseWriter, r *http.Request) error {
 	if err := h.decode(w, r, &a); err != nil {
 		return err
 	}
-	if err := h.Images.Login(r.Context(), &a); err != nil {
+	token, err := h.Images.Login(r.Context(), &a)
+	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, map[string]string{"Status": "Login Succeeded", "IdentityToken": ""})
+	return reply(w, http.StatusOK, map[string]string{"Status": "Login Succeeded", "IdentityToken": token})
 }

@@ -109,20 +109,20 @@ func (s *Service) Authority() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.ca.cert.Raw}), nil
 }
 
-// Trusted adds our authority to roots, where there is one already.
-func (s *Service) Trusted(roots *x509.CertPool) error {
+// Trusted adds our authority to roots, and tells whether there is one already.
+func (s *Service) Trusted(roots *x509.CertPool) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ca == nil {
 		if _, err := os.Stat(s.certPath()); err != nil {
-			return nil //nolint:nilerr // there is none yet
+			return false, nil //nolint:nilerr // there is none yet
 		}
 	}
 	if err := s.need(); err != nil {
-		return err
+		return false, err
 	}
 	roots.AddCert(s.ca.cert)
-	return nil
+	return true, nil
 }
 
 // most bounds the addresses that one certificate is for.

@@ -100,7 +100,7 @@ func TestOurOwnAuthority(t *testing.T) {
 	w := newWorld(t)
 	s := w.open("registry.example")
 	none := x509.NewCertPool()
-	if err := s.Trusted(none); err != nil || !none.Equal(x509.NewCertPool()) {
+	if there, err := s.Trusted(none); there || err != nil || !none.Equal(x509.NewCertPool()) {
 		t.Errorf("before there is an authority: %v", err)
 	}
 	if _, err := os.Stat(w.dir); err == nil {
@@ -142,7 +142,7 @@ func TestOurOwnAuthority(t *testing.T) {
 	// The next start has the same authority, and other certificates.
 	again := w.open()
 	trusted := x509.NewCertPool()
-	if err := again.Trusted(trusted); err != nil || !trusted.Equal(pool) {
+	if there, err := again.Trusted(trusted); !there || err != nil || !trusted.Equal(pool) {
 		t.Errorf("another authority: %v", err)
 	}
 	// A certificate does not end while the daemon runs.

@@ -21,9 +21,9 @@ type connections struct {
 	limits  Limits
 }
 
-func newConnections(l Limits) *connections {
+func newConnections(l Limits, t Trust) *connections {
 	c := &connections{limits: l}
-	c.strict = wire(&tls.Config{MinVersion: tls.VersionTLS12})
+	c.strict = newTrusting(t)
 	// Who may be reached without TLS gets no more from a bad certificate.
 	c.lenient = wire(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // asked for by configuration, or loopback
 	return c
@@ -61,7 +61,7 @@ type road struct {
 func (r Registries) road(mirror bool) *road {
 	c := r.shared
 	if c == nil {
-		c = newConnections(Limits{}.orDefault())
+		c = newConnections(Limits{}.orDefault(), r.Trust)
 	}
 	tries := attempts
 	if mirror {

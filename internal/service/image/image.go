@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -76,7 +77,7 @@ func New(d Deps) (*Service, error) {
 	if d.Store == nil {
 		return nil, errs.New(errs.Internal, "the image service needs a store")
 	}
-	if err := d.Registries.check(); err != nil {
+	if err := d.Registries.Check(); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -84,7 +85,7 @@ func New(d Deps) (*Service, error) {
 		limits: d.Limits.orDefault(), log: d.Log,
 		host: platforms.DefaultSpec(),
 	}
-	s.registries.shared = newConnections(s.limits)
+	s.registries.shared = newConnections(s.limits, s.registries.Trust)
 	if s.emit == nil {
 		s.emit = func(event.Event) {}
 	}
@@ -112,6 +113,10 @@ func (l Limits) orDefault() Limits {
 	}
 	return l
 }
+
+// Hosts says how registries are reached, for others that bring credentials of
+// their own.
+func (s *Service) Hosts() docker.RegistryHosts { return s.registries.Hosts(nil) }
 
 // tell sends an event about an image.
 func (s *Service) tell(action, id, name string, labels map[string]string) {

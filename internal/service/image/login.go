@@ -17,14 +17,20 @@ import (
 // hubHost is the registry that is meant where none is named.
 const hubHost = "docker.io"
 
-// Login tries credentials at their registry, which has to take them.
-func (s *Service) Login(ctx context.Context, auth *image.Auth) error {
+// Login tries credentials at their registry, which has to take them. Where it
+// gives an identity token for a password, that is to be kept instead.
+func (s *Service) Login(ctx context.Context, auth *image.Auth) (identityToken string, err error) {
 	host := serverHost(auth.ServerAddress)
 	hosts, err := s.registries.resolver(host, auth).Hosts(host)
 	if err != nil {
-		return errs.New(errs.Invalid, "invalid registry %q: %w", auth.ServerAddress, err)
+		return "", errs.New(errs.Invalid, "invalid registry %q: %w", auth.ServerAddress, err)
 	}
 	at := hosts[len(hosts)-1] // the registry itself, after its mirrors
+	if c, ok := at.Authorizer.(*careful); ok && auth.IdentityToken == "" {
+		creds, _ := credentials(host, auth)
+		c.Authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(c.way.tokenClient()), docker.WithAuthHeader(at.Header), docker.WithAuthCreds(creds),
+			docker.WithFetchRefreshToken(func(_ context.Context, token string, _ *http.Request) { identityToken = token }))
+	}
 	url := at.Scheme + "://" + at.Host + at.Path + "/"
 	code, text, err := asks(ctx, at, url)
 	if err == nil && code == http.StatusUnauthorized {
@@ -33,13 +39,13 @@ func (s *Service) Login(ctx context.Context, auth *image.Auth) error {
 	}
 	switch {
 	case err != nil:
-		return loginError(host, url, err)
+		return "", loginError(host, url, err)
 	case code == http.StatusOK:
-		return nil
+		return identityToken, nil
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return errs.New(errs.Unauthenticated, "Get %q: unauthorized: the registry %s refused this user name and password", url, host)
+		return "", errs.New(errs.Unauthenticated, "Get %q: unauthorized: the registry %s refused this user name and password", url, host)
 	}
-	return errs.New(errs.Unavailable, "login attempt to %s failed with status: %s", url, text)
+	return "", errs.New(errs.Unavailable, "login attempt to %s failed with status: %s", url, text)
 }
 
 // serverHost is the host of a server's address as clients keep it.

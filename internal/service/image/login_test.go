@@ -36,7 +36,7 @@ func TestLoginIsTriedAtTheRegistry(t *testing.T) {
 		{"none", reg.host, "", "", errs.Unauthenticated},
 		{"nobody there", "127.0.0.1:1", "ada", "right", errs.Unavailable},
 	} {
-		err := w.Login(t.Context(), &model.Auth{ServerAddress: c.server, Username: c.user, Password: c.password})
+		_, err := w.Login(t.Context(), &model.Auth{ServerAddress: c.server, Username: c.user, Password: c.password})
 		if (err == nil) != (c.want == 0) || err != nil && errs.KindOf(err) != c.want {
 			t.Errorf("%s: %v, want kind %d", c.what, err, c.want)
 		}

@@ -26,6 +26,9 @@ type Registries struct {
 	// (10.0.0.0/8). Loopback addresses always may, as in Docker.
 	Insecure []string
 
+	// Trust says whose certificates they may show.
+	Trust Trust
+
 	shared *connections // nil: ones of its own
 }
 
@@ -33,7 +36,8 @@ type Registries struct {
 // containerd asks for them: an empty user with a secret means an identity token.
 type Credentials func(host string) (user, secret string, err error)
 
-func (r Registries) check() error {
+// Check says what in it cannot be.
+func (r Registries) Check() error {
 	for host, mirrors := range r.Mirrors {
 		for _, m := range mirrors {
 			u, err := url.Parse(m)
