@@ -88,16 +88,6 @@ func (e *Edge) Authenticate(r *http.Request) (registry.Who, error) {
 	return registry.Who{}, refuse("the authentication scheme is not known here: use Basic or Bearer")
 }
 
-// Login returns who somebody is who asks by the daemon's own socket, as the
-// engine does for its clients.
-func (e *Edge) Login(ctx context.Context, name, secret string) (registry.Who, error) {
-	id, err := e.accounts.Login(ctx, name, secret, netip.Addr{})
-	if err != nil {
-		return registry.Who{}, asRefusal(err)
-	}
-	return proof{id: id}.who(), nil
-}
-
 func (e *Edge) basic(r *http.Request, local bool) (registry.Who, error) {
 	name, secret, ok := r.BasicAuth()
 	if !ok {
