@@ -78,13 +78,13 @@ func (l *registryListener) Run(ctx context.Context) error {
 	return nil
 }
 
-// open listens as set says, instead of where it does now.
+// open listens as set says, instead of where it does now. What cannot be had
+// leaves that as it is.
 func (l *registryListener) open(set model.Settings) (err error) {
 	l.mu.Lock()
-	same := l.server != nil && reflect.DeepEqual(l.set, set)
-	free := l.server == nil || l.set.Address != set.Address && l.at != set.Address
+	former, runs := l.set, l.server != nil
 	l.mu.Unlock()
-	if same {
+	if runs && reflect.DeepEqual(former, set) {
 		return nil
 	}
 	defer func() {
@@ -98,16 +98,35 @@ func (l *registryListener) open(set model.Settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if !free { // it is ourselves who have the address
-		l.shut()
-	}
 	ln, err := net.Listen("tcp", set.Address)
+	if err != nil && runs {
+		// It may be ourselves who have the port.
+		l.shut()
+		if ln, err = net.Listen("tcp", set.Address); err != nil {
+			l.again(former)
+		}
+	}
 	if err != nil {
 		return errs.New(errs.Conflict, "the registry cannot listen at %s: %w: choose another address or port", set.Address, err)
 	}
 	l.shut()
 	l.serve(ln, config, set)
 	return nil
+}
+
+// again goes back to where it listened before.
+func (l *registryListener) again(set model.Settings) {
+	config, err := transport(l.certs, set)
+	if err != nil {
+		l.log.Error("the registry does not listen any more", "address", set.Address, "error", err)
+		return
+	}
+	ln, err := net.Listen("tcp", set.Address)
+	if err != nil {
+		l.log.Error("the registry does not listen any more", "address", set.Address, "error", err)
+		return
+	}
+	l.serve(ln, config, set)
 }
 
 // serve answers at ln until it is shut.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -435,4 +436,22 @@ func TestTheRegistrysListenerSpeaksTLS(t *testing.T) {
 	stack.Says(t, s.Fail(t, 1, "registry", "enable", "0.0.0.0:0", "--tls-cert", "/nonexistent"), "absolute path")
 	stack.Says(t, s.Fail(t, 1, "registry", "enable", "0.0.0.0:0", "--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"), "/nonexistent")
 	stack.Says(t, s.OK(t, "registry", "status"), "without TLS") // what cannot be had changed nothing
+
+	// The same port, by another address, and one that somebody else has.
+	_, port, _ = net.SplitHostPort(strings.TrimSpace(plain.Out))
+	if got := s.OK(t, "registry", "enable", "127.0.0.1:"+port, "--tls"); got != "127.0.0.1:"+port {
+		t.Errorf("it listens at %s", got)
+	}
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	stack.Says(t, s.Fail(t, 1, "registry", "enable", other.Addr().String()), "choose another address or port")
+	stack.Says(t, s.OK(t, "registry", "status"), "listens at 127.0.0.1:"+port+" with TLS")
+	s.Kill()
+	s.StartDaemon(t)
+	stack.Eventually(t, "the registry listens again", func() bool {
+		return strings.Contains(s.OK(t, "registry", "status"), "listens at 127.0.0.1:"+port+" with TLS")
+	})
 }
