@@ -17,7 +17,8 @@ export LC_ALL := C.UTF-8
 # costs minutes of compiling and sees little.
 RACE := ./internal/base/... ./internal/model/... ./internal/api/... ./internal/client/... \
 	./internal/cli/... ./internal/composefile/... ./internal/store/logs/... \
-	./internal/store/sqlite/... ./internal/service/compose/... ./internal/service/engine/... ./internal/linux/dns/...
+	./internal/store/sqlite/... ./internal/service/compose/... ./internal/service/engine/... ./internal/service/account/... ./internal/service/certificate \
+	./internal/linux/dns/...
 
 INIT := internal/linux/init/built/init
 
