@@ -12,7 +12,6 @@ func refusals() map[string]string {
 		"context":    "name the daemon to speak to by -H or LUS_HOST",
 		"manifest":   "an image is for one platform: push it under a name of its own",
 		"plugin":     "drivers of volumes, networks and logs are part of Lus",
-		"search":     "no registry in reach answers searches: look on the registry's page",
 		"trust":      "signatures of images are not checked: name an image by its digest to be sure of it",
 	}
 }

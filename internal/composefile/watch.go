@@ -24,6 +24,9 @@ type watchFlags struct{ noUp, quiet, prune bool }
 // on: an editor or a checkout writes many files at once.
 const settling = 300 * time.Millisecond
 
+// restless is how long changes that never pause may put that off.
+const restless = 2 * time.Second
+
 func watchCommand() command {
 	return command{
 		name: "watch", args: "[SERVICE...]", short: "Follow changes of the sources: copy them in, restart or rebuild", example: "lus compose watch web",
@@ -108,6 +111,7 @@ func (a *app) watch(ctx context.Context, l *Loaded, o watchFlags) error {
 	fmt.Fprintln(a.Err, "Watch enabled")
 	changed := map[string]bool{}
 	var settled <-chan time.Time
+	var first time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -118,9 +122,13 @@ func (a *app) watch(ctx context.Context, l *Loaded, o watchFlags) error {
 			for _, path := range tree.seen(e) {
 				changed[path] = true
 			}
-			if len(changed) > 0 {
-				settled = time.After(settling)
+			if len(changed) == 0 {
+				continue
 			}
+			if settled == nil {
+				first = time.Now()
+			}
+			settled = time.After(min(settling, time.Until(first.Add(restless))))
 		case <-settled:
 			settled = nil
 			if err := w.act(ctx, slices.Sorted(maps.Keys(changed))); err != nil {

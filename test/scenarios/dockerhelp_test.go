@@ -75,7 +75,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		"plugin install x":                       "are part of Lus",
 		"trust sign x":                           "name an image by its digest",
 		"manifest inspect x":                     "an image is for one platform",
-		"search nginx":                           "look on the registry's page",
+		"search nginx":                           "the registry of this host is not enabled",
 		"push --platform linux/arm64 busybox":    "does not match the specified platform (linux/arm64)",
 		"save --platform linux/arm64 busybox":    "does not match the specified platform (linux/arm64)",
 		"rmi --platform linux/arm64 busybox":     "does not match the specified platform (linux/arm64)",

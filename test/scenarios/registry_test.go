@@ -117,6 +117,13 @@ func TestAnotherLusRunsWhatIsPushedHere(t *testing.T) {
 	}
 	stack.Says(t, s.OK(t, "registry", "ls"), "me/app", "me/copy")
 	stack.Says(t, s.OK(t, "search", "copy"), host+"/me/copy", "tags: 2")
+	stack.Says(t, s.OK(t, "search", "-f", "is-official=false", "copy"), host+"/me/copy")
+	for _, f := range []string{"is-official=true", "stars=1"} {
+		if out := s.OK(t, "search", "-f", f, "copy"); strings.Contains(out, "copy") {
+			t.Errorf("--filter %s: %s", f, out)
+		}
+	}
+	stack.Says(t, s.Fail(t, 1, "search", "-f", "colour=red", "copy"), "is-official, is-automated and stars")
 	// It is there when the images are not.
 	s.OK(t, "rmi", "-f", ref, host+"/me/copy:2")
 

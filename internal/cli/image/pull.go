@@ -32,7 +32,8 @@ func pullCommand() command.Command {
 					return errs.New(errs.Invalid, "tag can't be used with --all-tags/-a")
 				case !*all && !tagged:
 					ref = Tagged(ref)
-					if !*quiet {
+					// Of a name that cannot be one, nothing is said before the error.
+					if !*quiet && ref == strings.ToLower(ref) {
 						fmt.Fprintln(e.Out, "Using default tag: latest")
 					}
 				}

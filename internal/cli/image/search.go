@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 
 	"github.com/spf13/pflag"
@@ -23,10 +22,15 @@ func searchCommand() command.Command {
 		Example: "search app", Min: 1, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			format := f.String("format", "", "Print by a Go template: table TEMPLATE, json, or TEMPLATE")
+			filters := output.FilterFlag(f, "f", "Only those that fit, as is-official=true or stars=3")
 			limit := f.Int("limit", 0, "At most so many")
 			noTrunc := f.Bool("no-trunc", false, "Print whole descriptions")
 			return func(ctx context.Context, args []string) error {
-				q := url.Values{"term": {args[0]}}
+				q, err := output.Filters(*filters)
+				if err != nil {
+					return err
+				}
+				q.Set("term", args[0])
 				if *limit < 0 || *limit > 100 {
 					return errs.New(errs.Invalid, "limit %d is outside the range of [1, 100]", *limit)
 				}
