@@ -104,8 +104,8 @@ func (o *configFlags) parts() bool {
 // plainly are the flags by which the file is read otherwise than it would be run.
 func (o *configFlags) plainly() bool { return o.noNormalize || o.noPaths || o.noConsistency || o.noEnv }
 
-// library are the flags in the library's words.
-func (o *configFlags) library() []cli.ProjectOptionsFn {
+// loading are the flags in the library's words.
+func (o *configFlags) loading() []cli.ProjectOptionsFn {
 	out := []cli.ProjectOptionsFn{
 		cli.WithInterpolation(!o.noInterpolate), cli.WithResolvedPaths(!o.noPaths),
 		cli.WithNormalization(!o.noNormalize), cli.WithConsistency(!o.noConsistency),
@@ -121,7 +121,7 @@ func (o *configFlags) library() []cli.ProjectOptionsFn {
 func (a *app) resolved(ctx context.Context, o *configFlags, services []string) (*types.Project, error) {
 	var p *types.Project
 	if o.plainly() {
-		l, err := a.options(services).raw(ctx, o.library()...)
+		l, err := a.options(services).raw(ctx, o.loading()...)
 		if err != nil {
 			return nil, err
 		}
@@ -193,7 +193,7 @@ func printed(p *types.Project, format string) (text []byte, err error) {
 
 // model is the merged files with their variables as written.
 func (a *app) model(ctx context.Context, o *configFlags) ([]byte, error) {
-	model, err := a.options(nil).merged(ctx, o.library()...)
+	model, err := a.options(nil).merged(ctx, o.loading()...)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (a *app) model(ctx context.Context, o *configFlags) ([]byte, error) {
 // variables lists what the files would have filled in.
 func (a *app) variables(ctx context.Context, format string) error {
 	o := &configFlags{noInterpolate: true, noEnv: true, noConsistency: true}
-	model, err := a.options(nil).merged(ctx, append(o.library(), cli.WithLoadOptions(loader.WithSkipValidation))...)
+	model, err := a.options(nil).merged(ctx, append(o.loading(), cli.WithLoadOptions(loader.WithSkipValidation))...)
 	if err != nil {
 		return err
 	}
