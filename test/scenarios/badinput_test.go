@@ -291,6 +291,7 @@ func TestTwoDaemonsSideBySide(t *testing.T) {
 	for _, s := range []*stack.Stack{a, b} {
 		s.OK(t, "network", "create", "same")
 		s.OK(t, "run", "-d", "--name", "same", "--network", "same", stack.Busybox, "httpd", "-f", "-h", "/etc")
+		s.Listens(t, "same", 80)
 	}
 	a.OK(t, "rm", "-f", "same")
 	stack.Says(t, b.OK(t, "run", "--rm", "--network", "same", stack.Busybox, "wget", "-qO-", "http://same/passwd"), "root:")

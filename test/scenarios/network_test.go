@@ -117,10 +117,12 @@ func TestNamesResolveOnAUserNetworkOnly(t *testing.T) {
 	s := shared(t)
 	net1, server, plain := network(t, s), named(t, s, "server"), named(t, s, "plain")
 	s.OK(t, "run", "-d", "--name", server, "--network", net1, "--network-alias", "web", stack.Busybox, "httpd", "-f", "-h", "/etc")
+	s.Listens(t, server, 80)
 	for _, name := range []string{server, "web"} {
 		stack.Says(t, s.OK(t, "run", "--rm", "--network", net1, stack.Busybox, "wget", "-qO-", "http://"+name+"/passwd"), "root:")
 	}
 	s.OK(t, "run", "-d", "--name", plain, stack.Busybox, "httpd", "-f", "-h", "/etc")
+	s.Listens(t, plain, 80)
 	s.Fail(t, 2, "run", "--rm", stack.Debian, "getent", "hosts", plain)
 	address := s.OK(t, "inspect", "--format", "{{.NetworkSettings.IPAddress}}", plain)
 	stack.Says(t, s.OK(t, "run", "--rm", stack.Busybox, "wget", "-qO-", "http://"+address+"/passwd"), "root:")

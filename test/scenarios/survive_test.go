@@ -46,6 +46,7 @@ func TestSurvive(t *testing.T) {
 	l := newLoad(t, s)
 	s.OK(t, "network", "create", "app")
 	s.OK(t, "run", "-d", "--name", "server", "--network", "app", stack.Busybox, "httpd", "-f", "-h", "/etc")
+	s.Listens(t, "server", 80)
 	s.OK(t, "run", "-d", "--name", "client", "--network", "app", stack.Busybox, "sh", "-c",
 		"while :; do if wget -qO /dev/null http://server/passwd; then echo reached; else echo LOST; fi; usleep 30000; done")
 	writers := []string{"writer1", "writer2", "writer3"}

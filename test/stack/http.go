@@ -5,6 +5,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -69,4 +72,29 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("waited a minute for %s", what)
 		}
 	}
+}
+
+// listening is how the kernel writes that state of a TCP socket.
+const listening = "0A"
+
+// Listens waits until something in a container listens on a TCP port: a started
+// container is not yet a server that answers.
+func (s *Stack) Listens(t testing.TB, container string, port int) {
+	t.Helper()
+	pid := s.OK(t, "inspect", "--format", "{{.State.Pid}}", container)
+	local := fmt.Sprintf(":%04X", port)
+	Eventually(t, fmt.Sprintf("%s to listen on port %d", container, port), func() bool {
+		for _, family := range []string{"tcp", "tcp6"} {
+			sockets, err := os.ReadFile(filepath.Join("/proc", pid, "net", family))
+			if err != nil {
+				continue
+			}
+			for line := range strings.Lines(string(sockets)) {
+				if f := strings.Fields(line); len(f) > 3 && strings.HasSuffix(f[1], local) && f[3] == listening {
+					return true
+				}
+			}
+		}
+		return false
+	})
 }
