@@ -117,3 +117,30 @@ func TestAKilledKeeperIsTheEndOfItsContainersAndIsTold(t *testing.T) {
 	stack.Page(t, port, "/passwd")
 	recordsAgree(t, s)
 }
+
+// TestWhatWasJustStartedComesBack: daemon and keeper are killed within moments of
+// a start, before a record says that the container runs. That it was started is
+// known all the same, and its policy honoured.
+func TestWhatWasJustStartedComesBack(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	s.OK(t, "create", "--name", "made", "--restart", "always", stack.Busybox, "sleep", "1000")
+	for i := range 6 {
+		name := fmt.Sprint("phoenix", i)
+		policy := []string{"always", "unless-stopped", "on-failure"}[i%3]
+		keeper := s.Helper("lus-keeper")
+		s.OK(t, "run", "-d", "--name", name, "--restart", policy, stack.Busybox, "sleep", "1000")
+		s.Kill()
+		if err := syscall.Kill(keeper, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		s.StartDaemon(t)
+		stack.Eventually(t, name+" to run again", func() bool {
+			return s.OK(t, "inspect", "--format", "{{.State.Status}}", name) == "running"
+		})
+	}
+	if got := s.OK(t, "inspect", "--format", "{{.State.Status}}", "made"); got != "created" {
+		t.Errorf("what nobody started is %s", got)
+	}
+	recordsAgree(t, s)
+}

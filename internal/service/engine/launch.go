@@ -161,6 +161,7 @@ func (l *launch) connect(ctx context.Context, netns *os.File) error {
 	l.u.mu.Lock()
 	settlePlaces(&l.u.rec, l.places)
 	l.u.rec.Ports = l.ports
+	l.u.begun = true
 	l.rec.Networks = l.u.rec.Networks
 	l.u.mu.Unlock()
 	e.records.touch(l.u)
@@ -323,7 +324,7 @@ func (e *Engine) launched(u *unit, r *run, l *launch) {
 	if probes(rec.Config) {
 		rec.State.Health = &container.Health{Status: container.Starting, Log: []container.HealthResult{}}
 	}
-	u.launching, u.wasStarted = false, true
+	u.launching, u.begun, u.wasStarted = false, false, true
 	early := u.early
 	u.early = nil
 	now := *rec
@@ -352,7 +353,7 @@ func (e *Engine) launchFailed(u *unit, r *run, err error) {
 		code = 126
 	}
 	u.mu.Lock()
-	u.launching, u.early = false, nil
+	u.launching, u.begun, u.early = false, false, nil
 	u.rec.State.Error, u.rec.State.ExitCode, u.rec.State.Pid = err.Error(), code, 0
 	if u.wasStarted {
 		u.rec.State.Status = container.Exited

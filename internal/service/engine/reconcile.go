@@ -76,6 +76,8 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 	s, known := status[u.id]
 	st := &u.rec.State
 	wasRunning := st.Running()
+	begun := u.begun
+	u.begun = false
 	switch {
 	case known && s.Generation == u.gen && s.Phase == task.Running:
 		if !wasRunning { // the former daemon died between the start and its record
@@ -100,7 +102,9 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 		if known {
 			e.discard(s)
 		}
-		e.lost(u, wasRunning)
+		// That it was started may be known by the keeper alone, and die with it.
+		started := begun && (!known || s.Generation == u.gen && s.Exit != nil && s.Exit.Code == task.ExitUnknown)
+		e.lost(u, wasRunning || started)
 		if unlogged(u.rec.HostConfig) {
 			e.warn("removing output that is not kept", &u.rec, e.paths(u.id).dropLog())
 		}
@@ -113,6 +117,7 @@ func (e *Engine) lost(u *unit, wasRunning bool) {
 	st := &u.rec.State
 	switch {
 	case wasRunning:
+		u.wasStarted = true
 		*st = container.State{Status: container.Exited, ExitCode: 255, StartedAt: st.StartedAt, FinishedAt: e.Now(), Health: st.Health,
 			Error: "the container's end was not seen: the machine or lus-keeper stopped"}
 		u.last = container.Exit{Code: 255, At: st.FinishedAt, Err: st.Error}

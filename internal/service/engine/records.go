@@ -30,6 +30,7 @@ type row struct {
 	Mounts     []mounts.Mount
 	Generation uint64
 	Started    bool // it has run at least once
+	Begun      bool // of its last start nobody has written yet how it went
 }
 
 // records writes what changed in memory, a moment later and many at once. A
@@ -194,7 +195,7 @@ func (e *Engine) load(ctx context.Context) error {
 	return e.DB.Read(ctx, func(tx *sql.Tx) error {
 		err := each(tx, "SELECT record FROM containers", func(w *row) {
 			u := newUnit(&w.Container, w.Mounts)
-			u.gen, u.wasStarted = w.Generation, w.Started
+			u.gen, u.wasStarted, u.begun = w.Generation, w.Started, w.Begun
 			e.units[u.id] = u
 			e.names[w.Container.Name] = u
 		})

@@ -34,6 +34,7 @@ type unit struct {
 	ending    bool // its end is being dealt with
 	removed   bool
 	launching bool
+	begun     bool         // the start under way has come so far that its process may run
 	early     *task.Status // an exit that came while launching
 
 	restarts restartState
@@ -85,7 +86,7 @@ func (u *unit) full() *container.Container {
 func (u *unit) row() row {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return row{Container: u.rec, Mounts: u.mounts, Generation: u.gen, Started: u.wasStarted}
+	return row{Container: u.rec, Mounts: u.mounts, Generation: u.gen, Started: u.wasStarted, Begun: u.begun}
 }
 
 func (u *unit) active() bool {
