@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"sync"
 	"time"
@@ -98,11 +99,11 @@ func (l *registryListener) open(set model.Settings) (err error) {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", set.Address)
+	ln, err := listenAt(set.Address)
 	if err != nil && runs {
 		// It may be ourselves who have the port.
 		l.shut()
-		if ln, err = net.Listen("tcp", set.Address); err != nil {
+		if ln, err = listenAt(set.Address); err != nil {
 			l.again(former)
 		}
 	}
@@ -114,6 +115,16 @@ func (l *registryListener) open(set model.Settings) (err error) {
 	return nil
 }
 
+// listenAt listens where it was told: at 0.0.0.0 not at IPv6 addresses too, which
+// would be more than was asked for.
+func listenAt(address string) (net.Listener, error) {
+	network := "tcp"
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		network = "tcp4"
+	}
+	return net.Listen(network, address)
+}
+
 // again goes back to where it listened before.
 func (l *registryListener) again(set model.Settings) {
 	config, err := transport(l.certs, set)
@@ -121,7 +132,7 @@ func (l *registryListener) again(set model.Settings) {
 		l.log.Error("the registry does not listen any more", "address", set.Address, "error", err)
 		return
 	}
-	ln, err := net.Listen("tcp", set.Address)
+	ln, err := listenAt(set.Address)
 	if err != nil {
 		l.log.Error("the registry does not listen any more", "address", set.Address, "error", err)
 		return

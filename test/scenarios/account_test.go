@@ -168,13 +168,14 @@ func TestS63LoginPushPull(t *testing.T) {
 
 	denied := do("", "push", yours)
 	denied.Want(t, 1)
-	stack.Says(t, denied.Err, "denied")
+	stack.Says(t, denied.Err, "denied", h.host+" does not let this user push to "+h.host+"/you/app")
 	h.want(http.StatusForbidden, "PUT", "/v2/you/app/manifests/1", "me")
 	h.want(http.StatusForbidden, "POST", "/v2/you/app/blobs/uploads/", h.bearer("me", "repository:you/app:pull,push"))
 
 	do("", "logout", h.host).Want(t, 0)
 	out := do("", "push", mine)
 	out.Want(t, 1)
+	stack.Says(t, out.Err, "authentication required", "lus login "+h.host)
 	t.Run("skopeo", func(t *testing.T) { h.skopeo(t, digest) })
 	t.Run("podman", func(t *testing.T) { h.podman(t, digest) })
 	for _, secret := range []string{goodPassword, "not my password", "eyJ"} {
@@ -416,9 +417,9 @@ func TestTheRegistrysListenerSpeaksTLS(t *testing.T) {
 	stack.Says(t, s.OK(t, "registry", "status"), "without TLS")
 	host := s.OK(t, "registry", "enable", "0.0.0.0:0")
 	stack.Says(t, s.OK(t, "registry", "status"), "with TLS")
-	_, port, _ := strings.Cut(host, "]:")
-	if port == "" {
-		_, port, _ = strings.Cut(host, ":")
+	address, port, _ := strings.Cut(host, ":")
+	if address != "0.0.0.0" {
+		t.Errorf("0.0.0.0 was asked for, and it listens at %s", host)
 	}
 	r, err := http.NewRequest("GET", "http://127.0.0.1:"+port+"/v2/", nil)
 	if err != nil {

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -106,12 +107,12 @@ func (e *Edge) oauth(r *http.Request, form url.Values) (account.Identity, error)
 	}
 }
 
-// purpose tells people which client keeps a token.
+// purpose tells people which client keeps a token. Its program's name says more
+// than the id, which is that of a library at times.
 func purpose(r *http.Request, form url.Values) string {
-	client := form.Get("client_id")
-	if client == "" {
-		client, _, _ = strings.Cut(r.UserAgent(), " ")
-	}
+	client, _, _ := strings.Cut(r.UserAgent(), " ")
+	client, _, _ = strings.Cut(client, "/")
+	client = cmp.Or(client, form.Get("client_id"))
 	return client + "@" + address(r).String()
 }
 

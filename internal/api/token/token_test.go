@@ -171,6 +171,11 @@ func TestClientsMayKeepATokenInstead(t *testing.T) {
 	if got.RefreshToken != "kept" || !strings.HasPrefix(a.kept, "docker@") {
 		t.Errorf("%+v %q", got, a.kept)
 	}
+	named := get("offline_token=true&client_id=containerd-client", "ada", "right")
+	named.Header.Set("User-Agent", "lus/1.2 (linux)")
+	if serve(t, a, named); !strings.HasPrefix(a.kept, "lus@") {
+		t.Errorf("it is kept for %q: the program has a name", a.kept)
+	}
 	r := httptest.NewRequest("POST", "/token", strings.NewReader("grant_type=refresh_token&refresh_token=kept&access_type=offline&scope=repository:ada/app:push"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if _, got := serve(t, a, r); got.RefreshToken != "kept" || got.Scope != "repository:ada/app:push" {

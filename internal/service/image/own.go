@@ -2,10 +2,12 @@ package image
 
 import (
 	"context"
+	"strings"
 
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"lus/internal/base/errs"
 	"lus/internal/model/image"
 )
 
@@ -29,12 +31,31 @@ func (p *push) link(ctx context.Context, m *ocispec.Manifest, desc ocispec.Descr
 		tag = t.Tag()
 	}
 	if err := p.s.own.Link(ctx, auth, reference.Path(p.named), tag, desc.MediaType, raw); err != nil {
-		return true, err
+		return true, ownError(p.named, auth, err)
 	}
 	for _, l := range m.Layers {
-		p.to.layer(short(l.Digest.String()), "Pushed")
+		p.to.layer(p.id(l.Digest), "Pushed")
 	}
 	return true, nil
+}
+
+// ownError words what our own registry refuses as it would be worded had it been
+// asked over the network.
+func ownError(named reference.Named, auth *image.Auth, err error) error {
+	repo, host := reference.FamiliarName(named), reference.Domain(named)
+	switch creds, bearer := credentials(host, auth); {
+	case errs.Is(err, errs.Unauthenticated) && creds == nil && bearer == "":
+		return loginFirst(repo, host, err)
+	case errs.Is(err, errs.Unauthenticated):
+		return notAllowed(repo, host, ": "+err.Error(), err)
+	case errs.Is(err, errs.Denied):
+		said := ": " + err.Error()
+		if strings.HasSuffix(said, "access to the resource is denied") {
+			said = "" // which is what the sentence says already
+		}
+		return notAllowed(repo, host, said, err)
+	}
+	return err
 }
 
 func errOrDone(err error, done func() error) error {

@@ -44,6 +44,17 @@ type push struct {
 	pusher  remotes.Pusher
 	tracker docker.StatusTracker
 	to      *reporter
+	// shown is what a layer that was packed on the way was called before that:
+	// people follow one name.
+	shown map[digest.Digest]string
+}
+
+// id is what a layer is called in what is told.
+func (p *push) id(d digest.Digest) string {
+	if id := p.shown[d]; id != "" {
+		return id
+	}
+	return short(d.String())
 }
 
 // PushImage sends an image to the registry that its name leads to; a name
@@ -171,6 +182,7 @@ func (p *push) packed(ctx context.Context, row images.Image) (*ocispec.Manifest,
 // pack packs the layers that never were, in place, and reports whether there
 // were any.
 func (p *push) pack(ctx context.Context, layers []ocispec.Descriptor) (changed bool, err error) {
+	was := slices.Clone(layers)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(packers)
 	for i, l := range layers {
@@ -178,13 +190,20 @@ func (p *push) pack(ctx context.Context, layers []ocispec.Descriptor) (changed b
 			continue
 		}
 		changed = true
-		p.to.layer(short(l.Digest.String()), "Preparing")
+		p.to.layer(p.id(l.Digest), "Preparing")
 		group.Go(func() (err error) {
 			layers[i], err = p.s.packLayer(ctx, l, p.packing)
 			return err
 		})
 	}
-	return changed, group.Wait()
+	if err := group.Wait(); err != nil {
+		return changed, err
+	}
+	p.shown = map[digest.Digest]string{}
+	for i, l := range layers {
+		p.shown[l.Digest] = short(was[i].Digest.String())
+	}
+	return changed, nil
 }
 
 // blobs sends config and layers, a few at a time.
@@ -192,7 +211,7 @@ func (p *push) blobs(ctx context.Context, m *ocispec.Manifest) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
 	for _, l := range m.Layers {
-		p.to.layer(short(l.Digest.String()), "Waiting")
+		p.to.layer(p.id(l.Digest), "Waiting")
 	}
 	sent := map[digest.Digest]bool{}
 	for _, l := range append(slices.Clone(m.Layers), m.Config) {
@@ -201,7 +220,7 @@ func (p *push) blobs(ctx context.Context, m *ocispec.Manifest) error {
 		}
 		sent[l.Digest] = true
 		if images.IsNonDistributable(l.MediaType) && len(l.URLs) > 0 {
-			p.to.layer(short(l.Digest.String()), "Skipped foreign layer")
+			p.to.layer(p.id(l.Digest), "Skipped foreign layer")
 			continue
 		}
 		group.Go(func() error { return p.blob(ctx, l, l.Digest == m.Config.Digest) })
@@ -223,7 +242,7 @@ func (p *push) blob(ctx context.Context, l ocispec.Descriptor, quiet bool) error
 }
 
 func (p *push) once(ctx context.Context, l ocispec.Descriptor, quiet bool) error {
-	id := short(l.Digest.String())
+	id := p.id(l.Digest)
 	say := func(status string) {
 		if !quiet {
 			p.to.layer(id, status)

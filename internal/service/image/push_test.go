@@ -139,8 +139,16 @@ func TestAPushPacksAsAsked(t *testing.T) {
 		ref := w.reg.host + "/app-" + name + "x:1"
 		w.importTar(ref, tarOf(t, entry{name: "f", text: text}))
 		id := w.inspect(ref).ID
-		if err := w.PushImage(context.Background(), ref, name, nil, nil); err != nil {
+		called := map[string]bool{}
+		if err := w.PushImage(context.Background(), ref, name, nil, func(p model.Progress) {
+			if p.ID != "" {
+				called[p.ID] = true
+			}
+		}); err != nil {
 			t.Fatal(err)
+		}
+		if len(called) != 1 {
+			t.Errorf("%q: its one layer is called %v on its way", name, called)
 		}
 		r, err := reference.ParseReference(ref, reference.Insecure)
 		if err != nil {

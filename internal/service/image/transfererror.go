@@ -76,9 +76,9 @@ func pushError(named reference.Named, auth *image.Auth, err error) error {
 	}
 	switch {
 	case refused && auth == nil:
-		return told(errs.Unauthenticated, err, "unauthorized: authentication required: the registry %s lets nobody push to %s without a login: `lus login %s` first", host, repo, host)
+		return loginFirst(repo, host, err)
 	case refused:
-		return told(errs.Denied, err, "denied: requested access to the resource is denied: the registry %s does not let this user push to %s%s", host, repo, said(status, err))
+		return notAllowed(repo, host, said(status, err), err)
 	case status.StatusCode == http.StatusNotFound:
 		return told(errs.NotFound, err, "the registry %s has no place for %s%s", host, repo, said(status, err))
 	case status.StatusCode == http.StatusRequestEntityTooLarge:
@@ -87,6 +87,15 @@ func pushError(named reference.Named, auth *image.Auth, err error) error {
 		return told(errs.Unavailable, err, "push of %s failed: the registry %s answered %s%s: try again later", repo, host, status.Status, said(status, err))
 	}
 	return errs.New(errs.Unavailable, "push of %s failed: %w: try again later", repo, err)
+}
+
+func loginFirst(repo, host string, err error) error {
+	return told(errs.Unauthenticated, err, "unauthorized: authentication required: the registry %s lets nobody push to %s without a login: `lus login %s` first", host, repo, host)
+}
+
+// notAllowed has what the registry itself says behind it.
+func notAllowed(repo, host, said string, err error) error {
+	return told(errs.Denied, err, "denied: requested access to the resource is denied: the registry %s does not let this user push to %s%s", host, repo, said)
 }
 
 // commonError words what goes wrong between here and any registry; nil where
