@@ -98,7 +98,7 @@ func (m memory) sum(variables []string) (string, bool) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q", m.version)
 	for _, f := range files(m.options.ConfigPaths) {
-		data, err := os.ReadFile(f)
+		data, err := regular(f)
 		if err != nil {
 			return "", false
 		}
@@ -130,12 +130,26 @@ func (m memory) keep(variables map[string]bool) {
 	_ = atomicfile.Write(m.path, data, 0o600, atomicfile.Crash)
 }
 
-// read loads the project, without the schema where it accepted the same before.
+// read loads the project, or takes it as it was when all was the same.
 func (r *reader) read(ctx context.Context) (*types.Project, error) {
 	options, err := r.prepare()
 	if err != nil {
 		return nil, err
 	}
+	known := r.remember(options)
+	if p := known.project(); p != nil {
+		r.trusted, r.recalled = true, true
+		return p, nil
+	}
+	p, err := r.judged(ctx, options)
+	if err == nil && !r.more.outside {
+		known.keep(p)
+	}
+	return p, err
+}
+
+// judged loads the project, without the schema where it accepted the same before.
+func (r *reader) judged(ctx context.Context, options *cli.ProjectOptions) (*types.Project, error) {
 	m := remembering(options)
 	if m.holds() {
 		r.trusted = true
@@ -182,7 +196,7 @@ func (r *reader) fewerCasts(o *loader.Options) {
 	}
 	var text []byte
 	for _, f := range files(r.options.ConfigPaths) {
-		data, err := os.ReadFile(f)
+		data, err := regular(f)
 		if err != nil {
 			return
 		}

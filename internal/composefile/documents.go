@@ -19,7 +19,7 @@ type document struct {
 func parse(files []string) documents {
 	var docs documents
 	for _, f := range files {
-		data, err := os.ReadFile(f)
+		data, err := regular(f)
 		if err != nil {
 			continue
 		}

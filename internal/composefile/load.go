@@ -42,6 +42,7 @@ type Loaded struct {
 	asked    []string // services, for a watch; empty: all
 	docs     func() documents
 	trusted  bool // the schema had accepted it before and was left out
+	recalled bool // nothing was read anew: all was as before
 }
 
 // reader reads one project.
@@ -50,6 +51,7 @@ type reader struct {
 	options   *cli.ProjectOptions
 	more      others
 	trusted   bool            // the schema has accepted the same before
+	recalled  bool            // the whole project is remembered
 	variables map[string]bool // filled in so far
 	extra     []cli.ProjectOptionsFn
 }
@@ -120,7 +122,7 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 				l.Project.Services[i].Create.Labels[compose.LabelEnvFiles] = strings.Join(env, ",")
 			}
 		}
-		l.trusted, l.Services, l.docs = r.trusted, all, docs
+		l.trusted, l.recalled, l.Services, l.docs = r.trusted, r.recalled, all, docs
 	}
 	return l, err
 }
