@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
@@ -118,8 +119,16 @@ func resources(s types.ServiceConfig) container.Resources {
 	if s.BlkioConfig != nil {
 		r.BlkioWeight, r.BlkioDevices = s.BlkioConfig.Weight, blkio(s.BlkioConfig)
 	}
+	var named []string
 	for _, d := range s.Devices {
+		if parser.IsQualifiedName(d.Source) {
+			named = append(named, d.Source)
+			continue
+		}
 		r.Devices = append(r.Devices, container.Device{PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: cmp.Or(d.Permissions, "rwm")})
+	}
+	if len(named) > 0 {
+		r.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: named}}
 	}
 	if s.Deploy == nil {
 		return r

@@ -15,6 +15,7 @@ import (
 	"lus/internal/api/token"
 	keeper "lus/internal/keeper/client"
 	"lus/internal/linux/apparmor"
+	"lus/internal/linux/cdi"
 	"lus/internal/linux/network"
 	"lus/internal/linux/ociruntime"
 	"lus/internal/linux/runtime"
@@ -93,10 +94,14 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	d.closes("the name server's client", names.Close)
 
 	confiner := &apparmor.Host{}
+	devices, err := cdi.New(o.devices)
+	if err != nil {
+		return nil, err
+	}
 
 	// The services.
 	eng, err := engine.New(engine.Deps{
-		Runtime: withoutBuilds{runtimes}, Images: images, Network: nets, Names: names, AppArmor: confiner,
+		Runtime: withoutBuilds{runtimes}, Images: images, Network: nets, Names: names, AppArmor: confiner, Devices: devices,
 		Layout: l, DB: db, Log: o.log,
 	})
 	if err != nil {
@@ -123,7 +128,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 		return nil, err
 	}
 	d.closes("the builder's runtime", func() error { return stepRuntime.Close() })
-	builder, err := newBuilder(builderParts{store, images, stepRuntime, nets, eng, confiner}, o)
+	builder, err := newBuilder(builderParts{store, images, stepRuntime, nets, eng, confiner, devices}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -173,13 +178,14 @@ type builderParts struct {
 	nets    *network.Manager
 	engine  *engine.Engine
 	confine *apparmor.Host
+	devices *cdi.Devices
 }
 
 func newBuilder(p builderParts, o options) (*build.Service, error) {
 	net := &buildNetwork{nets: p.nets, engine: p.engine}
 	return build.New(build.Deps{
 		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway, AppArmor: confined(p.confine),
-		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Allow: o.allow, Hosts: p.images.Hosts(), Provenance: o.provenance, Log: o.log,
+		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Allow: o.allow, Hosts: p.images.Hosts(), Provenance: o.provenance, Devices: p.devices.Cache(), Log: o.log,
 	})
 }
 

@@ -21,6 +21,9 @@ type config struct {
 	// Insecure registries may do without TLS, or without a certificate that
 	// somebody vouches for: HOST, HOST:PORT, or a network such as 10.0.0.0/8.
 	Insecure []string `json:"insecure-registries"`
+	// Devices are folders of specifications of devices (CDI), in place of the
+	// usual ones.
+	Devices []string `json:"cdi-spec-dirs"`
 }
 
 // mirrors are URLs by registry.
@@ -88,8 +91,10 @@ func (c *config) read(d *json.Decoder) error {
 			to = &c.Mirrors
 		case "insecure-registries":
 			to = &c.Insecure
+		case "cdi-spec-dirs":
+			to = &c.Devices
 		default:
-			return fmt.Errorf("%q is not known here: there are registry-mirrors and insecure-registries", key)
+			return fmt.Errorf("%q is not known here: there are registry-mirrors, insecure-registries and cdi-spec-dirs", key)
 		}
 		if err := d.Decode(to); err != nil {
 			return fmt.Errorf("%q is not what belongs there: %w", key, err)

@@ -20,6 +20,7 @@ func TestTheConfigurationFile(t *testing.T) {
 		`{}`: {},
 		`{"registry-mirrors": ["https://m.example"], "insecure-registries": ["lan:5000", "10.0.0.0/8"]}`: {
 			Mirrors: mirrors{"docker.io": {"https://m.example"}}, Insecure: []string{"lan:5000", "10.0.0.0/8"}},
+		`{"cdi-spec-dirs": ["/srv/cdi"]}`:                               {Devices: []string{"/srv/cdi"}},
 		`{"registry-mirrors": {"ghcr.io": ["https://a", "https://b"]}}`: {Mirrors: mirrors{"ghcr.io": {"https://a", "https://b"}}},
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

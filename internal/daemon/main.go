@@ -17,6 +17,7 @@ import (
 
 	"lus/internal/base/layout"
 	"lus/internal/base/version"
+	"lus/internal/linux/cdi"
 	"lus/internal/service/image"
 )
 
@@ -40,6 +41,8 @@ type options struct {
 	provenance string
 	// registries says how registries are reached where the defaults do not do.
 	registries image.Registries
+	// devices are the folders of specifications of devices.
+	devices []string
 }
 
 // Main parses args, runs the daemon until ctx ends, and returns the exit code:
@@ -106,6 +109,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	o.registries = c.with(o.registries)
+	o.devices = c.Devices
+	if o.devices == nil {
+		o.devices = cdi.Dirs()
+	}
 	if err := serve(ctx, o); err != nil {
 		fmt.Fprintf(stderr, "lusd: %v\n", err)
 		return 1

@@ -39,7 +39,7 @@ func (h *handler) hostFacts() (map[string]any, error) {
 		"Swarm":   map[string]any{"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "ControlAvailable": false, "Error": "", "RemoteManagers": nil},
 		"Plugins": map[string]any{"Volume": []string{"local"}, "Network": []string{"bridge", "host", "ipvlan", "macvlan", "null"}, "Log": []string{"lus"}},
 		"Labels":  []string{}, "GenericResources": nil, "ExperimentalBuild": false, "LiveRestoreEnabled": true, "Isolation": "", "ProductLicense": "",
-		"InitBinary": "lus-init", "InitCommit": none, "RuncCommit": none, "ContainerdCommit": none, "CDISpecDirs": []string{},
+		"InitBinary": "lus-init", "InitCommit": none, "RuncCommit": none, "ContainerdCommit": none,
 		"Runtimes": map[string]any{"lus": map[string]string{"path": "lus-keeper"}},
 	}
 	for k, v := range limits() {

@@ -99,7 +99,7 @@ func (o *options) surroundings(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "Mount a tmpfs: path[:options]")
 	f.StringArrayVar(&o.volumesFrom, "volumes-from", nil, "Mount the volumes of another container")
 	f.StringVar(&o.volumeDriver, "volume-driver", "", "Driver of volumes that are made")
-	f.StringArrayVar(&o.devices, "device", nil, "Add a device of the host: path[:path inside[:rwm]]")
+	f.StringArrayVar(&o.devices, "device", nil, "Add a device of the host: path[:path inside[:rwm]], or vendor.com/class=name of a CDI specification")
 	f.StringArrayVar(&o.deviceRules, "device-cgroup-rule", nil, "Allow devices, as 'c 13:* rmw'")
 	f.BoolVar(&o.readOnly, "read-only", false, "Mount the root file system read-only")
 	f.StringArrayVar(&o.capAdd, "cap-add", nil, "Add a capability")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
@@ -232,12 +233,20 @@ func (o *options) fillSecurity(req *container.CreateRequest) (err error) {
 		h.SecurityOpt = append(h.SecurityOpt, s)
 	}
 	h.DeviceCgroupRules = o.deviceRules
+	var named []string
 	for _, d := range o.devices {
+		if parser.IsQualifiedName(d) {
+			named = append(named, d)
+			continue
+		}
 		dev, err := device(d)
 		if err != nil {
 			return err
 		}
 		h.Devices = append(h.Devices, dev)
+	}
+	if len(named) > 0 {
+		h.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: named}}
 	}
 	return nil
 }

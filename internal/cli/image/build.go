@@ -49,7 +49,7 @@ func BuildCommand() command.Command {
 			f.StringVar(&b.shm, "shm-size", "", "Size of /dev/shm for RUN, as 64m")
 			f.StringArrayVar(&b.Ulimits, "ulimit", nil, "Limit of the steps' processes: nofile=1024:2048")
 			f.StringVar(&b.CgroupParent, "cgroup-parent", "", "Put the steps' control groups below this one of the builder's")
-			f.StringSliceVar(&b.Allow, "allow", nil, "Let steps ask for network.host or security.insecure, where the daemon allows it too")
+			f.StringSliceVar(&b.Allow, "allow", nil, "Let steps ask for network.host or security.insecure, where the daemon allows it too, or for device=NAME")
 			b.show(f)
 			b.more.register(f)
 			refusedOfBuild(f)

@@ -26,10 +26,21 @@ type facts struct {
 	SecurityOptions, Warnings                                                     []string
 	Runtimes                                                                      map[string]struct{}
 	Plugins                                                                       struct{ Volume, Network, Log []string }
+	CDISpecDirs                                                                   []string
+	DiscoveredDevices                                                             []struct{ Source, ID string }
 	FirewallBackend                                                               struct {
 		Driver string
 		Info   [][2]string
 	}
+}
+
+// devices are those that can be asked for by name.
+func (i facts) devices() []string {
+	var out []string
+	for _, d := range i.DiscoveredDevices {
+		out = append(out, d.Source+": "+d.ID)
+	}
+	return out
 }
 
 func infoCommand() command.Command {
@@ -75,6 +86,14 @@ func printInfo(e *command.Env, i facts) {
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(e.Out, " %s: %s\n", line[0], line[1])
+		}
+	}
+	for _, dir := range []struct {
+		title string
+		lines []string
+	}{{"CDI spec directories", i.CDISpecDirs}, {"Discovered Devices", i.devices()}} {
+		if len(dir.lines) > 0 {
+			fmt.Fprintf(e.Out, " %s:\n  %s\n", dir.title, strings.Join(dir.lines, "\n  "))
 		}
 	}
 	fmt.Fprintf(e.Out, " Firewall Backend: %s\n", i.FirewallBackend.Driver)

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/build"
@@ -62,6 +64,9 @@ type Deps struct {
 	// Provenance is a folder of *.json files whose fields stand in the provenance
 	// of every build; empty: none.
 	Provenance string
+	// Devices are those that RUN steps may ask for by name (RUN --device); nil:
+	// there are none.
+	Devices *cdi.Cache
 	// MaxCache bounds the build cache in bytes; 0 means 20 GB.
 	MaxCache int64
 }
@@ -84,6 +89,8 @@ type Service struct {
 const (
 	allowHostNetwork = "network.host"
 	allowInsecure    = "security.insecure"
+	// allowDevice lets a build ask for devices by name, where its client does.
+	allowDevice = "device"
 )
 
 // opened is BuildKit with its executor.
@@ -166,6 +173,9 @@ func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
 		}
 		s.open = o
 	}
+	if s.d.Devices != nil {
+		_ = s.d.Devices.Refresh() // a device whose description is wrong is not found, which says so
+	}
 	s.running.Add(1)
 	return s.open, s.running.Done, nil
 }
@@ -173,13 +183,17 @@ func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
 func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	began := time.Now()
 	s.cleanOnce(ctx)
-	x, err := executor.New(s.steps())
+	var devices *cdidevices.Manager
+	if s.d.Devices != nil {
+		devices = cdidevices.NewManager(s.d.Devices, nil)
+	}
+	x, err := executor.New(s.steps(devices))
 	if err != nil {
 		return nil, err
 	}
 	e, err := engine.Open(ctx, engine.Options{
 		Root: s.cacheDir(), Store: s.d.Store, Executor: x, Log: s.d.Log,
-		Built: s.d.Built, Gateway: s.d.Gateway, Allow: s.d.Allow, Hosts: s.d.Hosts, Provenance: s.d.Provenance,
+		Built: s.d.Built, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Provenance: s.d.Provenance, Devices: devices,
 	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())

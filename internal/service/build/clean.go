@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/sys/mountinfo"
 
 	"lus/internal/service/build/internal/executor"
@@ -30,7 +31,7 @@ func (s *Service) cleanOnce(ctx context.Context) {
 		return
 	}
 	s.cleaned = true
-	executor.Clean(ctx, s.steps())
+	executor.Clean(ctx, s.steps(nil))
 	err := s.unmountOwn()
 	if err = errors.Join(err, s.unmountLeft(ctx)); err != nil {
 		s.d.Log.Warn("unmounting what a killed build left", "err", err)
@@ -38,9 +39,10 @@ func (s *Service) cleanOnce(ctx context.Context) {
 }
 
 // steps is what runs the RUN steps.
-func (s *Service) steps() executor.Options {
+func (s *Service) steps(devices *cdidevices.Manager) executor.Options {
 	return executor.Options{
 		Dir: filepath.Join(s.d.Root, "steps"), Runtime: s.d.Runtime, Network: s.d.Network, Cgroup: s.d.Cgroup, AppArmor: s.d.AppArmor, Log: s.d.Log,
+		Devices:  devices,
 		Insecure: slices.Contains(s.d.Allow, allowInsecure),
 	}
 }

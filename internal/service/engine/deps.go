@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"lus/internal/base/errs"
 	"lus/internal/base/layout"
 	"lus/internal/linux/network"
@@ -77,13 +79,25 @@ type AppArmor interface {
 	Ensure(profile string) error
 }
 
-// Deps is what an engine is made of. AppArmor, Log and Now may be left out.
+// Devices are what the engine needs to know of devices that have names.
+type Devices interface {
+	// Inject changes a spec so that the container has the devices called names.
+	Inject(s *specs.Spec, names []string) error
+	// Names are all that there are now.
+	Names() []string
+	// Folders are where they are described.
+	Folders() []string
+}
+
+// Deps is what an engine is made of. AppArmor, Devices, Log and Now may be left
+// out.
 type Deps struct {
 	Runtime  runtime.Runtime
 	Images   Images
 	Network  Network
 	Names    Names
 	AppArmor AppArmor
+	Devices  Devices
 	Layout   layout.Layout
 	DB       *sqlite.DB
 	Log      *slog.Logger

@@ -5,10 +5,32 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
 	model "lus/internal/model/network"
+	"lus/internal/service/engine/internal/spec"
 )
+
+// giveDevices adds the devices that the container asks for by name to its spec.
+// name is of the runtime, empty for our own.
+func (e *Engine) giveDevices(s *specs.Spec, rec *container.Container, name string) error {
+	names := spec.NamedDevices(rec.HostConfig)
+	if len(names) == 0 {
+		return nil
+	}
+	if e.Devices == nil {
+		return errs.New(errs.Unsupported, "devices cannot be asked for by name here: pass their nodes")
+	}
+	if err := e.Devices.Inject(s, names); err != nil {
+		return err
+	}
+	if s.Hooks != nil && name == "" {
+		return errs.New(errs.Unsupported, "the specification of %s has programs run when a container starts, which the runtime lus does not do: add --runtime runc", strings.Join(names, ", "))
+	}
+	return nil
+}
 
 // optIfName is the option of a place on a network that names the interface.
 const optIfName = "com.docker.network.endpoint.ifname"

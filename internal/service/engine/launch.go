@@ -219,6 +219,9 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.giveDevices(s, rec, name); err != nil {
+		return nil, err
+	}
 	return &runtime.Container{
 		ID: rec.ID, Generation: l.gen, Spec: s, Cgroup: in.Cgroup, Runtime: name,
 		Rootfs:  runtime.Rootfs{Lower: l.image.Dirs, Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},

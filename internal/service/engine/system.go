@@ -48,7 +48,16 @@ func (e *Engine) Info(context.Context) (map[string]any, error) {
 	for _, u := range units {
 		count[u.snapshot().State.Status]++
 	}
+	folders, devices := []string{}, []map[string]string{}
+	if e.Devices != nil {
+		folders = e.Devices.Folders()
+		for _, name := range e.Devices.Names() {
+			devices = append(devices, map[string]string{"Source": "cdi", "ID": name})
+		}
+	}
 	return map[string]any{
+		"CDISpecDirs":       folders,
+		"DiscoveredDevices": devices,
 		"Containers":        len(units),
 		"ContainersRunning": count[container.Running] + count[container.Restarting],
 		"ContainersPaused":  count[container.Paused],

@@ -25,6 +25,7 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/worker"
 	"go.etcd.io/bbolt"
@@ -43,6 +44,8 @@ type Options struct {
 	Log      *slog.Logger
 	// Hosts says how registries are reached; nil is the usual way.
 	Hosts docker.RegistryHosts
+	// Devices are those that steps may ask for by name; nil: there are none.
+	Devices *cdidevices.Manager
 	// Provenance is a folder of *.json files whose fields stand in the provenance
 	// of every build; empty: none.
 	Provenance string

@@ -127,6 +127,7 @@ func workerOptions(o Options, parallel *semaphore.Weighted) (base.WorkerOpt, err
 		ParallelismSem: parallel,
 		MetadataStore:  md,
 		MountPoolRoot:  pool,
+		CDIManager:     o.Devices,
 	}, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -59,6 +60,8 @@ type Options struct {
 	Cgroup  string  // parent of the steps' cgroups, relative to the hierarchies' roots
 	// AppArmor is the profile of the steps, which it loads; nil or empty: none.
 	AppArmor func() (string, error)
+	// Devices are those that steps may ask for by name; nil: there are none.
+	Devices *cdidevices.Manager
 	// Insecure lets steps that ask for it have all privileges.
 	Insecure bool
 	Log      *slog.Logger
@@ -174,6 +177,11 @@ func (e *Executor) run(ctx context.Context, s *step, root executor.Mount, mounts
 	s.spec, err = b.spec(ctx, s, meta, mounts)
 	if err != nil {
 		return err
+	}
+	if len(meta.CDIDevices) > 0 && e.o.Devices != nil {
+		if err := e.o.Devices.InjectDevices(s.spec, meta.CDIDevices...); err != nil {
+			return fmt.Errorf("CDI device injection failed: %w", err)
+		}
 	}
 	if e.o.AppArmor != nil && !insecure(meta) {
 		if s.spec.Process.ApparmorProfile, err = e.o.AppArmor(); err != nil {

@@ -128,6 +128,10 @@ func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, s
 	if strings.Contains(text, "security.insecure is not allowed") || strings.Contains(text, "network.host is not allowed") {
 		return errs.Denied, strings.TrimPrefix(text, "failed to load LLB: "), privilegeHint(text)
 	}
+	if strings.Contains(text, deviceRefused) {
+		text = strings.TrimPrefix(text, "failed to load LLB: ")
+		return errs.Denied, text, "a step has a device where the build allows it: --allow device=" + between(text, "device ", deviceRefused)
+	}
 	if missing := missingInStage(text, src); missing != "" {
 		return errs.Invalid, missing, "look what the steps of that stage make; paths are those of its root"
 	}
@@ -145,6 +149,9 @@ func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, s
 	}
 	return errs.Internal, text, ""
 }
+
+// deviceRefused follows a device's name.
+const deviceRefused = " is requested by the build but not allowed"
 
 // dockerfileFault tells faults of the Dockerfile that BuildKit gives no place for.
 func dockerfileFault(text string) bool {

@@ -189,6 +189,8 @@ func (f Facts) find(text string) *buildkiterrs.Source {
 		needle = "--network=host"
 	case strings.Contains(text, "security.insecure is not allowed"):
 		needle = "--security=insecure"
+	case strings.Contains(text, deviceRefused):
+		needle = "--device=" + between(text, "device ", deviceRefused)
 	case strings.Contains(text, "invalid escape token"):
 		needle = "escape"
 	}

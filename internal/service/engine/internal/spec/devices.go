@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
@@ -157,4 +158,33 @@ func ParseDeviceRule(s string) (specs.LinuxDeviceCgroup, error) {
 // Access reports whether s is made of r, w and m, each at most once.
 func Access(s string) bool {
 	return s != "" && strings.Trim(s, "rwm") == "" && strings.Count(s, "r") < 2 && strings.Count(s, "w") < 2 && strings.Count(s, "m") < 2
+}
+
+// driverCDI is the driver of devices that have names.
+const driverCDI = "cdi"
+
+// NamedDevices are the devices that are asked for as vendor.com/class=name.
+func NamedDevices(h *container.HostConfig) []string {
+	var out []string
+	for _, r := range h.DeviceRequests {
+		if r.Driver == driverCDI {
+			out = append(out, r.DeviceIDs...)
+		}
+	}
+	return out
+}
+
+func checkRequest(r container.DeviceRequest) error {
+	switch {
+	case r.Driver != driverCDI:
+		return errs.New(errs.Unsupported, "could not select device driver %q with capabilities: %v: ask for a device by the name that its CDI specification gives it (--device vendor.com/class=name)", r.Driver, r.Capabilities)
+	case r.Count != 0 || len(r.Options) > 0 || len(r.Capabilities) > 0:
+		return invalid("a request for CDI devices names them, and has no count, capabilities or options")
+	}
+	for _, name := range r.DeviceIDs {
+		if !parser.IsQualifiedName(name) {
+			return invalid("%q is not the name of a CDI device: write vendor.com/class=name", name)
+		}
+	}
+	return nil
 }

@@ -129,11 +129,17 @@ func TestRefusals(t *testing.T) {
 		"retries of always": host(func(h *container.HostConfig) {
 			h.RestartPolicy = container.RestartPolicy{Name: "always", MaximumRetryCount: 3}
 		}),
-		"rm and restart":       host(func(h *container.HostConfig) { h.AutoRemove = true; h.RestartPolicy.Name = "always" }),
-		"a runtime":            host(func(h *container.HostConfig) { h.Runtime = "kata" }),
-		"a storage option":     host(func(h *container.HostConfig) { h.StorageOpt = map[string]string{"size": "1g"} }),
-		"a log driver":         host(func(h *container.HostConfig) { h.LogConfig.Type = "syslog" }),
-		"a log option":         host(func(h *container.HostConfig) { h.LogConfig.Config = map[string]string{"tag": "x"} }),
+		"rm and restart":   host(func(h *container.HostConfig) { h.AutoRemove = true; h.RestartPolicy.Name = "always" }),
+		"a runtime":        host(func(h *container.HostConfig) { h.Runtime = "kata" }),
+		"a storage option": host(func(h *container.HostConfig) { h.StorageOpt = map[string]string{"size": "1g"} }),
+		"a log driver":     host(func(h *container.HostConfig) { h.LogConfig.Type = "syslog" }),
+		"a log option":     host(func(h *container.HostConfig) { h.LogConfig.Config = map[string]string{"tag": "x"} }),
+		"a device by no name": host(func(h *container.HostConfig) {
+			h.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: []string{"/dev/x"}}}
+		}),
+		"a count of devices": host(func(h *container.HostConfig) {
+			h.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", Count: 1, DeviceIDs: []string{"a.com/b=c"}}}
+		}),
 		"a GPU":                host(func(h *container.HostConfig) { h.DeviceRequests = []container.DeviceRequest{{Driver: "nvidia"}} }),
 		"a capability":         host(func(h *container.HostConfig) { h.CapAdd = container.Strings{"CAP_FLY"} }),
 		"a security option":    host(func(h *container.HostConfig) { h.SecurityOpt = []string{"magic=1"} }),

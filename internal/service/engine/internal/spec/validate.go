@@ -243,8 +243,11 @@ func checkMisc(_ *container.Config, h *container.HostConfig) error {
 		return unsupported("--cgroup is not supported")
 	case h.CgroupParent != "":
 		return unsupported("--cgroup-parent is not supported: containers stand in a cgroup of this daemon")
-	case len(h.DeviceRequests) > 0:
-		return errs.New(errs.Unsupported, "could not select device driver %q with capabilities: %v", h.DeviceRequests[0].Driver, h.DeviceRequests[0].Capabilities)
+	}
+	for _, r := range h.DeviceRequests {
+		if err := checkRequest(r); err != nil {
+			return err
+		}
 	}
 	for _, d := range h.Devices {
 		if d.CgroupPermissions != "" && !Access(d.CgroupPermissions) {
