@@ -131,7 +131,7 @@ func (f *follower) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := f.alreadyRunning(ctx); err != nil {
+			if err := f.catchUp(ctx); err != nil {
 				return err
 			}
 			f.up, done = true, nil
@@ -157,18 +157,45 @@ func (f *follower) idle() bool {
 	return true
 }
 
-// alreadyRunning takes in the containers that up left as they were.
-func (f *follower) alreadyRunning(ctx context.Context) error {
-	list, err := f.a.containers(ctx, f.req.Project.Name, false)
+// catchUp takes in the containers that up left as they were, and those that it
+// started and of which no event has come yet: they may have ended already, and
+// what they wrote is to be shown all the same.
+func (f *follower) catchUp(ctx context.Context) error {
+	list, err := f.a.containers(ctx, f.req.Project.Name, true)
 	if err != nil {
 		return err
 	}
 	for _, c := range lasting(list) {
-		if f.follows[c.ID] == nil && slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == c.service() }) {
-			f.started(ctx, c.ID, c.name(), c.service())
+		if f.follows[c.ID] != nil || !slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == c.service() }) {
+			continue
 		}
+		switch c.State {
+		case "created", "dead":
+			continue
+		case "exited":
+			startedAt, err := f.a.startOf(ctx, c.ID)
+			if err != nil {
+				return err
+			}
+			if startedAt.Before(f.began) {
+				continue
+			}
+		}
+		f.started(ctx, c.ID, c.name(), c.service())
 	}
 	return nil
+}
+
+// startOf is when a container was started last; zero where it never was, or is
+// gone.
+func (a *app) startOf(ctx context.Context, id string) (time.Time, error) {
+	c, err := get[struct {
+		State struct{ StartedAt time.Time }
+	}](ctx, a.daemon, "/containers/"+id+"/json")
+	if errs.Is(err, errs.NotFound) {
+		return time.Time{}, nil
+	}
+	return c.State.StartedAt, err
 }
 
 // happened takes in one event; over says that it ends everything.

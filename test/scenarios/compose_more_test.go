@@ -2,10 +2,13 @@ package scenarios
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"lus/test/stack"
 )
@@ -358,4 +361,72 @@ services:
 	stack.Eventually(t, "the restart", func() bool { return started() != before && cat("web", "/page.conf") == "q" })
 	write("image/version", "2")
 	stack.Eventually(t, "the new image", func() bool { return cat("built", "/version") == "2" })
+}
+
+// News may come late: what a container wrote that ended before anybody heard of
+// its start is shown all the same.
+func TestUpShowsWhatEndedBeforeTheNews(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	p := compose(t, s, map[string]string{"compose.yaml": "services:\n  one: {image: busybox, command: echo said in passing}\n"})
+	slow := lateEvents(t, s.Socket())
+	up := func() string {
+		return s.DoIn(p.dir, nil, "env", "LUS_HOST=unix://"+slow, filepath.Join(s.Bin, "lus"), "compose", "-p", p.name, "up").Want(t, 0)
+	}
+	stack.Says(t, up(), "one-1  | said in passing", "one-1 exited with code 0")
+	if again := up(); strings.Count(again, "said in passing") != 1 {
+		t.Errorf("the second time it shows\n%s", again)
+	}
+}
+
+// lateEvents passes connections on to the daemon's socket; events go half a
+// second later than they come.
+func lateEvents(t *testing.T, socket string) string {
+	t.Helper()
+	at := filepath.Join(t.TempDir(), "late.sock")
+	l, err := net.Listen("unix", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go passOn(c, socket)
+		}
+	}()
+	return at
+}
+
+func passOn(c net.Conn, socket string) {
+	defer c.Close()
+	d, err := net.Dial("unix", socket)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	head := make([]byte, 4096)
+	n, err := c.Read(head)
+	if err != nil {
+		return
+	}
+	late := strings.Contains(string(head[:n]), "/events?")
+	go func() {
+		_, _ = d.Write(head[:n])
+		_, _ = io.Copy(d, c)
+		d.Close()
+	}()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := d.Read(buf)
+		if late {
+			time.Sleep(500 * time.Millisecond)
+		}
+		if _, werr := c.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
 }
