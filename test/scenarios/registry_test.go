@@ -1,7 +1,9 @@
 package scenarios
 
 import (
+	"crypto/rand"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -136,78 +138,158 @@ func TestAnotherLusRunsWhatIsPushedHere(t *testing.T) {
 	stack.Says(t, stack.Page(t, port, "/www"), "from here")
 }
 
-// Who is killed in the middle of a push leaves nothing that is seen, and the next
-// try works.
+// The daemon is killed while a chunk comes: nothing half sent is seen, and the
+// client goes on where the registry says that it is.
 func TestAPushOutlivesTheDaemonsDeath(t *testing.T) {
 	t.Parallel()
 	s, host := ownRegistry(t)
 	s.OK(t, "registry", "enable", "127.0.0.1:"+host[len("localhost:"):]) // the same port next time
-	ask := func(method, path, body string) (int, http.Header, string) {
-		t.Helper()
-		r, err := http.NewRequest(method, path, strings.NewReader(body))
+	base := "http://" + host + "/v2/me/app/blobs/"
+	text := strings.Repeat("0123456789abcdef", 1<<17) // 2 MB
+	half := len(text) / 2
+	name := digest.FromString(text).String()
+	whole := digest.FromString("whole").String()
+	answered(t, http.StatusCreated, "POST", base+"uploads/?digest="+whole, strings.NewReader("whole"))
+	at := "http://" + host + answered(t, http.StatusAccepted, "POST", base+"uploads/", nil).Get("Location")
+
+	more, chunk := io.Pipe()
+	sent := make(chan struct{})
+	go func() { // ends with the connection
+		defer close(sent)
+		r, err := http.NewRequest("PATCH", at, more)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("a chunk that never ended: %s", resp.Status)
 		}
-		defer resp.Body.Close()
-		return resp.StatusCode, resp.Header, resp.Header.Get("Location")
+	}()
+	if _, err := chunk.Write([]byte(text[:half])); err != nil {
+		t.Fatal(err)
 	}
-	base := "http://" + host
-	_, _, whole := ask("POST", base+"/v2/me/app/blobs/uploads/?digest="+digest.FromString("whole").String(), "whole")
-	_, _, at := ask("POST", base+"/v2/me/app/blobs/uploads/", "")
-	if code, _, _ := ask("PATCH", base+at, "half"); code != http.StatusAccepted {
-		t.Fatal(code)
-	}
+	stack.Eventually(t, "the first half", func() bool { return received(s) == int64(half) })
 	s.Kill()
+	if err := chunk.Close(); err != nil {
+		t.Error(err)
+	}
+	<-sent
 	s.StartDaemon(t)
 	stack.Eventually(t, "the registry listens again", func() bool {
-		resp, err := http.Get(base + whole)
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		status, _ := stack.Get(host[len("localhost:"):], "/v2/me/app/blobs/"+whole)
+		return status == http.StatusOK
 	})
-	if code, _, _ := ask("PATCH", base+at, "rest"); code != http.StatusNotFound {
-		t.Errorf("an upload of the dead daemon: %d", code)
+	for _, d := range []string{name, digest.FromString(text[:half]).String()} {
+		answered(t, http.StatusNotFound, "HEAD", base+d, nil)
 	}
-	for _, text := range []string{"half", "halfrest"} {
-		if code, _, _ := ask("HEAD", base+"/v2/me/app/blobs/"+digest.FromString(text).String(), ""); code != http.StatusNotFound {
-			t.Errorf("what was half sent is there: %d", code)
-		}
+	told := answered(t, http.StatusNoContent, "GET", at, nil).Get("Range")
+	if want := fmt.Sprint("0-", half-1); told != want {
+		t.Fatalf("go on after %s, want %s", told, want)
 	}
-	if code, _, _ := ask("POST", base+"/v2/me/app/blobs/uploads/?digest="+digest.FromString("halfrest").String(), "halfrest"); code != http.StatusCreated {
-		t.Errorf("the next try: %d", code)
-	}
+	answered(t, http.StatusAccepted, "PATCH", at, strings.NewReader(text[half:]))
+	answered(t, http.StatusCreated, "PUT", at+"?digest="+name, nil)
+	answered(t, http.StatusOK, "GET", base+name, nil)
+	// One that nobody goes on with is let go at last.
+	answered(t, http.StatusAccepted, "DELETE", base+name, nil)
 	s.OK(t, "registry", "gc", "--grace", "0s")
 	stack.Says(t, s.OK(t, "registry", "status"), "Blobs:         0")
+	if n := received(s); n != 0 {
+		t.Errorf("%d bytes half sent are left", n)
+	}
 }
 
-// A full disk refuses a push, says so, and takes it once there is room.
+// received is how many bytes of unfinished blobs the store has.
+func received(s *stack.Stack) (n int64) {
+	files, _ := filepath.Glob(filepath.Join(s.Images(), "content/ingest/*/data"))
+	for _, f := range files {
+		if i, err := os.Stat(f); err == nil {
+			n += i.Size()
+		}
+	}
+	return n
+}
+
+// answered makes a request that must be answered so, and returns the header.
+func answered(t *testing.T, status int, method, url string, body io.Reader) http.Header {
+	t.Helper()
+	r, err := http.NewRequest(method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != status {
+		t.Fatalf("%s %s: %s, want %d: %s", method, url, resp.Status, status, text)
+	}
+	return resp.Header
+}
+
+// A disk that fills up in the middle of a push refuses it and says so, whatever
+// the client; what came gives its room back, and the next try works.
 func TestAPushOntoAFullDiskIsRefused(t *testing.T) {
 	t.Parallel()
 	s, d := onSmallDisk(t)
 	host := enabled(t, s)
+	base := "http://" + host + "/v2/me/app/blobs/"
 	body := strings.Repeat("x", 8<<20)
-	push := func() (int, string) {
+	do := func(method, url, body string) (int, string) {
 		t.Helper()
-		r, err := http.NewRequest("POST", "http://"+host+"/v2/me/app/blobs/uploads/?digest="+digest.FromString(body).String(), strings.NewReader(body))
+		r, err := http.NewRequest(method, url, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return stack.Do(r)
 	}
-	d.fill(2 << 20)
-	if code, text := push(); code != http.StatusServiceUnavailable || !strings.Contains(text, "full") {
-		t.Errorf("%d %s", code, text)
+	inChunks := func() (int, string) {
+		t.Helper()
+		at := "http://" + host + answered(t, http.StatusAccepted, "POST", base+"uploads/", nil).Get("Location")
+		if code, text := do("PATCH", at, body[:1<<20]); code != http.StatusAccepted {
+			t.Fatalf("the first chunk: %d %s", code, text)
+		}
+		if code, text := do("PATCH", at, body[1<<20:]); code != http.StatusAccepted {
+			if again, said := do("PATCH", at, "x"); again != code || said != text {
+				t.Errorf("asked again, it says %d %s", again, said)
+			}
+			return code, text
+		}
+		return do("PUT", at+"?digest="+digest.FromString(body).String(), "")
 	}
+	atOnce := func() (int, string) {
+		return do("POST", base+"uploads/?digest="+digest.FromString(body).String(), body)
+	}
+	far := stack.Start(t)
+	noise := make([]byte, 8<<20)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	ref := host + "/me/far:1"
+	far.Build(t, ref, map[string]string{"Dockerfile": "FROM busybox\nCOPY noise /\n", "noise": string(noise)}).Want(t, 0)
+
+	d.fill(4 << 20)
+	for name, push := range map[string]func() (int, string){"in chunks": inChunks, "at once": atOnce} {
+		if code, text := push(); code != http.StatusServiceUnavailable || !strings.Contains(text, "full") {
+			t.Errorf("%s: %d %s", name, code, text)
+		}
+		if n := received(s); n != 0 {
+			t.Errorf("%s: %d bytes are left", name, n)
+		}
+	}
+	stack.Says(t, far.Fail(t, 1, "push", ref), "the disk of the registry is full", "lus registry gc")
 	d.empty()
-	if code, text := push(); code != http.StatusCreated {
-		t.Errorf("with room again: %d %s", code, text)
+	for name, push := range map[string]func() (int, string){"in chunks": inChunks, "at once": atOnce} {
+		if code, text := push(); code != http.StatusCreated {
+			t.Errorf("%s, with room again: %d %s", name, code, text)
+		}
 	}
+	stack.Says(t, far.OK(t, "push", ref), "1: digest: sha256:")
 }
 
 // A registry that is fetched from by ours need not be there twice.

@@ -184,7 +184,7 @@ func (s *Service) fetchBlob(ctx context.Context, src *source, there, repository 
 	if size > left {
 		return overQuota(repository)
 	}
-	in, err := s.store.Ingest(ctx, hold, "lus-fetch-own-"+ids.New())
+	in, err := s.store.Ingest(ctx, hold, "lus-through-"+ids.New())
 	if err != nil {
 		return noRoom(err)
 	}

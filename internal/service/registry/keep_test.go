@@ -71,21 +71,49 @@ func TestGarbageIsWhatNoRepositoryLinks(t *testing.T) {
 	}
 }
 
-// What is there outlives the process; what was half sent is told to be unknown.
-func TestARestartKeepsWhatIsWhole(t *testing.T) {
+// What is there outlives the process, and what came in chunks can be gone on with.
+// An upload of which nothing came is told to be unknown, and the bytes of one that
+// has no row go.
+func TestARestartKeepsWhatCame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := w.push("me", "me/app", "1", "one")
-	at := w.begin("me", "me/app")
+	at, ended, idle := w.begin("me", "me/app"), w.begin("me", "me/app"), w.begin("me", "me/app")
 	w.want(http.StatusAccepted, "me", "PATCH", at, "half")
+	w.want(http.StatusAccepted, "me", "PATCH", idle, "nobody comes back")
+	w.want(http.StatusAccepted, "me", "PATCH", ended, "ended")
+	w.want(http.StatusCreated, "me", "PUT", ended+"?digest="+dig("ended"), "")
+	never := w.begin("me", "me/app")
 	w.close()
 	w.open(registry.Limits{})
-	if a := w.want(http.StatusNotFound, "me", "PATCH", at, "rest"); a.code() != "BLOB_UPLOAD_UNKNOWN" {
-		t.Error(a.body)
+	for _, gone := range []string{never, ended} {
+		if a := w.want(http.StatusNotFound, "me", "PATCH", gone, "rest"); a.code() != "BLOB_UPLOAD_UNKNOWN" {
+			t.Error(a.body)
+		}
 	}
 	if _, err := w.store.GarbageCollect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if a := w.want(http.StatusNoContent, "me", "GET", at, ""); a.header.Get("Range") != "0-3" {
+		t.Errorf("where to go on: %v", a.header)
+	}
+	w.want(http.StatusAccepted, "me", "PATCH", at, "rest", "Content-Range", "4-7")
+	w.close() // and once more, when the digest has to be made of both parts
+	w.open(registry.Limits{})
+	w.want(http.StatusForbidden, "you", "PUT", at+"?digest="+dig("halfrest"), "")
+	w.want(http.StatusCreated, "me", "PUT", at+"?digest="+dig("halfrest"), "")
+	w.want(http.StatusOK, "", "GET", "/v2/me/app/blobs/"+dig("halfrest"), "")
+	// Whom nobody asks for after the restart ends as well.
+	w.ahead.Store(int64(2 * time.Hour))
+	if c, err := w.Collect(t.Context(), 24*time.Hour, false); err != nil || c.Uploads != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.dir, "images/content/ingest/*")); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+	w.close()
+	w.open(registry.Limits{})
+	w.want(http.StatusNotFound, "me", "GET", idle, "")
 	if a := w.want(http.StatusOK, "", "GET", "/v2/me/app/manifests/1", ""); a.body != m {
 		t.Error(a.body)
 	}

@@ -45,7 +45,9 @@ func Migrations() []sqlite.Migration {
 		{Name: "registry 2: quotas, other registries", SQL: `
 		CREATE TABLE registry_quotas(scope TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 		CREATE TABLE registry_upstreams(prefix TEXT PRIMARY KEY, url TEXT NOT NULL, username TEXT NOT NULL, password TEXT NOT NULL) STRICT, WITHOUT ROWID;
-		ALTER TABLE registry_repositories ADD COLUMN upstream TEXT NOT NULL DEFAULT '';`}}
+		ALTER TABLE registry_repositories ADD COLUMN upstream TEXT NOT NULL DEFAULT '';`},
+		{Name: "registry 3: uploads that outlive the process", SQL: `
+		CREATE TABLE registry_uploads(id TEXT PRIMARY KEY, repository TEXT NOT NULL) STRICT, WITHOUT ROWID;`}}
 }
 
 // none is the id of a repository that does not exist.

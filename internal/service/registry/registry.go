@@ -74,13 +74,12 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.uploads.list = map[string]*upload{}
 	s.transport = patience()
 	s.upstreams.ctx, s.upstreams.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.loadUpstreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.store.EnsureHold(ctx, hold); err != nil {
+	if err := s.loadUploads(ctx); err != nil {
 		return nil, err
 	}
 	return s, s.reconcile(ctx)

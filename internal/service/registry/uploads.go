@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,23 +21,112 @@ import (
 	"lus/internal/store/sqlite"
 )
 
-// uploads are the uploads under way. They live in memory and in the store's
-// folder of half blobs, which the next process empties: after a crash a client
-// is told BLOB_UPLOAD_UNKNOWN and begins that blob again.
+// uploads are the uploads under way. Their bytes are in the store's folder of
+// half blobs. One that comes in chunks has a row, so that its client can go on
+// after a restart, also one that nobody announced.
 type uploads struct {
 	mu   sync.Mutex
 	list map[string]*upload
+	// refused are the last few for which the disk had no room, and what was
+	// answered: many clients try the same request again, and would be told in the
+	// end that the upload is not known.
+	refused map[string]refusal
 }
 
+type refusal struct {
+	repository string
+	why        error
+}
+
+// maxRefused bounds how many refusals are remembered.
+const maxRefused = 64
+
 // upload is one blob on its way in. busy is a lock that can be waited for with
-// a context.
+// a context, and guards what follows.
 type upload struct {
 	id, repository string
 	busy           chan struct{}
 
-	in   *content.Ingest // nil once it ended
-	size int64
-	used time.Time
+	in       *content.Ingest // nil: nobody has gone on with it since the restart
+	size     int64
+	used     time.Time
+	recorded bool // there is a row
+	over     bool
+}
+
+// ref names in the store what there is of it.
+func (u *upload) ref() string { return content.UploadPrefix + u.id }
+
+// loadUploads finds the uploads of a former process that have both a row and
+// bytes. Whichever is alone goes.
+func (s *Service) loadUploads(ctx context.Context) error {
+	s.uploads.list, s.uploads.refused = map[string]*upload{}, map[string]refusal{}
+	err := s.db.Read(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.Query("SELECT id, repository FROM registry_uploads")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			u := &upload{busy: make(chan struct{}, 1), used: s.now(), recorded: true}
+			if err := rows.Scan(&u.id, &u.repository); err != nil {
+				return err
+			}
+			s.uploads.list[u.id] = u
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return err
+	}
+	kept, err := s.store.EnsureHold(ctx, hold, func(ref string) bool {
+		id, ok := strings.CutPrefix(ref, content.UploadPrefix)
+		return ok && s.uploads.list[id] != nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
+		for id, u := range s.uploads.list {
+			if slices.Contains(kept, u.ref()) {
+				continue
+			}
+			delete(s.uploads.list, id)
+			if err := dropUpload(tx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func dropUpload(tx *sql.Tx, id string) error {
+	_, err := tx.Exec("DELETE FROM registry_uploads WHERE id = ?", id)
+	return err
+}
+
+// record makes the row by which the next process knows an upload that was taken.
+func (s *Service) record(ctx context.Context, u *upload) error {
+	if u.recorded {
+		return nil
+	}
+	err := s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO registry_uploads(id, repository) VALUES(?, ?)", u.id, u.repository)
+		return err
+	})
+	u.recorded = err == nil
+	return noRoom(err)
+}
+
+// wake opens what a former process received of an upload that was taken.
+func (s *Service) wake(ctx context.Context, u *upload) error {
+	in, err := s.store.Ingest(ctx, hold, u.ref())
+	if err != nil {
+		return noRoom(err)
+	}
+	u.in = in
+	u.size, err = in.Size()
+	return err
 }
 
 // StartUpload begins an upload and returns its id.
@@ -55,18 +146,18 @@ func (s *Service) StartUpload(ctx context.Context, who registry.Who, repository 
 	}
 	u.busy <- struct{}{}
 	defer u.free()
-	in, err := s.store.Ingest(ctx, hold, "lus-upload-"+u.id)
-	if err != nil {
-		s.forget(u)
-		return "", noRoom(err)
+	if err := s.wake(ctx, u); err != nil {
+		s.end(ctx, u)
+		return "", err
 	}
-	u.in = in
 	return u.id, nil
 }
 
 func (u *upload) free() { <-u.busy }
 
+// forget takes an upload that was taken off the list.
 func (s *Service) forget(u *upload) {
+	u.over = true
 	s.uploads.mu.Lock()
 	defer s.uploads.mu.Unlock()
 	delete(s.uploads.list, u.id)
@@ -77,10 +168,13 @@ func (s *Service) take(ctx context.Context, who registry.Who, repository, id str
 	if err := s.may(ctx, who, repository, registry.Write); err != nil {
 		return nil, err
 	}
-	unknown := registry.Fail(errs.NotFound, registry.BlobUploadUnknown, "the upload is not known: it ended, or the registry was started anew; begin this blob again")
+	unknown := registry.Fail(errs.NotFound, registry.BlobUploadUnknown, "the upload is not known, it may have ended: begin this blob again")
 	s.uploads.mu.Lock()
-	u := s.uploads.list[id]
+	u, no := s.uploads.list[id], s.uploads.refused[id]
 	s.uploads.mu.Unlock()
+	if no.why != nil && no.repository == repository {
+		return nil, no.why
+	}
 	if u == nil || u.repository != repository {
 		return nil, unknown
 	}
@@ -89,9 +183,15 @@ func (s *Service) take(ctx context.Context, who registry.Who, repository, id str
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if u.in == nil {
+	if u.over {
 		u.free()
 		return nil, unknown
+	}
+	if u.in == nil {
+		if err := s.wake(ctx, u); err != nil {
+			u.free()
+			return nil, err
+		}
 	}
 	u.used = s.now()
 	return u, nil
@@ -116,6 +216,9 @@ func (s *Service) AppendUpload(ctx context.Context, who registry.Who, repository
 		return 0, err
 	}
 	defer u.free()
+	if err := s.record(ctx, u); err != nil {
+		return u.size, err
+	}
 	err = s.receive(ctx, u, from, body)
 	return u.size, err
 }
@@ -136,7 +239,7 @@ func (s *Service) receive(ctx context.Context, u *upload, from int64, body io.Re
 	switch {
 	case to.err != nil: // the file may hold more than was counted
 		s.end(ctx, u)
-		return noRoom(to.err)
+		return s.refuse(u, noRoom(to.err))
 	case u.size > left:
 		s.end(ctx, u)
 		return overQuota(u.repository)
@@ -164,9 +267,19 @@ func (c *counted) Write(p []byte) (int, error) {
 
 // end gives up an upload that was taken.
 func (s *Service) end(ctx context.Context, u *upload) {
-	u.in.Discard(ctx)
-	u.in = nil
+	if u.in != nil {
+		u.in.Discard(ctx)
+	} else {
+		s.store.DropIngest(ctx, hold, u.ref())
+	}
 	s.forget(u)
+	if !u.recorded {
+		return
+	}
+	err := s.db.Write(context.WithoutCancel(ctx), sqlite.Crash, func(tx *sql.Tx) error { return dropUpload(tx, u.id) })
+	if err != nil { // without its bytes the next process drops it
+		s.log.Warn("removing the record of an upload", "error", err)
+	}
 }
 
 // FinishUpload adds the last bytes and makes the blob, which must have the digest.
@@ -195,18 +308,22 @@ func (s *Service) FinishUpload(ctx context.Context, who registry.Who, repository
 func (s *Service) commit(ctx context.Context, u *upload, d digest.Digest) error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
-	defer func() {
-		u.in = nil
-		s.forget(u)
-	}()
 	if err := u.in.Commit(ctx, u.size, d); err != nil {
-		u.in.Discard(ctx)
+		s.end(ctx, u)
 		if errdefs.IsFailedPrecondition(err) {
 			return registry.Fail(errs.Invalid, registry.DigestInvalid, "what was uploaded is not %s: %s", d, err)
 		}
-		return noRoom(err)
+		return s.refuse(u, noRoom(err))
 	}
-	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error { return s.link(tx, u.repository, d.String(), u.size) })
+	s.forget(u)
+	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
+		if u.recorded {
+			if err := dropUpload(tx, u.id); err != nil {
+				return err
+			}
+		}
+		return s.link(tx, u.repository, d.String(), u.size)
+	})
 }
 
 // CancelUpload ends an upload.
@@ -218,6 +335,20 @@ func (s *Service) CancelUpload(ctx context.Context, who registry.Who, repository
 	defer u.free()
 	s.end(ctx, u)
 	return nil
+}
+
+// refuse remembers why an upload ended that may be asked for again.
+func (s *Service) refuse(u *upload, why error) error {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	for id := range s.uploads.refused {
+		if len(s.uploads.refused) < maxRefused {
+			break
+		}
+		delete(s.uploads.refused, id)
+	}
+	s.uploads.refused[u.id] = refusal{repository: u.repository, why: why}
+	return why
 }
 
 // expire ends the uploads that nobody went on with.
@@ -235,7 +366,7 @@ func (s *Service) expire(ctx context.Context) int {
 		default: // somebody is at it
 			continue
 		}
-		if u.in != nil && s.now().Sub(u.used) > s.limits.Idle {
+		if !u.over && s.now().Sub(u.used) > s.limits.Idle {
 			s.end(ctx, u)
 			n++
 		}

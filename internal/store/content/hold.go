@@ -29,24 +29,29 @@ func (s *Store) Under(ctx context.Context, name string) context.Context {
 }
 
 // EnsureHold makes the lease called name, which holds blobs until they are
-// dropped from it, also over a restart. What a former process received half is
-// let go; call it before anything is received.
-func (s *Store) EnsureHold(ctx context.Context, name string) error {
+// dropped from it, also over a restart. Of what a former process received half
+// it keeps what later tells by its ref that somebody may go on with it, and
+// returns those refs; the rest is let go. Call it before anything is received.
+func (s *Store) EnsureHold(ctx context.Context, name string, later func(ref string) bool) (kept []string, err error) {
 	l := leases.Lease{ID: name}
-	_, err := s.leases.Create(ctx, leases.WithID(name), leases.WithLabel(labelFlat, "1"))
+	_, err = s.leases.Create(ctx, leases.WithID(name), leases.WithLabel(labelFlat, "1"))
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	if !errdefs.IsAlreadyExists(err) {
-		return fmt.Errorf("take the lease %s on the image store: %w", name, err)
+		return nil, fmt.Errorf("take the lease %s on the image store: %w", name, err)
 	}
 	all, err := s.leases.ListResources(ctx, l)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.update(s.Context(ctx), func(ctx context.Context) error {
+	err = s.update(s.Context(ctx), func(ctx context.Context) error {
 		for _, r := range all {
-			if r.Type != "ingests" {
+			switch {
+			case r.Type != "ingests":
+				continue
+			case later(r.ID):
+				kept = append(kept, r.ID)
 				continue
 			}
 			if err := s.leases.DeleteResource(ctx, l, r); err != nil {
@@ -55,6 +60,7 @@ func (s *Store) EnsureHold(ctx context.Context, name string) error {
 		}
 		return nil
 	})
+	return kept, err
 }
 
 // Hold adds blobs that are there to the lease called name, all or none. A blob
@@ -147,13 +153,21 @@ type Ingest struct {
 }
 
 // Ingest opens a writer for a blob, held by the lease called hold from its first
-// byte. It lives until Commit or Discard, whatever becomes of ctx.
+// byte, and goes on with what there is under ref. It lives until Commit or
+// Discard, whatever becomes of ctx. What a ref that begins with UploadPrefix names
+// outlives the process, if EnsureHold keeps it.
 func (s *Store) Ingest(ctx context.Context, hold, ref string) (*Ingest, error) {
 	w, err := s.content.Writer(s.Under(context.WithoutCancel(ctx), hold), content.WithRef(ref))
 	if err != nil {
 		return nil, err
 	}
 	return &Ingest{Writer: w, store: s, hold: hold, ref: ref}, nil
+}
+
+// Size is how many bytes were written, by a former process or by this one.
+func (i *Ingest) Size() (int64, error) {
+	st, err := i.Status()
+	return st.Offset, err
 }
 
 // Commit makes the blob of what was written, if that has the digest. Whether it
@@ -169,9 +183,14 @@ func (i *Ingest) Commit(ctx context.Context, size int64, d digest.Digest) error 
 // Discard removes what was written and not committed.
 func (i *Ingest) Discard(ctx context.Context) {
 	_ = i.Close() // what it wrote is of no use
-	ctx = i.store.Under(context.WithoutCancel(ctx), i.hold)
-	if err := i.store.content.Abort(ctx, i.ref); err != nil && !errdefs.IsNotFound(err) {
-		i.store.log.Warn("removing what was half received", "ref", i.ref, "error", err)
+	i.store.DropIngest(ctx, i.hold, i.ref)
+}
+
+// DropIngest removes what was half received under ref, and nobody has open.
+func (s *Store) DropIngest(ctx context.Context, hold, ref string) {
+	ctx = s.Under(context.WithoutCancel(ctx), hold)
+	if err := s.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
+		s.log.Warn("removing what was half received", "ref", ref, "error", err)
 	}
 }
 

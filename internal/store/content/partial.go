@@ -17,6 +17,8 @@ const (
 	// PartialPrefix begins the ref of an ingest that somebody can go on with
 	// later: what came of a blob from a registry.
 	PartialPrefix = "lus-fetch-"
+	// UploadPrefix begins the ref of an ingest that a client may go on with.
+	UploadPrefix = "lus-upload-"
 	// MinPartial is from how many bytes on that is worth keeping.
 	MinPartial = 1 << 20
 	// keepPartial is for how long.
@@ -97,7 +99,7 @@ func removeIngests(dir string) error {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		ref, rerr := os.ReadFile(filepath.Join(path, "ref"))
-		if rerr == nil && strings.Contains(string(ref), "/"+PartialPrefix) {
+		if rerr == nil && (strings.Contains(string(ref), "/"+PartialPrefix) || strings.Contains(string(ref), "/"+UploadPrefix)) {
 			continue
 		}
 		err = errors.Join(err, os.RemoveAll(path))
