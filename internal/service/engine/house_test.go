@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"lus/internal/linux/runtime"
 	"lus/internal/model/container"
 	"lus/internal/model/image"
+	"lus/internal/model/task"
 	"lus/internal/service/engine"
 	"lus/internal/store/sqlite"
 	"lus/test/need"
@@ -102,8 +104,44 @@ func openHouse(root string) (_ *house, err error) {
 	if h.db, err = sqlite.Open(h.layout.Records(), engine.Migrations()); err != nil {
 		return nil, err
 	}
-	h.engine, err = engine.New(engine.Deps{Runtime: h.rt, Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log})
+	h.engine, err = engine.New(engine.Deps{Runtime: mortal(h.rt), Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log})
 	return h, err
+}
+
+// dieAt kills a process that runs an engine at a call of the runtime: "start",
+// before it, or "delete", after it.
+const dieAt = "LUS_ENGINE_TEST_DIE"
+
+func mortal(rt runtime.Runtime) runtime.Runtime {
+	if at := os.Getenv(dieAt); at != "" {
+		return dying{rt, at}
+	}
+	return rt
+}
+
+type dying struct {
+	runtime.Runtime
+	at string
+}
+
+func (d dying) Start(ctx context.Context, k task.Key) error {
+	if d.at == "start" {
+		d.die()
+	}
+	return d.Runtime.Start(ctx, k)
+}
+
+func (d dying) Delete(ctx context.Context, id string) error {
+	err := d.Runtime.Delete(ctx, id)
+	if d.at == "delete" {
+		d.die()
+	}
+	return err
+}
+
+func (d dying) die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }
 
 // name tells the networks how people call a container.
@@ -403,6 +441,12 @@ func (h *house) obey(in io.Reader, out io.Writer) error {
 			if f[0] == "restarting" {
 				req.HostConfig.RestartPolicy.Name = "always"
 			}
+			if _, err = h.engine.CreateContainer(ctx, f[1], req); err == nil {
+				err = h.engine.StartContainer(ctx, f[1])
+			}
+		case "missing":
+			req := request("true")
+			req.Entrypoint, req.Cmd = nil, container.Strings{"/no/such/program"}
 			if _, err = h.engine.CreateContainer(ctx, f[1], req); err == nil {
 				err = h.engine.StartContainer(ctx, f[1])
 			}

@@ -70,6 +70,7 @@ func (e *Engine) launch(ctx context.Context, u *unit) error {
 	defer l.close()
 	err := l.bringUp(ctx)
 	if err != nil {
+		e.neverRan(ctx, u, err)
 		// The process first, so that its namespaces let go of everything else.
 		if uerr := undo.all(ctx); uerr != nil {
 			e.Log.Error("undoing a start", "container", rec.Name, "err", uerr)
@@ -79,6 +80,24 @@ func (e *Engine) launch(ctx context.Context, u *unit) error {
 	}
 	e.launched(u, r, l)
 	return nil
+}
+
+// neverRan takes back that the process of a start that failed may have run, and
+// has it written before the keeper forgets the process: else a daemon that finds
+// the record, and nothing of it at the keeper, takes it for one whose end was
+// not seen. Where the keeper is what failed, that may be so.
+func (e *Engine) neverRan(ctx context.Context, u *unit, why error) {
+	u.mu.Lock()
+	begun := u.begun && !errs.Is(why, errs.Unavailable)
+	u.begun = u.begun && !begun
+	u.mu.Unlock()
+	if !begun {
+		return
+	}
+	e.records.touch(u)
+	if err := e.records.flush(ctx); err != nil {
+		e.Log.Warn("writing that a start failed", "id", ids.Short(u.id), "err", err)
+	}
 }
 
 // launch is one start under way.

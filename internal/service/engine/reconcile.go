@@ -38,9 +38,12 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		}
 	}
 	var running []network.Running
+	var halves []task.Status
 	for _, u := range e.units {
 		before := u.row()
-		e.adopt(u, status)
+		if half := e.adopt(u, status); half != nil {
+			halves = append(halves, *half)
+		}
 		if u.rec.State.Running() {
 			running = append(running, e.connected(&u.rec))
 		} else {
@@ -65,14 +68,20 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.records.flush(ctx); err != nil {
 		e.Log.Error("writing what a start found out", "err", err)
 	}
+	// Not before the records say that they never ran: of what the keeper does not
+	// know the next daemon would think otherwise.
+	for _, s := range halves {
+		e.discard(s)
+	}
 	if err := e.Images.Sweep(ctx, e.UsedImages()); err != nil {
 		e.Log.Error("letting go of images that nobody uses", "err", err)
 	}
 	return nil
 }
 
-// adopt compares one record with what the keeper says.
-func (e *Engine) adopt(u *unit, status map[string]task.Status) {
+// adopt compares one record with what the keeper says. What it returns came to
+// nothing and is to be discarded.
+func (e *Engine) adopt(u *unit, status map[string]task.Status) (half *task.Status) {
 	s, known := status[u.id]
 	st := &u.rec.State
 	wasRunning := st.Running()
@@ -100,7 +109,7 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 		e.unwatched = append(e.unwatched, u.run)
 	default:
 		if known {
-			e.discard(s)
+			half = &s
 		}
 		// That it was started may be known by the keeper alone, and die with it.
 		started := begun && (!known || s.Generation == u.gen && s.Exit != nil && s.Exit.Code == task.ExitUnknown)
@@ -109,6 +118,7 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) {
 			e.warn("removing output that is not kept", &u.rec, e.paths(u.id).dropLog())
 		}
 	}
+	return half
 }
 
 // lost: nothing runs. Where the record says otherwise the machine was

@@ -163,21 +163,35 @@ type crasher struct {
 	out *bufio.Scanner
 }
 
-func crash(t *testing.T, root string) *crasher {
+func crash(t *testing.T, root string, env ...string) *crasher {
+	t.Helper()
+	c := begin(t, root, env...)
+	if got := c.line(); got != "ready" {
+		t.Fatalf("the engine said %q", got)
+	}
+	return c
+}
+
+func begin(t *testing.T, root string, env ...string) *crasher {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), childEnv+"="+root)
+	cmd.Env = append(append(os.Environ(), childEnv+"="+root), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	c := &crasher{t: t, cmd: cmd, in: in, out: bufio.NewScanner(out)}
-	if got := c.line(); got != "ready" {
-		t.Fatalf("the engine said %q", got)
+	return &crasher{t: t, cmd: cmd, in: in, out: bufio.NewScanner(out)}
+}
+
+// dead waits until it killed itself.
+func (c *crasher) dead() {
+	c.t.Helper()
+	if got := c.line(); got != "(end)" {
+		c.t.Fatalf("it was to die, and said %q", got)
 	}
-	return c
+	_ = c.cmd.Wait() // killed
 }
 
 func (c *crasher) line() string {
@@ -246,4 +260,31 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	// Everything that runs is known, and everything known can be removed:
 	// tearDown compares with the kernel.
+}
+
+// What never ran is not taken for something whose end was not seen, wherever the
+// daemon dies, and the next one too.
+func TestAStartThatCameToNothingIsNoRun(t *testing.T) {
+	for _, c := range []struct{ name, line, first string }{
+		{"cut short", "sleep 1000", "start"},
+		{"failed", "", "delete"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := newRoot(t)
+			first := crash(t, root, dieAt+"="+c.first)
+			if c.line == "" {
+				first.send("missing box nothing")
+			} else {
+				first.send("run box %s", c.line)
+			}
+			first.dead()
+			if c.first == "start" { // the process waits at the keeper; whoever finds it dies, too
+				begin(t, root, dieAt+"=delete").dead()
+			}
+			h := reopen(t, root)
+			if st := h.inspect("box").State; st.Status != container.Created || st.ExitCode == 255 {
+				t.Errorf("it never ran, and is %+v", st)
+			}
+		})
+	}
 }
