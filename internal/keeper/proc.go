@@ -39,6 +39,8 @@ type proc struct {
 	creators, starters, deleters []reply
 	// doomed: somebody asked for its deletion, and may be gone by its end.
 	doomed bool
+	// killed: whom the init has forked, and we have not heard of, is to die too.
+	killed bool
 }
 
 // output is one pipe, or the terminal, that the process writes to.
@@ -52,6 +54,7 @@ func (p *proc) signal(sig unix.Signal) error {
 	if p.Phase == task.Ended || p.exit != nil {
 		return errs.New(errs.NotFound, "%s has ended", keyName(p.Key))
 	}
+	p.killed = p.killed || sig == unix.SIGKILL
 	err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0)
 	switch {
 	case err == nil:
@@ -66,6 +69,7 @@ func (p *proc) signal(sig unix.Signal) error {
 }
 
 func (p *proc) kill() {
+	p.killed = true
 	if p.Phase != task.Ended {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
@@ -274,6 +278,9 @@ func (s *server) adopt(p *proc, pid int) {
 	s.recordPid(p)
 	if err := s.watchPid(p); err != nil {
 		s.log.Warn("cannot watch a process", "pid", pid, "error", err)
+	}
+	if p.killed {
+		p.kill()
 	}
 }
 

@@ -61,6 +61,7 @@ type procState struct {
 	Starters   []reply         `json:"starters"`
 	Deleters   []reply         `json:"deleters"`
 	Doomed     bool            `json:"doomed"`
+	Killed     bool            `json:"killed"`
 }
 
 type outputState struct {
@@ -139,7 +140,7 @@ func (p *proc) snapshot() procState {
 		Status: p.Status, Tied: p.tied, CgroupKill: p.cgroupKill, OOM: p.oom, OOMBefore: p.oomBefore,
 		Pidfd: p.pidfd, StatusFD: p.status, Stdin: p.stdin, Terminal: p.terminal,
 		Ready: p.ready, Told: p.told, Failure: p.failure,
-		Creators: p.creators, Starters: p.starters, Deleters: p.deleters, Doomed: p.doomed,
+		Creators: p.creators, Starters: p.starters, Deleters: p.deleters, Doomed: p.doomed, Killed: p.killed,
 	}
 	for i, o := range p.outs {
 		ps.Outs[i] = outputState{FD: o.fd, Stream: o.stream, Raised: o.raised}
@@ -161,6 +162,7 @@ func (s *server) restore(ps *procState) *proc {
 		ready: ps.Ready, told: ps.Told, failure: ps.Failure,
 		creators: ps.Creators, starters: ps.Starters, deleters: ps.Deleters,
 		doomed: ps.Doomed || len(ps.Deleters) > 0, // a former build had only those
+		killed: ps.Killed,
 	}
 	for i, o := range ps.Outs {
 		p.outs[i] = output{fd: o.FD, stream: o.Stream, raised: o.Raised}

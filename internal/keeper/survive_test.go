@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/keeper/client"
 	"lus/internal/keeper/wire"
+	initproc "lus/internal/linux/init"
 	"lus/internal/model/task"
 	"lus/test/need"
 )
@@ -369,7 +371,7 @@ func TestAThousandExits(t *testing.T) {
 	}
 	w.Close() // all of them, and two orphans of each, end at once
 	r.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
 	got := map[string]int{}
 	err = b.Watch(ctx, func(s task.Status) {
@@ -454,7 +456,7 @@ func TestAFullDisk(t *testing.T) {
 
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(long); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it never came to that")
 		}
@@ -565,4 +567,81 @@ func pss(t testing.TB, pid int) int {
 		}
 	}
 	return 0
+}
+
+// A deletion may come when the init has forked the process that is to be the one
+// and the keeper has not heard of it yet: then that one is to die.
+func TestADeletionReachesWhomTheInitHasForked(t *testing.T) {
+	b := start(t)
+	host := b.run(b.logged("host"), "exec sleep 60")
+	ns, err := os.Open("/proc/" + strconv.Itoa(host.Pid) + "/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	goOn := filepath.Join(t.TempDir(), "go-on")
+	for name, word := range map[string]wire.Request{"delete": {ID: 1, Op: wire.Delete}, "kill": {ID: 1, Op: wire.Signal, Signal: int(unix.SIGKILL)}} {
+		_ = os.Remove(goOn)
+		var p initproc.Program
+		p.Run(time.Minute, "/", []string{"/bin/sh", "-c", "until [ -e " + goOn + " ]; do sleep 0.01; done"}, []string{"PATH=/usr/bin:/bin"})
+		p.Setns(ns, unix.CLONE_NEWPID)
+		p.Fork()
+		p.Ready()
+		p.Wait()
+		p.Done()
+		f, err := p.Memfd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := b.logged(name)
+		x.Exec, x.Files = "x", 1
+		asker, created := b.connect(), make(chan error, 1)
+		go func() {
+			_, err := asker.Create(context.Background(), x, f, ns)
+			created <- err
+		}()
+		fd, first := b.raw(), 0
+		eventually(t, func() bool {
+			list, err := b.List(t.Context())
+			for _, s := range list {
+				if s.Key == x.Key {
+					first = s.Pid
+				}
+			}
+			return err == nil && first != 0
+		})
+		// The keeper stands still, so that it finds the word before what the init says.
+		keeper := b.Greeting().Pid
+		if err := unix.Kill(keeper, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		word.Key = &x.Key
+		data, _, err := wire.Encode(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Sendmsg(fd, data, nil, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool {
+			stat, err := os.ReadFile("/proc/" + strconv.Itoa(first) + "/stat")
+			return err == nil && bytes.Contains(stat, []byte(") Z ")) // it has said whom it forked
+		})
+		if err := unix.Kill(keeper, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool {
+			list, err := b.List(t.Context())
+			return err == nil && !slices.ContainsFunc(list, func(s task.Status) bool { return s.Key == x.Key && s.Phase != task.Ended })
+		})
+		<-created // with what it became, or that it ended
+		_ = unix.Close(fd)
+		f.Close()
+		if err := b.Delete(t.Context(), x.Key); err != nil {
+			t.Error(err)
+		}
+	}
 }
