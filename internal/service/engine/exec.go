@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
@@ -224,7 +225,11 @@ func (e *Engine) execFailed(x *execution, err error) {
 		code = 127
 	}
 	e.execDone(x, code)
-	// Where it was forked, the keeper still remembers it.
+	// Where it was forked, the keeper still remembers it, and it may wait for its
+	// start, or run, where nobody waited for that any more.
+	if serr := e.Runtime.Signal(context.Background(), x.key(), int(unix.SIGKILL)); serr != nil && !errs.Is(serr, errs.NotFound) {
+		e.Log.Debug("ending a failed exec", "exec", ids.Short(x.id), "err", serr)
+	}
 	if aerr := e.Runtime.Ack(context.Background(), x.key(), x.gen); aerr != nil && !errs.Is(aerr, errs.NotFound) {
 		e.Log.Debug("acknowledging a failed exec", "exec", ids.Short(x.id), "err", aerr)
 	}

@@ -128,9 +128,13 @@ func (e *Engine) ask(ctx context.Context, u *unit, rec *container.Container) con
 		e.mu.Unlock()
 	}()
 	s, err := e.runExec(ctx, x, rec, false, nil)
+	exceeded := fmt.Sprintf("Health check exceeded timeout (%v)", timeout)
 	if err != nil {
 		e.execFailed(x, err)
 		res.End, res.ExitCode, res.Output = e.Now(), -1, err.Error()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			res.Output = exceeded
+		}
 		return res
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Detach() })
@@ -142,8 +146,7 @@ func (e *Engine) ask(ctx context.Context, u *unit, rec *container.Container) con
 	case <-ctx.Done():
 		e.killProbe(x)
 		res.ExitCode = -1
-		res.Output = fmt.Sprintf("Health check exceeded timeout (%v)", timeout)
-		if res.Output != "" && errors.Is(ctx.Err(), context.Canceled) {
+		if res.Output = exceeded; errors.Is(ctx.Err(), context.Canceled) {
 			res.Output = "the container ended"
 		}
 	}

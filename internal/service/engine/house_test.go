@@ -342,8 +342,11 @@ func (h *house) inspect(name string) *container.Container {
 	return c
 }
 
+// long is how long something may take on a slow machine that has much else to do.
+const long = 5 * time.Minute
+
 func limited(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), long)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -417,7 +420,7 @@ func (h *house) exec(name, line string) (string, int) {
 // until waits for something to become true.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(long)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for: %s", what)

@@ -41,7 +41,7 @@ func TestNamesResolveOnAUserNetwork(t *testing.T) {
 			t.Errorf("%s: %d %s", name, code, out)
 		}
 	}
-	if out, code := h.exec(web, "ping -c 1 -W 5 db"); code != 0 {
+	if out, code := h.exec(web, "ping -c 1 -W 20 db"); code != 0 {
 		t.Errorf("ping: %s", out)
 	}
 	must(t, h.engine.RenameContainer(ctx, "db", "store"))
@@ -67,7 +67,7 @@ func TestTheDefaultBridge(t *testing.T) {
 	a := h.run("alice", "sleep 1000", onNetwork("default"))
 	b := h.run("bob", "sleep 1000", onNetwork("bridge"))
 	ip := h.inspect(b).Networks["bridge"].IPAddress
-	if out, code := h.exec(a, "ping -c 1 -W 5 "+ip); code != 0 {
+	if out, code := h.exec(a, "ping -c 1 -W 20 "+ip); code != 0 {
 		t.Errorf("addresses are to be reached: %s", out)
 	}
 	if out, code := h.exec(a, "ping -c 1 -W 5 bob"); code == 0 {
@@ -89,7 +89,7 @@ func TestAPublishedPort(t *testing.T) {
 	ctx := limited(t)
 	id := h.run("web", "while :; do echo hello | nc -l -p 80; done", onNetwork("bridge"), published("18080", "80/tcp"))
 	get := func() string {
-		c, err := net.DialTimeout("tcp", "127.0.0.1:18080", 5*time.Second)
+		c, err := net.DialTimeout("tcp", "127.0.0.1:18080", 20*time.Second)
 		if err != nil {
 			return err.Error()
 		}
@@ -140,7 +140,7 @@ func TestConnectAndDisconnect(t *testing.T) {
 	if out, code := h.exec(a, "ping -c 1 -W 5 bob"); code != 0 {
 		t.Errorf("after connecting: %s", out)
 	}
-	if out, code := h.exec("bob", "ping -c 1 -W 5 alfa"); code != 0 {
+	if out, code := h.exec("bob", "ping -c 1 -W 20 alfa"); code != 0 {
 		t.Errorf("by its alias: %s", out)
 	}
 	if err := h.engine.ConnectNetwork(ctx, "two", "alice", nil); err == nil {
@@ -157,7 +157,7 @@ func TestConnectAndDisconnect(t *testing.T) {
 	c := h.create("carol", "sleep 1000", onNetwork("one"))
 	must(t, h.engine.ConnectNetwork(ctx, "two", "carol", nil))
 	must(t, h.engine.StartContainer(ctx, c))
-	if out, code := h.exec(c, "ping -c 1 -W 5 bob && ping -c 1 -W 5 alice"); code != 0 {
+	if out, code := h.exec(c, "ping -c 1 -W 20 bob && ping -c 1 -W 20 alice"); code != 0 {
 		t.Errorf("on two networks: %s", out)
 	}
 }

@@ -105,6 +105,30 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// The time may be over while a probe is being started: that is told in the same
+// words, and what was forked by then does not stay.
+func TestAProbeWithoutTimeLeavesNobody(t *testing.T) {
+	h := start(t)
+	for _, timeout := range []time.Duration{1, 2, 3, 4, 6, 9} {
+		timeout *= time.Millisecond
+		id := h.run("", "exec sleep 1000", func(r *container.CreateRequest) {
+			r.Healthcheck = &container.Healthcheck{Test: []string{"CMD", "sleep", "1001"}, Interval: time.Millisecond, Timeout: timeout, Retries: 8}
+		})
+		until(t, "eight probes", func() bool { return h.inspect(id).State.Health.Status == container.Unhealthy })
+		want := fmt.Sprintf("Health check exceeded timeout (%v)", timeout)
+		for _, r := range h.inspect(id).State.Health.Log {
+			if r.ExitCode != -1 || r.Output != want {
+				t.Errorf("a probe ended with %d and said %q, want %q", r.ExitCode, r.Output, want)
+			}
+		}
+		until(t, "at most one probe at a time", func() bool {
+			pids, err := h.rt.Pids(limited(t), id)
+			must(t, err)
+			return len(pids) <= 2
+		})
+	}
+}
+
 func TestTheNextEngineGoesOn(t *testing.T) {
 	root := newRoot(t)
 	h := reopen(t, root)

@@ -12,12 +12,12 @@ import (
 
 // page asks for what a container says on a port of the host.
 func page(port string) string {
-	c, err := net.DialTimeout("tcp", "127.0.0.1:"+port, 2*time.Second)
+	c, err := net.DialTimeout("tcp", "127.0.0.1:"+port, 5*time.Second)
 	if err != nil {
 		return err.Error()
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	buf := make([]byte, 16)
 	n, _ := c.Read(buf)
 	return string(buf[:n])
