@@ -102,8 +102,14 @@ type session struct {
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	caught := make(chan struct{})
 	if s.sigProxy {
-		go proxySignals(ctx, s.e, s.id) // ends with ctx
+		go proxySignals(ctx, s.e, s.id, caught) // ends with ctx
+	} else {
+		close(caught)
+	}
+	if s.noStart {
+		<-caught // what runs is told of a signal from the moment we are seen to attach
 	}
 	// Waiting and attaching go side by side; the start needs both.
 	type waiting struct {
@@ -127,6 +133,7 @@ func (s *session) run(ctx context.Context) error {
 		return &command.Failed{Err: err, Code: 125}
 	}
 	if !s.noStart {
+		<-caught
 		if err := start(ctx, s.e, s.id); err != nil {
 			return err
 		}

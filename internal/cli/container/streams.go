@@ -155,10 +155,12 @@ func proxied() []os.Signal {
 }
 
 // proxySignals passes signals on to the container until ctx ends. The program
-// ends soon after, so they stay caught.
-func proxySignals(ctx context.Context, e *command.Env, id string) {
+// ends soon after, so they stay caught. caught is closed once none ends the
+// program itself any more.
+func proxySignals(ctx context.Context, e *command.Env, id string, caught chan<- struct{}) {
 	ch := make(chan os.Signal, 32)
 	signal.Notify(ch, proxied()...)
+	close(caught)
 	for {
 		select {
 		case s := <-ch:
