@@ -11,18 +11,24 @@ import (
 	"github.com/moby/buildkit/cache"
 	cachemetadata "github.com/moby/buildkit/cache/metadata"
 	imagewriter "github.com/moby/buildkit/exporter/containerimage"
+	"github.com/moby/buildkit/frontend"
+	"github.com/moby/buildkit/session"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/source"
 	"github.com/moby/buildkit/source/containerblob"
 	"github.com/moby/buildkit/source/containerimage"
 	"github.com/moby/buildkit/source/git"
 	"github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/leaseutil"
+	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.etcd.io/bbolt"
 	"golang.org/x/sync/semaphore"
 
+	"lus/internal/service/build/internal/copies"
 	"lus/internal/service/build/internal/export"
 	"lus/internal/service/build/internal/folder"
 	"lus/internal/store/content"
@@ -52,6 +58,16 @@ func (w *buildWorker) Labels() map[string]string {
 		}
 	}
 	return labels
+}
+
+// ResolveOp implements worker.Worker.
+func (w *buildWorker) ResolveOp(v solver.Vertex, s frontend.FrontendLLBBridge, sm *session.Manager, proxy worker.ProxyOpt) (solver.Op, error) {
+	if o, ok := v.Sys().(*pb.Op); ok {
+		if f, ok := o.Op.(*pb.Op_File); ok {
+			return copies.NewOp(v, f, w.Worker, w.store)
+		}
+	}
+	return w.Worker.ResolveOp(v, s, sm, proxy)
 }
 
 func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*buildWorker, error) {

@@ -78,11 +78,11 @@ func lookUpUser(rootfs, name string) (specs.User, error) {
 	if uid, gid, ok := numeric(name); ok {
 		return specs.User{UID: uid, GID: gid, AdditionalGids: []uint32{gid}}, nil
 	}
-	passwd, err := userFile(rootfs, "/etc/passwd")
+	passwd, err := UserFile(rootfs, "/etc/passwd")
 	if err != nil {
 		return specs.User{}, err
 	}
-	group, err := userFile(rootfs, "/etc/group")
+	group, err := UserFile(rootfs, "/etc/group")
 	if err != nil {
 		return specs.User{}, err
 	}
@@ -119,9 +119,9 @@ func numeric(name string) (uid, gid uint32, ok bool) {
 // maxUserFile bounds what is read of an image's passwd and group.
 const maxUserFile = 10 << 20
 
-// userFile reads a file of the image, never outside its root and never from
+// UserFile reads a file of the image, never outside its root and never from
 // anything but a regular file. A missing one is empty.
-func userFile(rootfs, name string) (io.Reader, error) {
+func UserFile(rootfs, name string) (io.Reader, error) {
 	root, err := os.OpenFile(rootfs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
