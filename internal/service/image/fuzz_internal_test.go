@@ -1,13 +1,87 @@
 package image
 
 import (
+	"archive/tar"
+	"bytes"
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"lus/internal/base/errs"
+	"lus/test/need"
 )
+
+// A layer is whatever somebody pushed: whatever its entries are called and link
+// to, whiteouts too, nothing outside its folder changes. An entry is a line: its
+// kind as tar writes it, its name, and after "->" a link.
+func FuzzLayer(f *testing.F) {
+	need.Root(f)
+	f.Add([]byte("5d\n0d/f\n2d/l->/\n0d/l/new\n0d/.wh.f"))
+	f.Add([]byte("0../out/kept\n1h->../out/kept\n0.wh..\n0.wh..wh..opq\n2.->/"))
+	f.Add([]byte("2a->../out\n0a/kept\n0a/.wh.kept\n1x->a/kept\n5a\n0a/.wh..wh..opq"))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		top := t.TempDir()
+		out, dir := filepath.Join(top, "out"), filepath.Join(top, "layer")
+		for _, d := range []string{out, dir} {
+			if err := os.Mkdir(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept := filepath.Join(out, "kept")
+		if err := os.WriteFile(kept, []byte("kept"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := (&Service{}).applyTar(t.Context(), scripted(script), 1<<20, dir)
+		var kind *errs.Error
+		if err != nil && !errors.As(err, &kind) {
+			t.Fatalf("an error without a kind: %v", err)
+		}
+		var st unix.Stat_t
+		text, err := os.ReadFile(kept)
+		if err != nil || string(text) != "kept" || unix.Lstat(kept, &st) != nil || st.Nlink != 1 || st.Mode != unix.S_IFREG|0o644 {
+			t.Fatalf("the file outside is %q (%v), %+v", text, err, st)
+		}
+		for place, want := range map[string]int{out: 1, top: 2} {
+			if entries, err := os.ReadDir(place); err != nil || len(entries) != want {
+				t.Fatalf("%s has %v, %v", filepath.Base(place), entries, err)
+			}
+		}
+	})
+}
+
+// scripted is the tar of a script, as far as a tar can have it; a script that
+// begins with "tar" is one itself.
+func scripted(script []byte) *bytes.Buffer {
+	var b bytes.Buffer
+	if raw, ok := bytes.CutPrefix(script, []byte("tar")); ok {
+		return bytes.NewBuffer(raw)
+	}
+	w := tar.NewWriter(&b)
+	for line := range strings.Lines(string(script)) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" || !strings.Contains("0125", line[:1]) {
+			continue
+		}
+		name, link, _ := strings.Cut(line[1:], "->")
+		h := tar.Header{Typeflag: line[0], Name: name, Linkname: link, Mode: 0o777}
+		if h.Typeflag == tar.TypeReg {
+			h.Size = 4
+		}
+		if w.WriteHeader(&h) == nil && h.Size > 0 {
+			_, _ = w.Write([]byte("evil")) // of the size that was said
+		}
+	}
+	_ = w.Close()
+	return &b
+}
 
 // A config comes from whoever pushed the image.
 func FuzzConfig(f *testing.F) {
