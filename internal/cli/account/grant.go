@@ -61,19 +61,15 @@ func rulesCommand() command.Command {
 		Name: "rules", Short: "List who may do what, beyond what is below their own name",
 		Example: "account rules", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template, table or json")
+			how := output.ListFlags(f, "", "")
 			return func(ctx context.Context, _ []string) error {
 				var list []account.Rule
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: rules}, &list); err != nil {
 					return err
 				}
-				rows := make([]ruleRow, 0, len(list))
-				for _, r := range list {
-					rows = append(rows, ruleRow{r})
-				}
-				return output.List(e.Out, *format, "{{.Resource}}\t{{.Who}}\t{{.Actions}}", output.Headers{
+				return output.Rows(e.Out, how, "{{.Resource}}\t{{.Who}}\t{{.Actions}}", output.Headers{
 					"Resource": "RESOURCE", "Who": "WHO", "Actions": "MAY",
-				}, rows)
+				}, list, func(r account.Rule) ruleRow { return ruleRow{r} })
 			}
 		},
 	}

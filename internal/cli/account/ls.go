@@ -17,23 +17,15 @@ func lsCommand() command.Command {
 		Name: "ls", Aliases: []string{"list"}, Short: "List users",
 		Example: "account ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template, table or json")
-			quiet := f.BoolP("quiet", "q", false, "Only print names")
+			how := output.ListFlags(f, "Name", "names")
 			return func(ctx context.Context, _ []string) error {
 				var list []account.User
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: users}, &list); err != nil {
 					return err
 				}
-				rows := make([]userRow, 0, len(list))
-				for _, u := range list {
-					rows = append(rows, userRow{u})
-				}
-				if *quiet && *format == "" {
-					*format = "{{.Name}}"
-				}
-				return output.List(e.Out, *format, "{{.Name}}\t{{.Role}}\t{{.Status}}\t{{.Password}}\t{{.Tokens}}\t{{.CreatedSince}}", output.Headers{
+				return output.Rows(e.Out, how, "{{.Name}}\t{{.Role}}\t{{.Status}}\t{{.Password}}\t{{.Tokens}}\t{{.CreatedSince}}", output.Headers{
 					"Name": "USER", "Role": "ROLE", "Status": "STATUS", "Password": "PASSWORD", "Tokens": "TOKENS", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT",
-				}, rows)
+				}, list, func(u account.User) userRow { return userRow{u} })
 			}
 		},
 	}

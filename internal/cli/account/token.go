@@ -83,8 +83,7 @@ func lsTokenCommand() command.Command {
 		Name: "ls", Aliases: []string{"list"}, Args: "[USER]", Short: "List tokens, of one user or of all",
 		Example: "account token ls ada", Min: 0, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template, table or json")
-			quiet := f.BoolP("quiet", "q", false, "Only print ids")
+			how := output.ListFlags(f, "ID", "ids")
 			return func(ctx context.Context, args []string) error {
 				q := url.Values{}
 				if len(args) > 0 {
@@ -94,16 +93,9 @@ func lsTokenCommand() command.Command {
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: tokens, Query: q}, &list); err != nil {
 					return err
 				}
-				rows := make([]tokenRow, 0, len(list))
-				for _, t := range list {
-					rows = append(rows, tokenRow{t})
-				}
-				if *quiet && *format == "" {
-					*format = "{{.ID}}"
-				}
-				return output.List(e.Out, *format, "{{.ID}}\t{{.User}}\t{{.Name}}\t{{.Scopes}}\t{{.Expires}}\t{{.Used}}", output.Headers{
+				return output.Rows(e.Out, how, "{{.ID}}\t{{.User}}\t{{.Name}}\t{{.Scopes}}\t{{.Expires}}\t{{.Used}}", output.Headers{
 					"ID": "TOKEN ID", "User": "USER", "Name": "FOR", "Scopes": "SCOPES", "Expires": "EXPIRES", "Used": "LAST USED", "CreatedSince": "CREATED",
-				}, rows)
+				}, list, func(t account.Token) tokenRow { return tokenRow{t} })
 			}
 		},
 	}

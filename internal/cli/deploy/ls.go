@@ -20,8 +20,7 @@ func lsCommand() command.Command {
 		Name: "ls", Aliases: []string{"list"}, Args: "[PROJECT]", Short: "List what was deployed, newest first",
 		Example: "deploy ls shop", Min: 0, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template, table or json")
-			quiet := f.BoolP("quiet", "q", false, "Only print numbers")
+			how := output.ListFlags(f, "ID", "numbers")
 			return func(ctx context.Context, args []string) error {
 				q := url.Values{}
 				if len(args) > 0 {
@@ -31,15 +30,9 @@ func lsCommand() command.Command {
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: root, Query: q}, &list); err != nil {
 					return err
 				}
-				rows := make([]row, 0, len(list))
-				for _, d := range list {
-					rows = append(rows, row{d})
-				}
-				if *quiet && *format == "" {
-					*format = "{{.ID}}"
-				}
 				headers := output.Headers{"ID": "N", "Project": "PROJECT", "Age": "AGE", "By": "BY", "Commit": "COMMIT", "Outcome": "OUTCOME", "Changes": "CHANGES"}
-				return output.List(e.Out, *format, "{{.ID}}\t{{.Project}}\t{{.Age}}\t{{.By}}\t{{.Commit}}\t{{.Outcome}}\t{{.Changes}}", headers, rows)
+				return output.Rows(e.Out, how, "{{.ID}}\t{{.Project}}\t{{.Age}}\t{{.By}}\t{{.Commit}}\t{{.Outcome}}\t{{.Changes}}", headers, list,
+					func(d compose.Deployment) row { return row{d} })
 			}
 		},
 	}

@@ -104,9 +104,8 @@ func lsCommand() command.Command {
 		Example: "network ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			filters := output.FilterFlag(f, "f", "Only those that fit, as driver=bridge")
-			format := f.String("format", "", "Print by a Go template, table or json")
 			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
-			quiet := f.BoolP("quiet", "q", false, "Only print ids")
+			how := output.ListFlags(f, "ID", "ids")
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
 				if err != nil {
@@ -117,17 +116,10 @@ func lsCommand() command.Command {
 					return err
 				}
 				output.ByName(list, func(n network.Network) string { return n.Name })
-				rows := make([]row, 0, len(list))
-				for _, n := range list {
-					rows = append(rows, row{n, !*noTrunc})
-				}
-				if *quiet && *format == "" {
-					*format = "{{.ID}}"
-				}
-				return output.List(e.Out, *format, "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", output.Headers{
+				return output.Rows(e.Out, how, "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", output.Headers{
 					"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv4": "IPV4", "IPv6": "IPV6",
 					"Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
-				}, rows)
+				}, list, func(n network.Network) row { return row{n, !*noTrunc} })
 			}
 		},
 	}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"strconv"
 	"time"
@@ -20,53 +19,37 @@ func lsCommand() command.Command {
 		Name: "ls", Aliases: []string{"list"}, Args: "[REPOSITORY]", Short: "List the repositories, or the tags of one",
 		Example: "registry ls me/app", Min: 0, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template: table TEMPLATE, json, or TEMPLATE")
-			quiet := f.BoolP("quiet", "q", false, "Print names only")
+			how := output.ListFlags(f, "Name", "names")
 			return func(ctx context.Context, args []string) error {
 				if len(args) > 0 {
-					return listTags(ctx, e, args[0], *format, *quiet)
+					return listTags(ctx, e, args[0], how)
 				}
 				var list []registry.Repository
 				if err := call(ctx, e, "GET", "repositories", nil, nil, &list); err != nil {
 					return err
 				}
-				rows := make([]repository, 0, len(list))
-				for _, r := range list {
-					if *quiet {
-						fmt.Fprintln(e.Out, r.Name)
-					}
-					rows = append(rows, repository{r})
-				}
-				if *quiet {
-					return nil
-				}
-				return output.List(e.Out, *format, "{{.Repository}}\t{{.Tags}}\t{{.Size}}\t{{.Updated}}",
-					output.Headers{"Repository": "REPOSITORY", "Tags": "TAGS", "Size": "SIZE", "Updated": "UPDATED"}, rows)
+				return output.Rows(e.Out, how, "{{.Repository}}\t{{.Tags}}\t{{.Size}}\t{{.Updated}}",
+					output.Headers{"Repository": "REPOSITORY", "Tags": "TAGS", "Size": "SIZE", "Updated": "UPDATED"},
+					list, func(r registry.Repository) repository { return repository{r} })
 			}
 		},
 	}
 }
 
-func listTags(ctx context.Context, e *command.Env, name, format string, quiet bool) error {
+func listTags(ctx context.Context, e *command.Env, name string, how *output.Listing) error {
 	var list []registry.Tag
 	if err := call(ctx, e, "GET", "tags", url.Values{"repository": {name}}, nil, &list); err != nil {
 		return err
 	}
-	rows := make([]tag, 0, len(list))
-	for _, t := range list {
-		if quiet {
-			fmt.Fprintln(e.Out, t.Name)
-		}
-		rows = append(rows, tag{t})
-	}
-	if quiet {
-		return nil
-	}
-	return output.List(e.Out, format, "{{.Tag}}\t{{.Digest}}\t{{.Size}}\t{{.Updated}}",
-		output.Headers{"Tag": "TAG", "Digest": "DIGEST", "Size": "SIZE", "Updated": "UPDATED", "MediaType": "MEDIA TYPE"}, rows)
+	return output.Rows(e.Out, how, "{{.Tag}}\t{{.Digest}}\t{{.Size}}\t{{.Updated}}",
+		output.Headers{"Tag": "TAG", "Digest": "DIGEST", "Size": "SIZE", "Updated": "UPDATED", "MediaType": "MEDIA TYPE"},
+		list, func(t registry.Tag) tag { return tag{t} })
 }
 
 type repository struct{ r registry.Repository }
+
+// Name is the name, which Repository is too.
+func (r repository) Name() string { return r.r.Name }
 
 // Repository is the name.
 func (r repository) Repository() string { return r.r.Name }
@@ -81,6 +64,9 @@ func (r repository) Size() string { return units.HumanSizeWithPrecision(float64(
 func (r repository) Updated() string { return ago(r.r.Updated) }
 
 type tag struct{ t registry.Tag }
+
+// Name is the name, which Tag is too.
+func (t tag) Name() string { return t.t.Name }
 
 // Tag is the name.
 func (t tag) Tag() string { return t.t.Name }

@@ -19,11 +19,11 @@ func quotaCommand() command.Command {
 		Name: "quota", Args: "[ACCOUNT|REPOSITORY|'*' SIZE|none]", Short: "Show or set how much an account or a repository may keep; '*' is each account without a quota of its own",
 		Example: "registry quota me 10GB", Min: 0, Max: 2,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template: table TEMPLATE, json, or TEMPLATE")
+			how := output.ListFlags(f, "", "")
 			return func(ctx context.Context, args []string) error {
 				switch {
 				case len(args) == 0:
-					return listQuotas(ctx, e, *format)
+					return listQuotas(ctx, e, how)
 				case len(args) == 1:
 					return errs.New(errs.Invalid, "how much may %s keep? Write a size, as in 10GB, or none", args[0])
 				case args[1] == "none":
@@ -39,17 +39,14 @@ func quotaCommand() command.Command {
 	}
 }
 
-func listQuotas(ctx context.Context, e *command.Env, format string) error {
+func listQuotas(ctx context.Context, e *command.Env, how *output.Listing) error {
 	var list []registry.Quota
 	if err := call(ctx, e, "GET", "quotas", nil, nil, &list); err != nil {
 		return err
 	}
-	rows := make([]quota, 0, len(list))
-	for _, q := range list {
-		rows = append(rows, quota{q})
-	}
-	return output.List(e.Out, format, "{{.Scope}}\t{{.Limit}}\t{{.Used}}\t{{.Share}}",
-		output.Headers{"Scope": "SCOPE", "Limit": "LIMIT", "Used": "USED", "Share": "SHARE"}, rows)
+	return output.Rows(e.Out, how, "{{.Scope}}\t{{.Limit}}\t{{.Used}}\t{{.Share}}",
+		output.Headers{"Scope": "SCOPE", "Limit": "LIMIT", "Used": "USED", "Share": "SHARE"},
+		list, func(q registry.Quota) quota { return quota{q} })
 }
 
 type quota struct{ q registry.Quota }

@@ -17,7 +17,7 @@ func searchCommand() command.Command {
 		Name: "search", Args: "TERM", Short: "Find repositories by a part of their name",
 		Example: "registry search app", Min: 1, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template: table TEMPLATE, json, or TEMPLATE")
+			how := output.ListFlags(f, "", "")
 			limit := f.Int("limit", 25, "At most so many")
 			return func(ctx context.Context, args []string) error {
 				var list []registry.Found
@@ -25,11 +25,8 @@ func searchCommand() command.Command {
 				if err := call(ctx, e, "GET", "search", q, nil, &list); err != nil {
 					return err
 				}
-				rows := make([]found, 0, len(list))
-				for _, r := range list {
-					rows = append(rows, found{r})
-				}
-				return output.List(e.Out, *format, "{{.Name}}\t{{.Description}}", output.Headers{"Name": "NAME", "Description": "DESCRIPTION", "Tags": "TAGS"}, rows)
+				return output.Rows(e.Out, how, "{{.Name}}\t{{.Description}}", output.Headers{"Name": "NAME", "Description": "DESCRIPTION", "Tags": "TAGS"},
+					list, func(r registry.Found) found { return found{r} })
 			}
 		},
 	}

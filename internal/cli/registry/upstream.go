@@ -26,10 +26,10 @@ func upstreamCommand() command.Command {
 			remove := f.Bool("rm", false, "Fetch no more; what was fetched stays")
 			user := f.StringP("username", "u", "", "User's name there")
 			stdin := f.Bool("password-stdin", false, "Read the password there from standard input")
-			format := f.String("format", "", "Print by a Go template: table TEMPLATE, json, or TEMPLATE")
+			how := output.ListFlags(f, "", "")
 			return func(ctx context.Context, args []string) error {
 				if len(args) == 0 {
-					return listUpstreams(ctx, e, *format)
+					return listUpstreams(ctx, e, how)
 				}
 				prefix := strings.TrimSuffix(args[0], whole)
 				if *remove {
@@ -55,16 +55,13 @@ func upstreamCommand() command.Command {
 	}
 }
 
-func listUpstreams(ctx context.Context, e *command.Env, format string) error {
+func listUpstreams(ctx context.Context, e *command.Env, how *output.Listing) error {
 	var list []registry.Upstream
 	if err := call(ctx, e, "GET", "upstreams", nil, nil, &list); err != nil {
 		return err
 	}
-	rows := make([]upstream, 0, len(list))
-	for _, u := range list {
-		rows = append(rows, upstream{u})
-	}
-	return output.List(e.Out, format, "{{.Prefix}}\t{{.URL}}\t{{.Username}}", output.Headers{"Prefix": "PREFIX", "URL": "FETCHED FROM", "Username": "AS"}, rows)
+	return output.Rows(e.Out, how, "{{.Prefix}}\t{{.URL}}\t{{.Username}}", output.Headers{"Prefix": "PREFIX", "URL": "FETCHED FROM", "Username": "AS"},
+		list, func(u registry.Upstream) upstream { return upstream{u} })
 }
 
 type upstream struct{ u registry.Upstream }

@@ -97,8 +97,7 @@ func lsCommand() command.Command {
 		Example: "volume ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
-			format := f.String("format", "", "Print by a Go template, table or json")
-			quiet := f.BoolP("quiet", "q", false, "Only print names")
+			how := output.ListFlags(f, "Name", "names")
 			command.RefuseSwitch(f, "cluster", noCluster)
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
@@ -110,14 +109,7 @@ func lsCommand() command.Command {
 					return err
 				}
 				output.ByName(list.Volumes, func(v volume.Volume) string { return v.Name })
-				rows := make([]Row, 0, len(list.Volumes))
-				for _, v := range list.Volumes {
-					rows = append(rows, Row{v})
-				}
-				if *quiet && *format == "" {
-					*format = "{{.Name}}"
-				}
-				return output.List(e.Out, *format, "{{.Driver}}\t{{.Name}}", Headers(), rows)
+				return output.Rows(e.Out, how, "{{.Driver}}\t{{.Name}}", Headers(), list.Volumes, func(v volume.Volume) Row { return Row{v} })
 			}
 		},
 	}

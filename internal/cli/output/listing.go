@@ -1,0 +1,38 @@
+package output
+
+import (
+	"io"
+
+	"github.com/spf13/pflag"
+)
+
+// Listing is what the flags of a verb that lists say.
+type Listing struct {
+	format string
+	id     string // the field of a row that -q prints
+	quiet  bool
+}
+
+// ListFlags registers --format and, where id is not empty, -q, which prints only
+// that field of each row; names is what people call it, as "ids".
+func ListFlags(f *pflag.FlagSet, id, names string) *Listing {
+	l := &Listing{id: id}
+	f.StringVar(&l.format, "format", "", "Print by a Go template: table, table TEMPLATE, json, or TEMPLATE")
+	if id != "" {
+		f.BoolVarP(&l.quiet, "quiet", "q", false, "Only print "+names)
+	}
+	return l
+}
+
+// Rows prints list as List does, each as row makes it.
+func Rows[T, R any](w io.Writer, l *Listing, columns string, headers Headers, list []T, row func(T) R) error {
+	rows := make([]R, 0, len(list))
+	for _, v := range list {
+		rows = append(rows, row(v))
+	}
+	format := l.format
+	if l.quiet && format == "" {
+		format = "{{." + l.id + "}}"
+	}
+	return List(w, format, columns, headers, rows)
+}
