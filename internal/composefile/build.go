@@ -80,16 +80,80 @@ func borrowed(p *types.Project, b *types.BuildConfig, r *build.Request) error {
 		r.SSH[k.ID] = append(r.SSH[k.ID], path)
 	}
 	for name, from := range b.AdditionalContexts {
-		if strings.HasPrefix(from, types.ServicePrefix) {
-			return errs.New(errs.Unsupported, "build: additional_contexts: %s: the image of another service cannot be a context yet: give a folder or a URL", name)
+		if other, ok := strings.CutPrefix(from, types.ServicePrefix); ok {
+			from = "docker-image://" + imageOf(p, p.AllServices()[other])
 		}
+		if r.Contexts == nil {
+			r.Contexts = map[string]string{}
+		}
+		r.Contexts[name] = from
 	}
-	r.Contexts = b.AdditionalContexts
 	var err error
 	if r.CacheFrom, err = caches("cache_from", b.CacheFrom); err == nil {
 		r.CacheTo, err = caches("cache_to", b.CacheTo)
 	}
 	return err
+}
+
+// imageOf is the image that a service runs or builds.
+func imageOf(p *types.Project, s types.ServiceConfig) string {
+	return cmp.Or(s.Image, p.Name+"-"+s.Name)
+}
+
+// buildFrom are the services whose images the build of a service uses.
+func buildFrom(s types.ServiceConfig) []string {
+	var out []string
+	if s.Build == nil {
+		return nil
+	}
+	for _, from := range s.Build.AdditionalContexts {
+		if other, ok := strings.CutPrefix(from, types.ServicePrefix); ok {
+			out = append(out, other)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// bases are the services that do not run and from whose images those that do are
+// built, and so on.
+func bases(p *types.Project) ([]compose.Service, error) {
+	var out []compose.Service
+	const visiting, visited = 1, 2
+	state := map[string]int{}
+	var visit func(name string) error
+	visit = func(name string) error {
+		switch state[name] {
+		case visited:
+			return nil
+		case visiting:
+			return &complaint{name, errs.New(errs.Invalid, "build: additional_contexts: its image is built from itself: break the circle")}
+		}
+		state[name] = visiting
+		s := p.AllServices()[name]
+		for _, other := range buildFrom(s) {
+			if err := visit(other); err != nil {
+				return err
+			}
+		}
+		state[name] = visited
+		if _, runs := p.Services[name]; runs || s.Build == nil {
+			return nil
+		}
+		image := imageOf(p, s)
+		b, err := buildRequest(p, s, image)
+		if err != nil {
+			return &complaint{name, err}
+		}
+		out = append(out, compose.Service{Name: name, Image: image, Platform: s.Platform, Build: b, BuildFrom: buildFrom(s), PullPolicy: s.PullPolicy})
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		if err := visit(name); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // caches reads type=registry,ref=NAME, or a name alone, which means the same.

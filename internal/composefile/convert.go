@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,7 +54,11 @@ func convert(p *types.Project, docs func() documents) (*Loaded, error) {
 		}
 		out.Services = append(out.Services, *s)
 	}
-	return l, nil
+	var wrong *complaint
+	if out.Bases, err = bases(p); errors.As(err, &wrong) {
+		return nil, located(wrong, docs)
+	}
+	return l, err
 }
 
 // complaint is what is wrong with a service; its text begins with the key.
@@ -119,9 +124,7 @@ func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*
 	if out.PullPolicy, out.RefreshAfter, err = pullPolicy(s); err != nil {
 		return nil, err
 	}
-	if out.Image == "" {
-		out.Image = p.Name + "-" + s.Name
-	}
+	out.Image = imageOf(p, s)
 	if out.ContainerName != "" && out.Scale > 1 {
 		return nil, errs.New(errs.Invalid, "container_name %q can be given to one container only: remove it, or scale to 1", s.ContainerName)
 	}
@@ -130,7 +133,7 @@ func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*
 		if err != nil {
 			return nil, err
 		}
-		out.Build = b
+		out.Build, out.BuildFrom = b, buildFrom(s)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.DependsOn)) {
 		d := s.DependsOn[name]

@@ -329,7 +329,7 @@ func buildKeys(p *compose.Project, keys []string) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range p.Services {
+		for _, s := range slices.Concat(p.Services, p.Bases) {
 			if s.Build != nil {
 				if s.Build.SSH == nil {
 					s.Build.SSH = map[string][]string{}
@@ -350,7 +350,7 @@ func buildArgs(p *compose.Project, args []string) error {
 		if !ok || name == "" {
 			return &usageError{fmt.Sprintf("--build-arg %q has no value: write NAME=VALUE, or set %s in the environment", arg, name), "See 'lus compose build --help'.\n"}
 		}
-		for _, s := range p.Services {
+		for _, s := range slices.Concat(p.Services, p.Bases) {
 			if s.Build != nil {
 				s.Build.Args[name] = &value
 			}

@@ -187,3 +187,56 @@ secrets: {key: {file: key.txt}}
 		t.Errorf("the build saw %q", got)
 	}
 }
+
+// A service's image may be the context of another's build: it is built first,
+// also where it is not to run.
+func TestComposeBuildsFromTheImageOfAnotherService(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{
+		"base/Dockerfile": "FROM scratch\nCOPY file /file\n", "base/file": "from the base",
+		"mid/Dockerfile": "FROM common\nCOPY more /more\n", "mid/more": "and the middle",
+		"Dockerfile": "FROM busybox\nCOPY --from=mid /file /more /\nCMD cat /file /more\n",
+		"compose.yaml": `
+services:
+  app:
+    build: {context: ., additional_contexts: {mid: "service:middle"}}
+  middle:
+    profiles: [never]
+    build: {context: mid, additional_contexts: {common: "service:root"}}
+  root:
+    profiles: [never]
+    build: base
+  other: {image: busybox, command: "true"}
+`,
+	})
+	t.Cleanup(func() { p.Lus("rmi", "-f", p.name+"-app", p.name+"-middle", p.name+"-root") })
+	plan := p.ok("up", "-d", "--dry-run", "app")
+	if root, app := strings.Index(plan, p.name+"-root"), strings.Index(plan, "build image "+p.name+"-app"); root < 0 || app < root {
+		t.Errorf("the plan:\n%s", plan)
+	}
+	read := func() string { return p.ok("run", "--rm", "app") }
+	p.ok("up", "-d", "app")
+	if got := read(); !strings.Contains(got, "from the baseand the middle") {
+		t.Errorf("the image has %q", got)
+	}
+	if got := p.ok("ps", "-a", "--services"); strings.TrimSpace(got) != "app" {
+		t.Errorf("these have containers: %q", got)
+	}
+	// What they are built from is built anew with them.
+	p.write("base/file", "changed ")
+	r := p.do("build", "--pull", "middle")
+	r.Want(t, 0)
+	stack.Says(t, r.Err, "from the image of service root, which no registry has")
+	p.ok("build", "app")
+	if got := read(); !strings.Contains(got, "changed and the middle") {
+		t.Errorf("the image has %q after its base changed", got)
+	}
+	p.write("compose.yaml", `
+services:
+  a: {build: {context: base, additional_contexts: {x: "service:b"}}}
+  b: {build: {context: base, additional_contexts: {x: "service:a"}}}
+`)
+	r = p.do("build")
+	r.Want(t, 1)
+	stack.Says(t, r.Err, "compose.yaml:3", "built from itself")
+}

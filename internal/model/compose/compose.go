@@ -47,6 +47,9 @@ type Project struct {
 	// Known are the names of all services in the files, those that were not asked
 	// for included: their containers are no orphans.
 	Known []string `json:"known,omitempty"`
+	// Bases are services that are not to run, but from whose images others are
+	// built: only what concerns their images is set.
+	Bases []Service `json:"bases,omitempty"`
 	// Auth holds registry credentials of the user who asks, by host.
 	Auth map[string]image.Auth `json:"auth,omitempty"`
 	// Parallel bounds how much goes on at once: 0 is as much as helps, below 0
@@ -62,6 +65,7 @@ type Service struct {
 	Image         string         `json:"image"` // what to run; PROJECT-SERVICE where only built
 	Platform      string         `json:"platform,omitempty"`
 	Build         *build.Request `json:"build,omitempty"`
+	BuildFrom     []string       `json:"buildFrom,omitempty"`  // services whose images the build uses, sorted
 	PullPolicy    string         `json:"pullPolicy,omitempty"` // always, missing, never, build or refresh
 	// RefreshAfter is how old an image may be before pull policy refresh looks
 	// for a newer one.

@@ -193,18 +193,22 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 	if err != nil {
 		return err
 	}
-	var steps []*step
-	for _, svc := range services {
+	p := &plan{}
+	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) {
 		if svc.Build == nil {
-			continue
+			return nil, nil
 		}
 		b := *svc.Build
 		b.NoCache = b.NoCache || req.NoCache
 		b.Pull = b.Pull || req.Pull
 		b.Auth = req.Project.Auth
-		steps = append(steps, &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b})
+		return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b}, nil
+	}}
+	for i := range services {
+		if _, err := builds.of(&services[i]); err != nil {
+			return err
+		}
 	}
-	p := &plan{steps: steps}
 	if req.DryRun {
 		p.print(tell)
 		return nil

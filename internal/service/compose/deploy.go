@@ -69,6 +69,7 @@ func kept(p *compose.Project) *compose.Project {
 	out := *p
 	out.Auth = nil
 	out.Services = make([]compose.Service, len(p.Services))
+	out.Bases = nil // what is gone back to is not built
 	for i, s := range p.Services {
 		if s.Build != nil {
 			b := *s.Build

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"lus/internal/base/errs"
@@ -26,19 +28,17 @@ type found struct {
 func (s *Service) images(ctx context.Context, req *compose.UpRequest, services []compose.Service, pinned map[string]string, tell Tell) (*found, error) {
 	p := &plan{}
 	planned := map[string]bool{}
+	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) { return s.imageStep(ctx, req, svc, tell) }}
 	for i := range services {
 		svc := &services[i]
 		if planned[svc.Image] || pinned[svc.Image] != "" {
 			continue
 		}
-		st, err := s.imageStep(ctx, req, svc, tell)
+		st, err := builds.of(svc)
 		if err != nil {
 			return nil, err
 		}
-		if st != nil {
-			planned[svc.Image] = true
-			p.add(st)
-		}
+		planned[svc.Image] = st != nil
 	}
 	if req.DryRun {
 		p.print(tell)
@@ -62,6 +62,73 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 		}
 	}
 	return f, nil
+}
+
+// builds plans the making of images, those that others are built from first.
+type builds struct {
+	project *compose.Project
+	plan    *plan
+	tell    Tell
+	// step is what has to be done for a service's image; nil where nothing has.
+	step func(*compose.Service) (*step, error)
+	made map[string]*step // by service; nil: nothing has to be done
+	open []string         // services that are being planned
+}
+
+// of plans a service's image and returns the last step to it, or nil.
+func (b *builds) of(svc *compose.Service) (*step, error) {
+	if st, ok := b.made[svc.Name]; ok {
+		return st, nil
+	}
+	if slices.Contains(b.open, svc.Name) {
+		return nil, errs.New(errs.Invalid, "the image of service %s is built from itself", svc.Name)
+	}
+	b.open = append(b.open, svc.Name)
+	defer func() { b.open = b.open[:len(b.open)-1] }()
+	st, err := b.step(svc)
+	if err != nil {
+		return nil, err
+	}
+	if st != nil && st.build != nil {
+		if len(svc.BuildFrom) > 0 && st.build.Pull {
+			// BuildKit would ask a registry for the services' images too.
+			st.build.Pull = false
+			b.tell(compose.Event{Warning: fmt.Sprintf("service %s: base images are not pulled anew, for it is built from the image of service %s, which no registry has: `lus pull` them", svc.Name, strings.Join(svc.BuildFrom, ", "))})
+		}
+		for _, name := range svc.BuildFrom {
+			base := serviceOf(b.project, name)
+			if base == nil {
+				return nil, errs.New(errs.Invalid, "service %s is built from undefined service %q", svc.Name, name)
+			}
+			before, err := b.of(base)
+			if err != nil {
+				return nil, err
+			}
+			if before != nil {
+				st.after = append(st.after, before)
+			}
+		}
+	}
+	if b.made == nil {
+		b.made = map[string]*step{}
+	}
+	b.made[svc.Name] = st
+	if st != nil {
+		b.plan.add(st)
+	}
+	return st, nil
+}
+
+// serviceOf is a service of a project, or one that only images are built from.
+func serviceOf(p *compose.Project, name string) *compose.Service {
+	for _, list := range [][]compose.Service{p.Services, p.Bases} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
 }
 
 // imageStep is what has to be done for a service's image; nil where it is there.
