@@ -3,8 +3,10 @@
 package output
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -28,6 +30,13 @@ func (Headers) Label(name string) string {
 // "table TEMPLATE" other columns, "json" one object a line, else a template a
 // row. A row's fields are its methods.
 func List[R any](w io.Writer, format, columns string, headers Headers, rows []R) error {
+	// A table is made of thousands of small pieces.
+	all := bufio.NewWriterSize(w, 64<<10)
+	err := listTo(all, format, columns, headers, rows)
+	return errors.Join(err, all.Flush())
+}
+
+func listTo[R any](w io.Writer, format, columns string, headers Headers, rows []R) error {
 	format = strings.TrimSpace(format)
 	table := false
 	switch rest, isTable := strings.CutPrefix(format, "table"); {
