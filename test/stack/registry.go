@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -23,8 +24,15 @@ import (
 // ends with the test.
 func Registry(t testing.TB) string {
 	t.Helper()
+	return RegistryBehind(t, func(registry http.Handler) http.Handler { return registry })
+}
+
+// RegistryBehind is Registry with something in front of it that may answer
+// instead: one that breaks off, stalls or lies.
+func RegistryBehind(t testing.TB, door func(registry http.Handler) http.Handler) string {
+	t.Helper()
 	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	server := httptest.NewServer(registry.New(registry.Logger(quiet)))
+	server := httptest.NewServer(door(registry.New(registry.Logger(quiet))))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
