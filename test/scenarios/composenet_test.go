@@ -86,3 +86,76 @@ func TestK4WaysToPublish(t *testing.T) {
 	stack.Says(t, s.Fail(t, 125, "run", "--rm", "-p", "[::1]:"+stack.Port(t)+":80", stack.Busybox, "true"), "ports are published on IPv4 addresses only")
 	stack.Says(t, s.Fail(t, 125, "run", "--rm", "-p", "8000-8002:80-81", stack.Busybox, "true"), "range")
 }
+
+// A network whose definition changes is made anew while those on it run on:
+// project's containers, those of services that were not asked for, and others.
+func TestComposeMakesAChangedNetworkAnew(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	first, second, port := subnet(), subnet(), stack.Port(t)
+	file := func(front, fixed string) map[string]string {
+		return map[string]string{"compose.yaml": `
+x-idle: &idle
+  image: ` + stack.Busybox + `
+  command: sleep 600
+services:
+  web:
+    <<: *idle
+    command: httpd -f -h /etc
+    ports: ["` + port + `:80"]
+    networks: {front: {aliases: [www]}}
+  api: {<<: *idle, networks: {front: {ipv4_address: ` + fixed + `}, back: {}}}
+  late: {<<: *idle, networks: [front]}
+networks:
+  front: ` + front + `
+  back:
+`}
+	}
+	p := compose(t, s, file("{ipam: {config: [{subnet: "+first+"0/24}]}}", first+"9"))
+	p.ok("up", "-d")
+	p.ok("stop", "-t", "0", "late")
+	guest := named(t, s, "guest")
+	s.OK(t, "run", "-d", "--name", guest, "--network", p.name+"_front", "--network-alias", "visitor", stack.Busybox, "sleep", "600")
+	container := func(service string) string { return p.name + "-" + service + "-1" }
+	ids := func() string {
+		return s.OK(t, "inspect", "-f", "{{.Id}} {{.State.StartedAt}}", container("web"), guest)
+	}
+	before := ids()
+	p.write("compose.yaml", file("{ipam: {config: [{subnet: "+second+"0/24}]}, labels: {tier: edge}}", second+"9")["compose.yaml"])
+	plan := p.ok("up", "-d", "--dry-run")
+	stack.Says(t, plan, "~ network "+p.name+"_front", "ipam.config: "+first+"0/24 -> "+second+"0/24", "labels.tier: + edge", "~ container "+container("api"))
+	p.ok("up", "-d")
+	if after := ids(); after != before {
+		t.Errorf("they did not run on:\n%s\n%s", before, after)
+	}
+	if got := s.OK(t, "network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}} {{.Labels.tier}}", p.name+"_front"); got != second+"0/24 edge" {
+		t.Errorf("the network is %q", got)
+	}
+	for _, c := range []struct{ from, to string }{
+		{container("api"), "www"}, {container("web"), second + "9"}, {guest, "web"}, {container("late"), "visitor"}, {container("web"), "late"},
+	} {
+		if !pings(s, c.from, c.to) {
+			t.Errorf("%s does not reach %s", c.from, c.to)
+		}
+	}
+	stack.Says(t, stack.Page(t, port, "/passwd"), "root:")
+	if plan := p.ok("up", "-d", "--dry-run"); strings.TrimSpace(plan) != "= 3 unchanged" {
+		t.Errorf("afterwards there is something left to do:\n%s", plan)
+	}
+	// Who was taken off a network is put on it again.
+	s.OK(t, "network", "disconnect", p.name+"_front", container("web"))
+	p.ok("up", "-d")
+	if !pings(s, container("api"), "www") {
+		t.Error("a container that was taken off its network is not on it again")
+	}
+	// What cannot be made leaves all as it was.
+	p.write("compose.yaml", file("{driver: ipvlan, driver_opts: {parent: nonesuch0}, ipam: {config: [{subnet: "+second+"0/24}]}}", second+"9")["compose.yaml"])
+	r := p.do("up", "-d")
+	if r.Code == 0 {
+		t.Fatal("a network was made on an interface that is not there")
+	}
+	stack.Says(t, r.Err, "it is as it was")
+	if !pings(s, container("api"), "www") {
+		t.Error("what could not be made anew is broken")
+	}
+}

@@ -27,6 +27,9 @@ func (h *handler) listNetworks(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for _, n := range networks {
+		n.SubnetChosen = false // a word of ours
+	}
 	return reply(w, http.StatusOK, list(networks))
 }
 
@@ -57,6 +60,7 @@ func (h *handler) inspectNetwork(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	n.SubnetChosen = false
 	return reply(w, http.StatusOK, n)
 }
 

@@ -29,7 +29,7 @@ type Network struct {
 	Containers map[string]Attached `json:"Containers"` // by container id; filled in by inspect
 	Options    map[string]string   `json:"Options"`
 	Labels     map[string]string   `json:"Labels"`
-	// SubnetChosen: Lus chose the subnet, nobody asked for it. Kept, not shown.
+	// SubnetChosen: Lus chose the subnet, nobody asked for it. Docker's API does not show it.
 	SubnetChosen bool `json:"SubnetChosen,omitempty"`
 }
 

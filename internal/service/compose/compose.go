@@ -38,6 +38,8 @@ type Engine interface {
 	InspectNetwork(ctx context.Context, name string) (*network.Network, error)
 	ListNetworks(ctx context.Context, f filter.Filters) ([]*network.Network, error)
 	RemoveNetwork(ctx context.Context, name string) error
+	ConnectNetwork(ctx context.Context, name, containerName string, asked *container.Endpoint) error
+	DisconnectNetwork(ctx context.Context, name, containerName string, force bool) error
 	CreateVolume(ctx context.Context, req *volume.CreateRequest) (*volume.Volume, error)
 	InspectVolume(ctx context.Context, name string) (*volume.Volume, error)
 	ListVolumes(ctx context.Context, f filter.Filters) ([]*volume.Volume, error)

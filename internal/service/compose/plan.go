@@ -48,6 +48,9 @@ type step struct {
 	condition string               // wait
 	optional  bool                 // wait: go on where the condition cannot hold
 	network   *network.Network
+	former    *network.Network    // what a network that is made anew was
+	leaving   map[string]bool     // containers that need not fit the new network, by id
+	endpoint  *container.Endpoint // of a container on a network
 	volume    *volume.CreateRequest
 	build     *build.Request
 	timeout   *int
@@ -86,9 +89,11 @@ type upPlan struct {
 	ids   map[string]string // image reference -> id
 	was   former
 	ready []*step // networks and volumes: before any container
-	made  map[string][]*step
-	start map[string][]*step // by service: starts, or keeps
-	waits map[string]*step   // by service and condition
+	// renewed are the networks of these that are made anew.
+	renewed []*step
+	made    map[string][]*step
+	start   map[string][]*step // by service: starts, or keeps
+	waits   map[string]*step   // by service and condition
 }
 
 // former finds a service as it was when it had that sum; nil where nobody knows.
@@ -115,6 +120,7 @@ func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]s
 	if req.Wait {
 		u.waitForAll(services)
 	}
+	u.leaving()
 	return u.plan, nil
 }
 
@@ -129,6 +135,8 @@ func (u *upPlan) networks() error {
 			u.ready = append(u.ready, u.add(&step{action: compose.CreateNetwork, kind: "Network", name: n.Network.Name, network: &n.Network}))
 		case !n.External && have.Labels[compose.LabelProject] != u.req.Project.Name:
 			return errs.New(errs.Conflict, "network %s exists and is not of project %s: remove it, or set `external: true` to use it", n.Network.Name, u.req.Project.Name)
+		default:
+			u.changed(have, n)
 		}
 	}
 	return nil
@@ -145,6 +153,10 @@ func (u *upPlan) volumes() error {
 			u.ready = append(u.ready, u.add(&step{action: compose.CreateVolume, kind: "Volume", name: v.Volume.Name, volume: &v.Volume}))
 		case !v.External && have.Labels[compose.LabelProject] != u.req.Project.Name:
 			u.warnings = append(u.warnings, fmt.Sprintf("volume %s exists and was not created by project %s; set `external: true` to use it without this notice", v.Volume.Name, u.req.Project.Name))
+		case !v.External:
+			if why := mapDifferences("driver_opts", have.Options, v.Volume.DriverOpts); len(why) > 0 {
+				u.warnings = append(u.warnings, fmt.Sprintf("volume %s is otherwise in the file (%s) and is kept, for its data; remove it to have it made anew", v.Volume.Name, strings.Join(why, ", ")))
+			}
 		}
 	}
 	return nil
@@ -217,7 +229,7 @@ func (u *upPlan) service(s *compose.Service) error {
 			replaced, before = append(replaced, replica{n, c, why}), append(before, gone...)
 			continue
 		}
-		named := u.named(s, n, c, gone)
+		named := u.named(s, n, c, append(u.connect(s, c), gone...))
 		switch {
 		case c.State.Running() && !restart:
 			u.keep(s, n, c)

@@ -80,6 +80,8 @@ func (s *step) sign() string {
 			return signReplace
 		}
 		return signAdd
+	case renewNetwork:
+		return signReplace
 	case compose.CreateNetwork, compose.CreateVolume:
 		return signAdd
 	case compose.RemoveContainer, compose.RemoveNetwork, compose.RemoveVolume, compose.RemoveImage:

@@ -120,6 +120,10 @@ func words(a compose.Action) (doing, did string) {
 		return "Building", "Built"
 	case compose.Keep:
 		return "", "Running"
+	case renewNetwork:
+		return "Recreating", "Recreated"
+	case connectContainer:
+		return "Connecting", "Connected"
 	case renameContainer, updated:
 		return "", ""
 	case updateService:

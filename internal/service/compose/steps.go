@@ -41,6 +41,10 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 			r.tell(compose.Event{Warning: warning})
 		}
 		return "", about("network", st.name, err)
+	case renewNetwork:
+		return "", about("network", st.name, r.renew(ctx, st))
+	case connectContainer:
+		return "", about("container", st.name, r.Engine.ConnectNetwork(ctx, st.network.Name, st.old.ID, st.endpoint))
 	case compose.CreateVolume:
 		_, err := r.Engine.CreateVolume(ctx, st.volume)
 		return "", about("volume", st.name, err)

@@ -205,7 +205,6 @@ func (e *Engine) tellNetwork(n *model.Network, action, containerID string) {
 // show completes a network with who is on it.
 func (e *Engine) show(n *model.Network) *model.Network {
 	out := *n
-	out.SubnetChosen = false
 	out.Containers = map[string]model.Attached{}
 	for _, u := range e.all() {
 		rec := u.snapshot()
