@@ -56,7 +56,7 @@ func (s *syncer) send(ctx context.Context, t *tree, in *place, p string, st *fst
 	if err != nil {
 		return err
 	}
-	s.index[p] = r
+	s.set(p, r)
 	s.fresh[p] = struct{}{}
 	f := file{path: p, from: t.last.dir.keep(), to: to.keep(), name: t.last.name, stat: st, record: r}
 	select {

@@ -68,13 +68,12 @@ func (x index) known(path string, raw *unix.Stat_t) *fstypes.Stat {
 // indexFormat begins what encode writes; another one is not read.
 const indexFormat = 1
 
-// encode writes the index in the order of its paths.
+// encode writes the index, in no order.
 func (x index) encode() []byte {
 	out := binary.AppendUvarint(nil, indexFormat)
 	out = slices.Grow(out, 96*len(x))
 	out = binary.AppendUvarint(out, uint64(len(x)))
-	for _, p := range slices.Sorted(maps.Keys(x)) {
-		r := x[p]
+	for p, r := range x {
 		out = appendText(out, p)
 		unsure := uint64(0)
 		if r.unsure {

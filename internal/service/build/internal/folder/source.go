@@ -291,10 +291,10 @@ func (s *Source) fill(ctx context.Context, ref cache.MutableRef, y *syncer, dir 
 
 // keep writes down what the snapshot holds.
 func (s *Source) keep(ctx context.Context, ref cache.MutableRef, hashes contenthash.CacheContext, x index) error {
-	if err := contenthash.SetCacheContext(ctx, ref, hashes); err != nil {
-		return err
-	}
-	if err := ref.SetExternal(keyIndex, x.encode()); err != nil {
+	encoded := make(chan []byte, 1)
+	go func() { encoded <- x.encode() }()
+	err := contenthash.SetCacheContext(ctx, ref, hashes)
+	if err := errors.Join(err, ref.SetExternal(keyIndex, <-encoded)); err != nil {
 		return err
 	}
 	return ref.SetString(keyState, s.boot, "")

@@ -28,6 +28,7 @@ import (
 // there is not looked at.
 type syncer struct {
 	dest   *dir // the snapshot; nobody else writes there
+	tree   *tree
 	index  index
 	trust  bool                                                      // files whose record holds are not read
 	change func(fsutil.ChangeKind, string, os.FileInfo, error) error // tells the content hashes
@@ -77,9 +78,7 @@ func (s *syncer) once(ctx context.Context, t *tree, filter *fsutil.FilterOpt) (e
 	ctx, s.stop = context.WithCancelCause(ctx)
 	defer s.stop(nil)
 	s.touched, s.fresh, s.links, s.linkRaw = map[string]int64{}, map[string]struct{}{}, nil, nil
-	if s.trust || s.pass > 1 {
-		t.known = s.index.known
-	}
+	s.tree, t.index, t.trust = t, s.index, s.trust || s.pass > 1
 	shown, err := fsutil.NewFilterFS(t, filter)
 	if err != nil {
 		return err
@@ -139,7 +138,7 @@ func (s *syncer) visit(ctx context.Context, t *tree, in *place, p string, e fs.D
 	case mode&fs.ModeSymlink != 0:
 		err = s.symlink(in, p, st)
 	case st.Linkname != "":
-		s.index[p] = &r
+		s.set(p, &r)
 		s.links, s.linkRaw = append(s.links, st), append(s.linkRaw, raw)
 		return nil
 	default:
@@ -148,7 +147,7 @@ func (s *syncer) visit(ctx context.Context, t *tree, in *place, p string, e fs.D
 	if err != nil {
 		return err
 	}
-	s.index[p] = &r
+	s.set(p, &r)
 	return s.tell(p, st)
 }
 
@@ -199,7 +198,7 @@ func (s *syncer) folder(in *place, p string, st *fstypes.Stat, old *record) erro
 	if err := s.clear(in, p, old, true); err != nil {
 		return err
 	}
-	s.index[p] = r
+	s.set(p, r)
 	s.touched[p] = st.ModTime
 	if same {
 		return s.start()
@@ -270,7 +269,7 @@ func (s *syncer) clear(in *place, p string, old *record, wantDir bool) error {
 		return err
 	}
 	if !old.isDir() {
-		delete(s.index, p)
+		s.set(p, nil)
 		if err := unix.Unlinkat(parent.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			return &os.PathError{Op: "unlink", Path: p, Err: err}
 		}
@@ -290,10 +289,24 @@ func (s *syncer) removeDir(p string) error {
 	if err := root.RemoveAll(p); err != nil {
 		return err
 	}
-	delete(s.index, p)
 	below := p + "/"
+	s.tree.lock.Lock()
+	defer s.tree.lock.Unlock()
+	delete(s.index, p)
 	maps.DeleteFunc(s.index, func(k string, _ *record) bool { return strings.HasPrefix(k, below) })
 	return nil
+}
+
+// set changes what is known of a name; nil: it is not there. The walk itself
+// reads the index without the lock, as nobody else writes.
+func (s *syncer) set(p string, r *record) {
+	s.tree.lock.Lock()
+	defer s.tree.lock.Unlock()
+	if r == nil {
+		delete(s.index, p)
+		return
+	}
+	s.index[p] = r
 }
 
 // start is called before each change, and tells of the first.

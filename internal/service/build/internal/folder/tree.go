@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tonistiigi/fsutil"
@@ -24,7 +25,9 @@ import (
 // tree is for one walk after another, by one goroutine.
 type tree struct {
 	root  *dir
-	known func(path string, st *unix.Stat_t) *fstypes.Stat // spares reading what is known; may be nil
+	index index        // what was known of the folder: where the walk is likely to come by
+	lock  sync.RWMutex // for who changes the index during a walk, and who else than the walk reads it
+	trust bool         // what is known of a file, and holds, is not read again
 
 	// last is the entry that the walk is at, in more detail than filters pass on.
 	last struct {
@@ -96,9 +99,11 @@ func (t *tree) Open(name string) (io.ReadCloser, error) {
 // name, as filepath.WalkDir does. The folder itself is left out.
 func (t *tree) Walk(ctx context.Context, target string, f fs.WalkDirFunc) error {
 	w := walk{tree: t, ctx: ctx, f: f, links: map[inode]string{}}
+	w.ahead = ahead{tree: t, found: map[string]chan *dirList{}}
+	defer w.ahead.close()
 	target = path.Clean(strings.TrimLeft(target, "/"))
 	if target == "." {
-		return w.end(w.children(t.root, ""))
+		return w.end(w.top())
 	}
 	if !filepath.IsLocal(target) {
 		return w.end(f(target, nil, missing(target, unix.ENOENT)))
@@ -117,7 +122,7 @@ func (t *tree) Walk(ctx context.Context, target string, f fs.WalkDirFunc) error 
 	if err := unix.Fstatat(parent.fd, path.Base(target), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return w.end(f(target, nil, missing(target, err)))
 	}
-	return w.end(w.entry(parent, path.Base(target), target, fileMode(st.Mode).Type()))
+	return w.end(w.entry(parent, target, named{name: path.Base(target), kind: fileMode(st.Mode).Type(), stat: &st}))
 }
 
 // missing is what filters take as "it is not there": a link on the way to it is
@@ -136,6 +141,7 @@ type walk struct {
 	ctx   context.Context
 	f     fs.WalkDirFunc
 	links map[inode]string // files with several names -> the first of them
+	ahead ahead
 }
 
 // end is the walk's result: what was not there, or was skipped, is no error.
@@ -151,33 +157,36 @@ func gone(err error) bool {
 }
 
 // entry calls f for a name, and for what is in it where it is a folder.
-func (w *walk) entry(parent *dir, name, full string, kind fs.FileMode) error {
+func (w *walk) entry(parent *dir, full string, n named) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
 	if len(full) >= unix.PathMax {
 		return &os.PathError{Op: "lstat", Path: full[:80] + "...", Err: unix.ENAMETOOLONG}
 	}
-	e := &entry{walk: w, dir: parent, name: name, full: full, kind: kind}
+	e := &entry{walk: w, dir: parent, named: n, full: full}
 	err := w.f(full, e, nil)
 	if e.vanished && (err == nil || gone(err) || errors.Is(err, fs.SkipDir)) {
 		return nil
 	}
-	if errors.Is(err, fs.SkipDir) && kind.IsDir() {
+	if errors.Is(err, fs.SkipDir) && n.kind.IsDir() {
 		return nil
 	}
-	if err != nil || !kind.IsDir() {
+	if err != nil || !n.kind.IsDir() {
 		return err
 	}
-	d, err := openDir(parent.fd, name)
-	if gone(err) || errors.Is(err, unix.ELOOP) {
+	l := w.ahead.take(full)
+	if l == nil {
+		l = readDir(parent, n.name)
+	}
+	defer l.drop()
+	if gone(l.err) || errors.Is(l.err, unix.ELOOP) {
 		return nil // no folder any more
 	}
-	if err != nil {
-		return w.unreadable(full, e, err)
+	if l.err != nil {
+		return w.unreadable(full, e, l.err)
 	}
-	defer d.drop()
-	return w.children(d, full)
+	return w.children(l, full)
 }
 
 // unreadable asks f what to do about a folder that cannot be read: filters do
@@ -190,16 +199,30 @@ func (w *walk) unreadable(full string, e *entry, err error) error {
 	return err
 }
 
-func (w *walk) children(d *dir, full string) error {
-	names, err := list(d.fd)
-	if err != nil {
-		if full == "" {
-			return err
-		}
-		return w.unreadable(full, &entry{walk: w, dir: d, name: ".", full: full, kind: fs.ModeDir}, err)
+// top shows the folder itself.
+func (w *walk) top() error {
+	l := readDir(w.tree.root, ".")
+	defer l.drop()
+	if l.err != nil {
+		return l.err
 	}
-	for _, n := range names {
-		err := w.entry(d, n.name, path.Join(full, n.name), n.kind)
+	return w.children(l, "")
+}
+
+// children shows what is in a folder.
+func (w *walk) children(l *dirList, full string) error {
+	asked, next := 0, 0
+	for _, n := range l.names {
+		for ; next < len(l.names) && asked < aheadMost; next++ {
+			if w.ahead.ask(l, next, full) {
+				asked++
+			}
+		}
+		name := path.Join(full, n.name)
+		if n.kind.IsDir() && w.ahead.asked(name) {
+			asked--
+		}
+		err := w.entry(l.dir, name, n)
 		if errors.Is(err, fs.SkipDir) {
 			return nil
 		}
@@ -208,12 +231,6 @@ func (w *walk) children(d *dir, full string) error {
 		}
 	}
 	return nil
-}
-
-// named is a name in a folder with its kind.
-type named struct {
-	name string
-	kind fs.FileMode
 }
 
 // list reads a folder, sorted by name.
@@ -230,7 +247,7 @@ func list(fd int) ([]named, error) {
 	}
 	out := make([]named, len(entries))
 	for i, e := range entries {
-		out[i] = named{e.Name(), e.Type()}
+		out[i] = named{name: e.Name(), kind: e.Type()}
 	}
 	slices.SortFunc(out, func(a, b named) int { return strings.Compare(a.name, b.name) })
 	return out, nil
@@ -238,12 +255,11 @@ func list(fd int) ([]named, error) {
 
 // entry is a name that the walk came by; it is looked at when somebody asks.
 type entry struct {
-	walk     *walk
-	dir      *dir
-	name     string
+	walk *walk
+	dir  *dir
+	named
 	full     string
-	kind     fs.FileMode
-	stat     *fstypes.Stat
+	is       *fstypes.Stat
 	vanished bool
 }
 
@@ -258,33 +274,36 @@ func (e *entry) Type() fs.FileMode { return e.kind }
 
 // Info implements fs.DirEntry. Its Sys is BuildKit's description of a file.
 func (e *entry) Info() (fs.FileInfo, error) {
-	if e.stat == nil {
+	if e.is == nil {
 		if err := e.look(); err != nil {
 			e.vanished = gone(err)
 			return nil, &os.PathError{Op: "lstat", Path: e.full, Err: err}
 		}
 	}
-	return &fsutil.StatInfo{Stat: e.stat.Clone()}, nil
+	return &fsutil.StatInfo{Stat: e.is.Clone()}, nil
 }
 
 func (e *entry) look() error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(e.dir.fd, e.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
-	}
 	t := e.walk.tree
-	if t.known != nil {
-		e.stat = t.known(e.full, &st)
-	}
-	if e.stat == nil {
-		var err error
-		if e.stat, err = describe(e.dir.fd, e.name, e.full, &st); err != nil {
+	st := e.stat
+	if st == nil {
+		st = &unix.Stat_t{}
+		if err := unix.Fstatat(e.dir.fd, e.name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
 	}
-	e.stat.Linkname = e.walk.link(e.full, &st, e.stat)
-	if !e.stat.IsDir() {
-		t.last.path, t.last.dir, t.last.name, t.last.stat = e.full, e.dir, e.name, st
+	if t.trust {
+		e.is = t.index.known(e.full, st)
+	}
+	if e.is == nil {
+		var err error
+		if e.is, err = describe(e.dir.fd, e.name, e.full, st); err != nil {
+			return err
+		}
+	}
+	e.is.Linkname = e.walk.link(e.full, st, e.is)
+	if !e.is.IsDir() {
+		t.last.path, t.last.dir, t.last.name, t.last.stat = e.full, e.dir, e.name, *st
 	}
 	return nil
 }
