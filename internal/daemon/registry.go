@@ -18,17 +18,15 @@ import (
 	model "lus/internal/model/registry"
 	"lus/internal/service/certificate"
 	"lus/internal/service/registry"
-	"lus/internal/store/content"
-	"lus/internal/store/sqlite"
 )
 
 // newRegistry makes the registry and what it listens with.
-func newRegistry(ctx context.Context, store *content.Store, db *sqlite.DB, edge *token.Edge, certs *certificate.Service, log *slog.Logger) (*registry.Service, *registryListener, error) {
-	svc, err := registry.New(ctx, registry.Deps{Store: store, DB: db, Access: edge, Log: log})
+func newRegistry(ctx context.Context, deps registry.Deps, edge *token.Edge, certs *certificate.Service) (*registry.Service, *registryListener, error) {
+	svc, err := registry.New(ctx, deps)
 	if err != nil {
 		return nil, nil, err
 	}
-	api := registryapi.New(registryapi.Deps{Registry: svc, Auth: edge, Log: log})
+	api := registryapi.New(registryapi.Deps{Registry: svc, Auth: edge, Log: deps.Log})
 	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a ServeMux would redirect
 		if r.URL.Path == token.Path {
 			edge.ServeHTTP(w, r)
@@ -36,7 +34,7 @@ func newRegistry(ctx context.Context, store *content.Store, db *sqlite.DB, edge 
 		}
 		api.ServeHTTP(w, r)
 	})
-	return svc, &registryListener{settings: svc, handler: both, certs: certs, log: log}, nil
+	return svc, &registryListener{settings: svc, handler: both, certs: certs, log: deps.Log}, nil
 }
 
 // settings keeps where to listen.

@@ -1,8 +1,13 @@
 package scenarios
 
 import (
+	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,4 +102,36 @@ func TestOwnRegistryByAnAddressOfTheHost(t *testing.T) {
 	host = enable("--insecure")
 	s.OK(t, "tag", "busybox", host+"/me/app:1")
 	s.OK(t, "push", host+"/me/app:1")
+}
+
+// A registry that ours fetches from is believed by the certificates that pulls go
+// by, also those that come while the daemon runs.
+func TestTheRegistryBehindOursMayHaveItsOwnAuthority(t *testing.T) {
+	t.Parallel()
+	inner := stack.Registry(t)
+	stack.PushBusybox(t, inner+"/app:1", "sh")
+	target, err := url.Parse("http://" + inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(target))
+	far.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	far.StartTLS()
+	t.Cleanup(far.Close)
+	s := stack.Idle(t)
+	s.StartDaemon(t)
+	host := enabled(t, s)
+	s.OK(t, "registry", "upstream", "before", far.URL)
+	_, why := stack.Get(host[len("localhost:"):], "/v2/before/app/manifests/1")
+	stack.Says(t, why, "its certificate is not trusted", "certs.d")
+	dir := filepath.Join(s.Root, "certs.d", strings.TrimPrefix(far.URL, "https://"))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: far.Certificate().Raw})
+	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), authority, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.OK(t, "registry", "upstream", "after", far.URL)
+	s.OK(t, "pull", host+"/after/app:1")
 }

@@ -89,15 +89,19 @@ func (c *call) created(digest string) {
 	c.w.WriteHeader(http.StatusCreated)
 }
 
-// accepted tells how far an upload is. Range is inclusive, and so cannot say
-// zero bytes: 0-0 stands for none, as everywhere.
 func (c *call) accepted(id string, size int64, status int) {
+	c.progress(id, size)
+	c.w.Header().Set("Content-Length", "0")
+	c.w.WriteHeader(status)
+}
+
+// progress tells how far an upload is. Range is inclusive, and so cannot say
+// zero bytes: 0-0 stands for none, as everywhere.
+func (c *call) progress(id string, size int64) {
 	h := c.w.Header()
 	h.Set("Location", Prefix+c.repo+"/blobs/uploads/"+id)
 	h.Set("Docker-Upload-Uuid", id)
 	h.Set("Range", "0-"+strconv.FormatInt(max(size-1, 0), 10))
-	h.Set("Content-Length", "0")
-	c.w.WriteHeader(status)
 }
 
 func (c *call) getUpload() error {
@@ -112,10 +116,12 @@ func (c *call) getUpload() error {
 func (c *call) patchUpload() error {
 	from, err := c.contentRange()
 	if err != nil {
+		c.whereToGoOn(err)
 		return err
 	}
 	size, err := c.Registry.AppendUpload(c.r.Context(), c.who, c.repo, c.rest, from, c.body())
 	if err != nil {
+		c.whereToGoOn(err)
 		return err
 	}
 	c.accepted(c.rest, size, http.StatusAccepted)
@@ -129,13 +135,25 @@ func (c *call) putUpload() error {
 	}
 	from, err := c.contentRange()
 	if err != nil {
+		c.whereToGoOn(err)
 		return err
 	}
 	if err := c.Registry.FinishUpload(c.r.Context(), c.who, c.repo, c.rest, from, c.body(), digest); err != nil {
+		c.whereToGoOn(err)
 		return err
 	}
 	c.created(digest)
 	return nil
+}
+
+// whereToGoOn tells a client whose chunk does not follow how much is here.
+func (c *call) whereToGoOn(err error) {
+	if codeOf(err) != registry.RangeInvalid {
+		return
+	}
+	if size, err := c.Registry.UploadSize(c.r.Context(), c.who, c.repo, c.rest); err == nil {
+		c.progress(c.rest, size)
+	}
 }
 
 func (c *call) deleteUpload() error {

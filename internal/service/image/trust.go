@@ -24,6 +24,10 @@ type Trust struct {
 	Own func(*x509.CertPool) (bool, error)
 }
 
+// Transport is a way to registries for others than a Service, by which they must
+// prove who they are.
+func (t Trust) Transport() http.RoundTripper { return newTrusting(t) }
+
 // trusting is the way to registries that must prove who they are.
 type trusting struct {
 	trust Trust

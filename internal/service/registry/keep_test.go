@@ -220,6 +220,57 @@ func TestSearchTellsWhatMayBeRead(t *testing.T) {
 	}
 }
 
+// What the newest image says of itself is told, and nothing that another repository
+// alone has.
+func TestSearchTellsDescriptions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	image := func(repo, tag, config string, annotations map[string]string, media string, children ...string) string {
+		t.Helper()
+		var m any
+		if media == ocispec.MediaTypeImageIndex {
+			index := ocispec.Index{MediaType: media, Annotations: annotations}
+			index.SchemaVersion = 2
+			for _, c := range children {
+				index.Manifests = append(index.Manifests, descriptor(ocispec.MediaTypeImageManifest, c))
+			}
+			m = index
+		} else {
+			w.blob("me", repo, config)
+			one := ocispec.Manifest{MediaType: media, Config: descriptor(ocispec.MediaTypeImageConfig, config), Layers: []ocispec.Descriptor{}, Annotations: annotations}
+			one.SchemaVersion = 2
+			m = one
+		}
+		text := encode(m)
+		w.want(http.StatusCreated, "me", "PUT", "/v2/"+repo+"/manifests/"+tag, text, "Content-Type", media)
+		return text
+	}
+	labelled := func(text string) string {
+		return encode(map[string]any{"config": map[string]any{"Labels": map[string]string{ocispec.AnnotationDescription: text}}})
+	}
+	one := image("me/label", "1", labelled("A\x1b[2J tool \n of\tmine"), nil, ocispec.MediaTypeImageManifest)
+	image("me/annotated", "1", labelled("of the label"), map[string]string{ocispec.AnnotationDescription: "of the manifest"}, ocispec.MediaTypeImageManifest)
+	w.ahead.Store(int64(time.Minute))
+	image("me/label", "2", "", nil, ocispec.MediaTypeImageIndex, one)
+	image("me/long", "1", labelled(strings.Repeat("é", 1000)), nil, ocispec.MediaTypeImageManifest)
+	image("me/none", "1", labelled(""), nil, ocispec.MediaTypeImageManifest)
+	image("me/odd", "1", `{"config":{"Labels":7}}`, nil, ocispec.MediaTypeImageManifest)
+	image("me/huge", "1", labelled(strings.Repeat("x", 300<<10)), nil, ocispec.MediaTypeImageManifest)
+	found, err := w.Search(t.Context(), model.Who{Root: true}, "me/", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"me/label": "A[2J tool of mine", "me/annotated": "of the manifest", "me/long": strings.Repeat("é", 200),
+		"me/none": "tags: 1", "me/odd": "tags: 1", "me/huge": "tags: 1",
+	}
+	for _, f := range found {
+		if f.Description != want[f.Name] {
+			t.Errorf("%s says %q, want %q", f.Name, f.Description, want[f.Name])
+		}
+	}
+}
+
 // A database of the first version gets what the later steps add.
 func TestMigrationsKeepWhatWasThere(t *testing.T) {
 	t.Parallel()

@@ -40,8 +40,11 @@ type Deps struct {
 	DB     *sqlite.DB
 	Access Access
 	Limits Limits
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Transport leads to other registries, and says whose certificates they may
+	// show; nil: those that the system trusts.
+	Transport http.RoundTripper
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Service is the registry.
@@ -74,7 +77,10 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.transport = patience()
+	s.transport = patience{d.Transport}
+	if d.Transport == nil {
+		s.transport = patience{http.DefaultTransport}
+	}
 	s.upstreams.ctx, s.upstreams.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.loadUpstreams(ctx); err != nil {
 		return nil, err

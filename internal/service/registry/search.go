@@ -12,7 +12,8 @@ import (
 const maxTagsTold = 5
 
 // Search finds the repositories that the caller may read and whose name has the
-// term in it. It tells their tags, the newest first.
+// term in it, with what the newest tag says of itself, or else the tags, the newest
+// first.
 func (s *Service) Search(ctx context.Context, who registry.Who, term string, limit int) ([]registry.Found, error) {
 	out := []registry.Found{}
 	err := s.db.Read(ctx, func(tx *sql.Tx) error {
@@ -42,5 +43,13 @@ func (s *Service) Search(ctx context.Context, who registry.Who, term string, lim
 		}
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range out {
+		if text := s.description(ctx, f.Name); text != "" {
+			out[i].Description = text
+		}
+	}
+	return out, nil
 }

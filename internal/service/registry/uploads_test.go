@@ -35,8 +35,12 @@ func TestABlobComesInChunks(t *testing.T) {
 		status int
 		code   string
 	}{{"0-5", 416, "BLOB_UPLOAD_INVALID"}, {"9-14", 416, "BLOB_UPLOAD_INVALID"}, {"6-100", 413, "SIZE_INVALID"}, {"x-y", 416, "BLOB_UPLOAD_INVALID"}, {"5-3", 416, "BLOB_UPLOAD_INVALID"}} {
-		if a := w.want(c.status, "me", "PATCH", at, "world!", "Content-Range", c.header); a.code() != c.code {
+		a := w.want(c.status, "me", "PATCH", at, "world!", "Content-Range", c.header)
+		if a.code() != c.code {
 			t.Errorf("%s: %s", c.header, a.body)
+		}
+		if h := a.header; c.status == 416 && (h.Get("Range") != "0-5" || h.Get("Location") != at) {
+			t.Errorf("%s: where to go on: %v", c.header, h)
 		}
 	}
 	if a := w.want(http.StatusNoContent, "me", "GET", at, ""); a.header.Get("Range") != "0-5" {

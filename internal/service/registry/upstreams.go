@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -215,11 +217,42 @@ func (u *source) mark() string {
 	return u.Prefix + "/"
 }
 
-// patience is the transport by which other registries are asked: one that does
-// not answer is not waited for long.
-func patience() http.RoundTripper {
-	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
-	t.ResponseHeaderTimeout = 20 * time.Second
-	t.TLSHandshakeTimeout = 10 * time.Second
-	return t
+// answerTime is how long another registry may take to begin its answer.
+const answerTime = 20 * time.Second
+
+// patience is a way to other registries by which one that does not answer is not
+// waited for long.
+type patience struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper. How long the body takes is for those to
+// say who read it.
+func (p patience) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	late := time.AfterFunc(answerTime, func() { cancel(errLate) })
+	resp, err := p.RoundTripper.RoundTrip(r.WithContext(ctx))
+	if !late.Stop() && errors.Is(context.Cause(ctx), errLate) {
+		err = errors.Join(errLate, err)
+	}
+	if err != nil {
+		if resp != nil {
+			_ = resp.Body.Close() // it came too late
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = &ending{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+var errLate = errors.New("it did not answer in time")
+
+// ending is a body that says when it is closed.
+type ending struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (e *ending) Close() error {
+	defer e.closed()
+	return e.ReadCloser.Close()
 }

@@ -3,6 +3,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -121,9 +122,12 @@ func sorted(err error) error {
 	if errors.As(err, &status) {
 		code = status.StatusCode
 	}
+	var untrusted *tls.CertificateVerificationError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("its certificate is not trusted (%w): put that of its authority into /etc/lus/certs.d/HOST:PORT/ca.crt", untrusted.Err)
 	case errdefs.IsNotFound(err), code == http.StatusNotFound, strings.Contains(err.Error(), ": 404 "): // of a HEAD the library tells it in the text alone
 		return fmt.Errorf("%w: %w", ErrNone, err)
 	case errors.Is(err, docker.ErrInvalidAuthorization), code == http.StatusUnauthorized, code == http.StatusForbidden:
