@@ -30,9 +30,6 @@ type ExtractOptions struct {
 	NoOverwriteDirNonDir bool
 	// CopyUIDGID: what is copied belongs to the container's user, where it has one.
 	CopyUIDGID bool
-	// Initial: the files belong to how the container is made, so they may go
-	// where it could not write itself, as long as it has never run.
-	Initial bool
 }
 
 // Change is one path that a container changed of its image.

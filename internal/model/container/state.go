@@ -1,6 +1,7 @@
 package container
 
 import (
+	"io"
 	"time"
 )
 
@@ -144,6 +145,10 @@ type CreateRequest struct {
 	Config
 	HostConfig       *HostConfig       `json:"HostConfig"`
 	NetworkingConfig *NetworkingConfig `json:"NetworkingConfig"`
+	// Files is a tar that is unpacked at the root before anybody knows of the
+	// container: it has them, or is not there. They may lie where the container
+	// itself could not write.
+	Files io.Reader `json:"-"`
 }
 
 // UpdateRequest is the body of POST /containers/ID/update. What is zero or nil

@@ -45,7 +45,6 @@ type Engine interface {
 	ListVolumes(ctx context.Context, f filter.Filters) ([]*volume.Volume, error)
 	RemoveVolume(ctx context.Context, name string, force bool) error
 	Events(ctx context.Context, since, until time.Time, f filter.Filters) (<-chan event.Event, error)
-	WritePath(ctx context.Context, name, at string, tar io.Reader, o container.ExtractOptions) error
 	CreateExec(ctx context.Context, name string, cfg *container.ExecConfig) (string, error)
 	StartExec(ctx context.Context, id string, detach, tty bool, size *[2]uint) (*container.Stream, error)
 	InspectExec(ctx context.Context, id string) (*container.Exec, error)

@@ -55,7 +55,7 @@ func (s *Service) deployment(ctx context.Context, req *compose.UpRequest, p *pla
 func (p *plan) lasting() bool {
 	for _, s := range p.steps {
 		switch s.action {
-		case compose.Keep, waitFor, renameContainer, updated, compose.StartContainer, compose.StopContainer:
+		case compose.Keep, waitFor, confirmAll, renameContainer, updated, compose.StartContainer, compose.StopContainer:
 		default:
 			return true
 		}

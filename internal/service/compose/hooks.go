@@ -89,10 +89,11 @@ func (r *runner) hook(ctx context.Context, id string, h *compose.Hook) (code int
 	return *done.ExitCode, said, nil
 }
 
-// fill puts a service's files into a container that was just made.
-func (r *runner) fill(ctx context.Context, id string, files []compose.File) error {
+// initial is the tar of the files that a service's containers are made with; nil
+// where there are none.
+func initial(files []compose.File) (io.Reader, error) {
 	if len(files) == 0 {
-		return nil
+		return nil, nil
 	}
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -104,11 +105,8 @@ func (r *runner) fill(ctx context.Context, id string, files []compose.File) erro
 			_, err = w.Write(f.Data)
 		}
 		if err != nil {
-			return errs.New(errs.Internal, "file %s: %w", f.Target, err)
+			return nil, errs.New(errs.Internal, "file %s: %w", f.Target, err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return r.Engine.WritePath(ctx, id, "/", &b, container.ExtractOptions{Initial: true})
+	return &b, w.Close()
 }

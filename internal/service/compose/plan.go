@@ -119,6 +119,7 @@ func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]s
 	}
 	if req.Wait {
 		u.waitForAll(services)
+		u.confirm(u.waits)
 	}
 	u.leaving()
 	return u.plan, nil

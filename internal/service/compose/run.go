@@ -124,7 +124,7 @@ func words(a compose.Action) (doing, did string) {
 		return "Recreating", "Recreated"
 	case connectContainer:
 		return "Connecting", "Connected"
-	case renameContainer, updated:
+	case renameContainer, updated, confirmAll:
 		return "", ""
 	case updateService:
 		return "Updating", "Updated"

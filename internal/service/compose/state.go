@@ -90,6 +90,7 @@ func planState(verb string, req *compose.StateRequest, now *observed) (*plan, er
 	}
 	if req.Wait {
 		s.waitForAll(order)
+		s.confirm(s.waits)
 	}
 	return s.plan, nil
 }

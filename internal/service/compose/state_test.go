@@ -13,12 +13,6 @@ import (
 	"lus/internal/model/image"
 )
 
-func (w *world) WritePath(_ context.Context, name, _ string, tar io.Reader, _ container.ExtractOptions) error {
-	w.note("fill " + name)
-	_, err := io.Copy(io.Discard, tar)
-	return err
-}
-
 // CreateExec makes execs whose id says what they run, and where.
 func (w *world) CreateExec(_ context.Context, name string, cfg *container.ExecConfig) (string, error) {
 	return name + " " + strings.Join(cfg.Cmd, " "), nil

@@ -25,6 +25,8 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 		return "", r.update(ctx, st)
 	case waitFor:
 		return r.wait(ctx, st)
+	case confirmAll:
+		return "", r.confirmed(ctx, st)
 	case compose.PullImage, compose.BuildImage:
 		return "", r.fetch(ctx, st)
 	}
@@ -166,6 +168,9 @@ func (r *runner) create(ctx context.Context, st *step) error {
 			req.HostConfig.Mounts = inherit(req.HostConfig.Mounts, st.old.Mounts)
 		}
 	}
+	if req.Files, err = initial(st.service.Files); err != nil {
+		return err
+	}
 	name := st.name
 	if st.old != nil && st.old.Name == name {
 		name = ids.Short(st.old.ID) + "_" + name // until the old one is gone
@@ -178,7 +183,7 @@ func (r *runner) create(ctx context.Context, st *step) error {
 		r.tell(compose.Event{Warning: st.name + ": " + w})
 	}
 	r.remember(st, resp.ID)
-	return r.fill(ctx, resp.ID, st.service.Files)
+	return nil
 }
 
 // rename gives a container its name, unless it has it.

@@ -364,3 +364,25 @@ func TestCancelLeavesNoGoroutineWaiting(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What was well first must be so when the last is: --wait looks once more.
+func TestWaitSeesWhatEndedWhileOthersWereWaitedFor(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		w := newWorld()
+		tell := func(e compose.Event) {
+			if e.Name != "p-web-1" || e.Status != "Running" || !e.Done {
+				return
+			}
+			if ends {
+				w.set("p-web-1", func(s *container.State) { s.Status, s.ExitCode = container.Exited, 3 })
+			}
+			w.set("p-db-1", func(s *container.State) { s.Health.Status = container.Healthy })
+		}
+		// web is started after db, so db is there when web is well.
+		req := &compose.UpRequest{Wait: true, Project: project(withHealth(svc("db")), svc("web", on("db", compose.ServiceStarted)))}
+		err := service(t, w).Up(context.Background(), req, tell)
+		if said := err != nil && strings.Contains(err.Error(), "p-web-1 exited (3)"); said != ends {
+			t.Errorf("ended %v, and it says %v", ends, err)
+		}
+	}
+}

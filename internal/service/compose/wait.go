@@ -2,6 +2,8 @@ package compose
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +17,47 @@ import (
 const runningOrHealthy = "running_or_healthy"
 
 // steady is how long a container without a healthcheck must have run before
-// --wait believes that it does: most of those that cannot run end sooner.
-const steady = 300 * time.Millisecond
+// --wait believes that it does: most of those that cannot run end sooner. It is
+// as long as docker compose waits before it looks at all.
+const steady = 500 * time.Millisecond
+
+// confirmAll looks at everything once more when --wait has seen it well: what
+// was well first may have ended while others were waited for.
+const confirmAll compose.Action = "confirm"
+
+// confirm plans that look, after these waits.
+func (p *plan) confirm(waits map[string]*step) {
+	var after []*step
+	for _, key := range slices.Sorted(maps.Keys(waits)) {
+		if w := waits[key]; w.condition == runningOrHealthy {
+			after = append(after, w)
+		}
+	}
+	if len(after) > 0 {
+		p.add(&step{action: confirmAll, kind: "Project", after: after, part: true})
+	}
+}
+
+// confirmed returns once all that was waited for is well at the same time.
+func (r *runner) confirmed(ctx context.Context, st *step) error {
+	for well := false; !well; {
+		well = true
+		for _, w := range st.after {
+			c, err := r.Engine.InspectContainer(ctx, r.idOf(w), false)
+			if err != nil {
+				return about("container", w.name, err)
+			}
+			if _, met, err := holds(w.condition, c); err == nil && met {
+				continue
+			}
+			well = false
+			if _, err := r.wait(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // watch hears of a project's containers and wakes those who wait for one.
 type watch struct {

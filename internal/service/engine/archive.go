@@ -127,7 +127,7 @@ func (e *Engine) WritePath(ctx context.Context, name, at string, tar io.Reader, 
 	}
 	folder.Close()
 	dest := v.tree().Target(absolute(at))
-	if err := writable(u, v, dest); err != nil && !(o.Initial && unstarted(u)) {
+	if err := writable(u, v, dest); err != nil {
 		return err
 	}
 	options := tree.UnpackOptions{KeepKind: o.NoOverwriteDirNonDir}
@@ -149,10 +149,14 @@ func (e *Engine) WritePath(ctx context.Context, name, at string, tar io.Reader, 
 	return nil
 }
 
-// unstarted says that a container was made and has not run yet.
-func unstarted(u *unit) bool {
-	rec := u.snapshot()
-	return rec.State.Status == container.Created
+// writeInitial unpacks the files that a container is made with.
+func (e *Engine) writeInitial(ctx context.Context, u *unit, tar io.Reader) error {
+	v, err := e.view(ctx, u)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	return pathError(tree.Unpack(ctx, tar, v.tree(), v.tree().Target("/"), tree.UnpackOptions{}), u.id, "/")
 }
 
 // writable refuses what is marked read-only, before anything is unpacked.

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -44,7 +45,7 @@ func (e *Engine) CreateContainer(ctx context.Context, name string, req *containe
 	if err := e.enter(u, name); err != nil {
 		return nil, err
 	}
-	if err := e.furnish(ctx, u, img); err != nil {
+	if err := e.furnish(ctx, u, img, req.Files); err != nil {
 		e.withdraw(u)
 		return nil, err
 	}
@@ -298,13 +299,19 @@ func (e *Engine) enter(u *unit, name string) error {
 	return nil
 }
 
-// furnish makes the container's folder and volumes, and its record.
-func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image) error {
+// furnish makes the container's folder and volumes with the files it begins
+// with, and then its record: an end before that leaves no container.
+func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image, files io.Reader) error {
 	if err := e.paths(u.id).makeFolder(); err != nil {
 		return err
 	}
 	if err := e.prepareVolumes(ctx, u, img); err != nil {
 		return err
+	}
+	if files != nil {
+		if err := e.writeInitial(ctx, u, files); err != nil {
+			return err
+		}
 	}
 	e.records.touch(u)
 	if u.autoRemove() {

@@ -453,6 +453,11 @@ func (h *house) obey(in io.Reader, out io.Writer) error {
 			if _, err = h.engine.CreateContainer(ctx, f[1], req); err == nil {
 				err = h.engine.StartContainer(ctx, f[1])
 			}
+		case "files":
+			req := request("cat /run/secrets/key")
+			if req.Files, err = archiveOf("run/secrets/key", "hidden\n"); err == nil {
+				_, err = h.engine.CreateContainer(ctx, f[1], req)
+			}
 		case "create":
 			_, err = h.engine.CreateContainer(ctx, f[1], request("true"))
 		}
