@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"lus/internal/cli/output/live"
 	"lus/internal/model/build"
 )
 
@@ -33,7 +34,7 @@ type View struct {
 	known    map[string]*step
 	total    int // steps that are known, begun or not
 	warnings []build.Warning
-	drawn    int // lines of the last picture, which the next one replaces
+	area     live.Area
 	dirty    bool
 }
 
@@ -50,7 +51,7 @@ const frame = 100 * time.Millisecond
 
 // New returns a View that draws until Close.
 func New(o Options) *View {
-	v := &View{o: o, began: o.Now(), known: map[string]*step{}, stop: make(chan struct{}), done: make(chan struct{})}
+	v := &View{o: o, began: o.Now(), area: live.Area{Out: o.Out}, known: map[string]*step{}, stop: make(chan struct{}), done: make(chan struct{})}
 	go v.run()
 	return v
 }
@@ -132,7 +133,7 @@ func (v *View) Close(ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.draw(v.picture(true))
-	fmt.Fprint(v.o.Out, showCursor)
+	v.area.End()
 	if ok {
 		fmt.Fprint(v.o.Out, Warnings(v.warnings))
 	}
@@ -162,32 +163,8 @@ func Warnings(list []build.Warning) string {
 	return b.String()
 }
 
-// What moves the cursor and clears.
-const (
-	hideCursor = "\x1b[?25l"
-	showCursor = "\x1b[?25h"
-	clearLine  = "\x1b[2K"
-)
-
 // draw replaces the last picture.
 func (v *View) draw(lines []string) {
 	v.dirty = false
-	var b strings.Builder
-	b.WriteString(hideCursor)
-	if v.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
-	}
-	for _, l := range lines {
-		b.WriteString("\r" + clearLine + l + "\n")
-	}
-	// A picture that shrank leaves no lines of the last one below it.
-	extra := v.drawn - len(lines)
-	for range max(0, extra) {
-		b.WriteString(clearLine + "\n")
-	}
-	if extra > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", extra)
-	}
-	v.drawn = len(lines)
-	_, _ = io.WriteString(v.o.Out, b.String())
+	v.area.Draw("", lines)
 }

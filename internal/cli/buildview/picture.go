@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/docker/go-units"
 
+	"lus/internal/cli/output/live"
 	"lus/internal/model/build"
 )
 
@@ -37,7 +37,7 @@ func (v *View) picture(last bool) []string {
 	if last && completed == v.total {
 		head += " FINISHED"
 	}
-	out := []string{cut(head, int(cols))}
+	out := []string{live.Cut(head, int(cols))}
 	blocks, room := v.blocks(int(cols), last), 0
 	for _, b := range blocks {
 		room += len(b)
@@ -91,7 +91,7 @@ func (v *View) block(s *step, cols int, last bool) []string {
 	}
 	if s.Completed == nil && !last {
 		for _, l := range s.log.last(logLines) {
-			out = append(out, v.paint(cut(" => => # "+l, cols), faint))
+			out = append(out, v.paint(live.Cut(" => => # "+l, cols), faint))
 		}
 	}
 	return out
@@ -123,13 +123,7 @@ func (v *View) since(from, to *time.Time) string {
 
 // line is a text with its time at the right edge.
 func (v *View) line(text, took string, cols int, color string) string {
-	room := cols - len(took) - 1
-	if room < 10 {
-		return v.paint(cut(text, cols), color)
-	}
-	text = cut(text, room)
-	pad := strings.Repeat(" ", room-utf8.RuneCountInString(text)+1)
-	return v.paint(text+pad+took, color)
+	return v.paint(live.Line(text, took, cols), color)
 }
 
 func (v *View) paint(text, color string) string {
@@ -137,12 +131,4 @@ func (v *View) paint(text, color string) string {
 		return text
 	}
 	return color + text + plain
-}
-
-// cut shortens a text to a number of characters.
-func cut(text string, n int) string {
-	if utf8.RuneCountInString(text) <= n {
-		return text
-	}
-	return string([]rune(text)[:max(0, n)])
 }
