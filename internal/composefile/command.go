@@ -24,7 +24,8 @@ type app struct {
 	Streams
 	daemon   Daemon
 	load     LoadOptions
-	progress string // auto, plain, quiet or json
+	progress string // auto, tty, plain, quiet or json
+	attached bool   // others write to the terminal as well: nothing is redrawn
 	ansi     string // auto, always or never
 	verbose  bool   // say which files are read
 	parallel int    // how much goes on at once; 0: as much as helps

@@ -1,11 +1,13 @@
 package composefile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 
@@ -64,6 +66,7 @@ func (a *app) stream(ctx context.Context, verb string, req any, p *printer) erro
 		return err
 	}
 	defer body.Close()
+	defer p.begin()()
 	var described sync.WaitGroup
 	defer described.Wait()
 	dec := json.NewDecoder(body)
@@ -136,6 +139,24 @@ type printer struct {
 	out   io.Writer // for plans: nothing else was asked for
 	quiet bool
 	json  bool
+	plain bool // nothing is redrawn: others write to the terminal meanwhile
+	color bool
+	tty   *os.File   // redraws there, where it is not nil
+	live  *liveSteps // while a stream is shown
+	// pulling are the images that are being pulled.
+	pulling map[string]bool
+}
+
+// begin shows what comes on the terminal until the returned function is called.
+func (p *printer) begin() (end func()) {
+	if p.plain || p.tty == nil || p.quiet || p.json {
+		return func() {}
+	}
+	p.live, p.pulling = newLiveSteps(p.tty, p.color), map[string]bool{}
+	return func() {
+		p.live.close()
+		p.live = nil
+	}
 }
 
 // jsonStep is one event as docker compose's --progress json has it.
@@ -152,13 +173,20 @@ func (p *printer) event(e compose.Event) {
 		fmt.Fprintln(p.out, e.Plan)
 	case p.json:
 		p.object(e)
+	case p.live != nil && e.Kind == "Image" && e.Text != "" && p.pulling[e.Name]:
+		// What the registry says of each layer is for a log.
+	case p.live != nil:
+		if e.Kind == "Image" {
+			p.pulling[e.Name] = e.Status == "Pulling"
+		}
+		p.live.event(e, e.Line(false))
 	default:
 		fmt.Fprint(p.w, e.Line(p.quiet))
 	}
 }
 
 func (p *printer) object(e compose.Event) {
-	s := jsonStep{Status: "Working", Text: e.Status, Details: strings.TrimRight(e.Text, "\n")}
+	s := jsonStep{Status: "Working", Text: e.Status, Details: cmp.Or(e.Progress, strings.TrimRight(e.Text, "\n"))}
 	if e.Kind != "" {
 		s.ID = e.Kind + " " + e.Name
 	}

@@ -53,6 +53,7 @@ type followed struct {
 // foreground brings the project up and shows what it writes until its containers
 // have ended, one of them ends it all, or Ctrl-C stops them.
 func (a *app) foreground(ctx context.Context, req *compose.UpRequest, l *Loaded, o *followFlags) error {
+	a.attached = true // the containers write to the terminal, too
 	f, err := a.newFollower(req, o)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 // look registers the options that say how things are printed and how much goes
 // on at once.
 func (a *app) look(f *pflag.FlagSet) {
-	f.StringVar(&a.progress, "progress", "", "how steps are shown: auto, plain, json or quiet (default: COMPOSE_PROGRESS, else auto)")
+	f.StringVar(&a.progress, "progress", "", "how steps are shown: auto, tty, plain, json or quiet (default: COMPOSE_PROGRESS, else auto)")
 	f.StringVar(&a.ansi, "ansi", "", "colours: auto, always or never (default: COMPOSE_ANSI, else auto)")
 	f.IntVar(&a.parallel, "parallel", 0, "how many steps may go on at once, -1 for no bound (default: COMPOSE_PARALLEL_LIMIT, else as many as help)")
 	f.BoolVar(&a.load.All, "all-resources", false, "networks and volumes that no service uses too")
@@ -39,7 +39,7 @@ func (a *app) settle(f *pflag.FlagSet) error {
 		flag, name string
 		words      []string
 	}{
-		{&a.progress, "--progress", "COMPOSE_PROGRESS", []string{"auto", "plain", "json", "quiet"}},
+		{&a.progress, "--progress", "COMPOSE_PROGRESS", []string{"auto", "tty", "plain", "json", "quiet"}},
 		{&a.ansi, "--ansi", "COMPOSE_ANSI", []string{"auto", "always", "never"}},
 	} {
 		from := o.flag
@@ -49,8 +49,6 @@ func (a *app) settle(f *pflag.FlagSet) error {
 		switch {
 		case *o.value == "":
 			*o.value = "auto"
-		case o.name == "COMPOSE_PROGRESS" && *o.value == "tty":
-			return &usageError{from + " tty: steps are printed line by line here and not redrawn: write plain", "See 'lus compose --help'.\n"}
 		case !slices.Contains(o.words, *o.value):
 			return &usageError{fmt.Sprintf("%s %q: write %s", from, *o.value, strings.Join(o.words, ", ")), "See 'lus compose --help'.\n"}
 		}
@@ -101,9 +99,12 @@ func (a *app) colored() bool {
 
 // printer tells of the steps as --progress says.
 func (a *app) printer() *printer {
-	p := &printer{w: a.Err, out: a.Out, quiet: a.progress == "quiet", json: a.progress == "json"}
+	p := &printer{w: a.Err, out: a.Out, quiet: a.progress == "quiet", json: a.progress == "json", plain: a.attached, color: a.colored()}
 	if truth("COMPOSE_STATUS_STDOUT") {
 		p.w = a.Out
+	}
+	if f, ok := p.w.(*os.File); ok && (a.progress == "tty" || a.progress == "auto" && isTerminal(f)) {
+		p.tty = f
 	}
 	return p
 }

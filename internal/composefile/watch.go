@@ -95,6 +95,7 @@ func triggersOf(p *types.Project, services []string) ([]trigger, error) {
 
 // watch acts on changes until ctx ends.
 func (a *app) watch(ctx context.Context, l *Loaded, o watchFlags) error {
+	a.attached = true // what it says itself goes to the same terminal
 	triggers, err := triggersOf(l.source, l.asked)
 	if err != nil {
 		return err

@@ -253,7 +253,7 @@ func TestComposeFormatsAreDockers(t *testing.T) {
 	if text, err := os.ReadFile(out); err != nil || !strings.Contains(string(text), "busybox") {
 		t.Errorf("config -o wrote %q, %v", text, err)
 	}
-	for _, line := range []string{"ps --format json --filter name=web", "ls --filter state=up", "images --format yaml", "publish x", "--ansi blue ps", "--progress tty ps", "--compatibility ps", "down --rmi some"} {
+	for _, line := range []string{"ps --format json --filter name=web", "ls --filter state=up", "images --format yaml", "publish x", "--ansi blue ps", "--progress fancy ps", "--compatibility ps", "down --rmi some"} {
 		if r := p.do(strings.Fields(line)...); r.Code == 0 {
 			t.Errorf("%s was accepted", line)
 		}
@@ -428,5 +428,43 @@ func passOn(c net.Conn, socket string) {
 		if _, werr := c.Write(buf[:n]); err != nil || werr != nil {
 			return
 		}
+	}
+}
+
+// On a terminal the steps under way are shown with how long they take, and are
+// gone when all is done; to a log a line goes for each that ended.
+func TestStepsUnderWayAreShownOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	p := compose(t, s, map[string]string{"compose.yaml": `
+services:
+  slow:
+    image: busybox
+    command: sh -c 'while ! test -e /go; do sleep 0.05; done; touch /well; sleep 1000'
+    init: true
+    healthcheck: {test: test -e /well, interval: 100ms, start_interval: 100ms, start_period: 60s}
+  after: {image: busybox, command: sleep 1000, init: true, depends_on: {slow: {condition: service_healthy}}}
+`})
+	slow := p.name + "-slow-1"
+	term := s.TerminalOf(t, "sh", "-c", `"$0" "$@"; echo "up ended with $?"; read x`,
+		filepath.Join(s.Bin, "lus"), "compose", "-f", filepath.Join(p.dir, "compose.yaml"), "-p", p.name, "up", "-d")
+	term.Sees("Container " + slow + "  Waiting")
+	term.Sees("1.") // a second, and the clock moves
+	p.ok("exec", "-T", "slow", "touch", "/go")
+	term.Sees("up ended with 0")
+	screen := term.Screen()
+	stack.Says(t, screen, "Container "+slow+"  Healthy", "Container "+p.name+"-after-1  Started", "\x1b[?25h")
+	// The last picture takes all that changed away.
+	if last := screen[strings.LastIndex(screen, "\x1b[?25l"):]; strings.Contains(last, "Waiting") {
+		t.Errorf("it ends with %q", last)
+	}
+	down := p.do("down", "-t", "0")
+	if down.Want(t, 0); strings.Contains(down.All(), "\x1b") {
+		t.Errorf("a log gets %q", down.All())
+	}
+	stack.Says(t, down.Err, "Container "+slow+"  Removed")
+	forced := p.do("--progress", "tty", "--ansi", "never", "up", "-d", "slow")
+	if forced.Want(t, 0); !strings.Contains(forced.Err, "\x1b[?25l") || strings.Contains(forced.Err, "\x1b[36m") {
+		t.Errorf("asked for without colours it prints %q", forced.Err)
 	}
 }

@@ -31,16 +31,23 @@ type Terminal struct {
 // Terminal starts lus on a new terminal of 24 lines by 80 columns.
 func (s *Stack) Terminal(t testing.TB, args ...string) *Terminal {
 	t.Helper()
+	return s.TerminalOf(t, filepath.Join(s.Bin, "lus"), args...)
+}
+
+// TerminalOf starts a program on a new terminal. What it leaves unread there when
+// it ends is lost: the kernel hangs up a session whose leader is gone.
+func (s *Stack) TerminalOf(t testing.TB, program string, args ...string) *Terminal {
+	t.Helper()
 	master, slave := openTerminal(t)
 	defer slave.Close()
-	cmd := exec.Command(filepath.Join(s.Bin, "lus"), args...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(s.Env(), "TERM=xterm")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	term := &Terminal{t: t, line: "lus " + strings.Join(args, " "), master: master, cmd: cmd, ended: make(chan struct{})}
+	term := &Terminal{t: t, line: filepath.Base(program) + " " + strings.Join(args, " "), master: master, cmd: cmd, ended: make(chan struct{})}
 	go term.read() // ends when the master is closed, by Cleanup at the latest
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()

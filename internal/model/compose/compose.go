@@ -283,6 +283,8 @@ type Event struct {
 	Status  string `json:"status,omitempty"` // Creating, Created, Starting, Started, Waiting, Healthy, ...
 	Text    string `json:"text,omitempty"`   // lines of a build, notes
 	Warning string `json:"warning,omitempty"`
+	// Progress is how far a step under way is, as "12MB / 40MB".
+	Progress string `json:"progress,omitempty"`
 	// Plan is a line of what would be done; a dry run has nothing else to say.
 	Plan string `json:"plan,omitempty"`
 	// Deployment is told once what is done is being recorded, under this number.
@@ -304,6 +306,8 @@ func (e Event) Line(quiet bool) string {
 		return ""
 	case e.Text != "":
 		return e.Text
+	case e.Progress != "":
+		return ""
 	case e.Status == "Waiting" || e.Status == "Building" || e.Status == "Pulling" || e.Done && e.Took == 0:
 		return fmt.Sprintf(" %s %s  %s\n", e.Kind, e.Name, e.Status)
 	case e.Done:

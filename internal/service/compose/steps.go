@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/docker/go-units"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
@@ -281,11 +284,39 @@ func (r *runner) pull(ctx context.Context, st *step) error {
 	if st.service != nil {
 		platform = st.service.Platform
 	}
+	far := &howFar{layers: map[string]image.ProgressDetail{}}
 	return r.Images.PullImage(ctx, st.name, platform, auth, func(p image.Progress) {
+		if text := far.of(p); text != "" && !st.quiet {
+			r.tell(compose.Event{Kind: "Image", Name: st.name, Status: "Pulling", Progress: text})
+		}
 		if p.Detail == nil && p.Status != "" && !st.quiet {
 			r.tell(compose.Event{Kind: "Image", Name: st.name, Text: p.Status + "\n"})
 		}
 	})
+}
+
+// howFar adds up how far the layers of a pull are.
+type howFar struct {
+	layers map[string]image.ProgressDetail
+	told   time.Time
+}
+
+// of is how far the pull is, as far as there is something new to tell: five times
+// a second at most.
+func (h *howFar) of(p image.Progress) string {
+	if p.Status != "Downloading" || p.Detail == nil || p.Detail.Total == 0 {
+		return ""
+	}
+	h.layers[p.ID] = *p.Detail
+	if time.Since(h.told) < 200*time.Millisecond {
+		return ""
+	}
+	h.told = time.Now()
+	var all image.ProgressDetail
+	for _, l := range h.layers {
+		all.Current, all.Total = all.Current+l.Current, all.Total+l.Total
+	}
+	return units.HumanSize(float64(all.Current)) + " / " + units.HumanSize(float64(all.Total))
 }
 
 // registryOf is the registry's host in an image's name.

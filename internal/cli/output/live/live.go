@@ -25,6 +25,9 @@ type Area struct {
 // Draw writes above, whole lines that stay, and below them lines in place of
 // those that were drawn before. No line may be wider than the terminal.
 func (a *Area) Draw(above string, lines []string) {
+	if above == "" && len(lines) == 0 && a.drawn == 0 {
+		return
+	}
 	var b strings.Builder
 	b.WriteString(hideCursor)
 	if a.drawn > 0 {
