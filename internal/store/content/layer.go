@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/moby/buildkit/util/overlay"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -60,7 +59,7 @@ func (s *Store) WriteLayer(ctx context.Context, name string, w io.Writer) error 
 	if err != nil {
 		return err
 	}
-	return overlay.WriteUpperdir(s.Context(ctx), w, dirs[0], readOnly(dirs[1:]))
+	return writeLayer(s.Context(ctx), w, dirs)
 }
 
 // readOnly is the mount that shows folders, topmost first, as one.
