@@ -125,6 +125,24 @@ func TestEveryStageOfAPullMayGoWrong(t *testing.T) {
 	}
 }
 
+// What a registry says of a failure is passed on, though a name is looked for with
+// HEAD, which is answered without a word.
+func TestAFailureIsToldInTheRegistrysWords(t *testing.T) {
+	w := newWorld(t)
+	ref := w.reg.push("app:1", imageOf(t, layer(t, entry{name: "f", text: "x"})))
+	w.reg.behind(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/manifests/") {
+			return false
+		}
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		if r.Method != http.MethodHead {
+			io.WriteString(rw, `{"errors":[{"code":"UNAVAILABLE","message":"the disk is being exchanged"}]}`)
+		}
+		return true
+	})
+	w.refuse(ref, errs.Unavailable, "the disk is being exchanged")
+}
+
 // partsOf are the digests of an image's config and topmost layer.
 func partsOf(t *testing.T, img v1.Image) (config, layer string) {
 	t.Helper()

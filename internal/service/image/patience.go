@@ -42,6 +42,7 @@ func (t *road) patiently(r *http.Request, next http.RoundTripper) (*http.Respons
 			wait = asked
 		}
 		if try == t.tries || wait > maxWait {
+			resp = t.inWords(r, resp, next)
 			err := remoteerrors.NewUnexpectedStatusErr(resp)
 			resp.Body.Close()
 			if wait > maxWait {
@@ -55,6 +56,26 @@ func (t *road) patiently(r *http.Request, next http.RoundTripper) (*http.Respons
 			return nil, err
 		}
 	}
+}
+
+// inWords asks for what was looked for with HEAD once more with GET, where it
+// failed: only an answer to that may say why.
+func (t *road) inWords(r *http.Request, resp *http.Response, next http.RoundTripper) *http.Response {
+	if r.Method != http.MethodHead {
+		return resp
+	}
+	asked := r.Clone(r.Context())
+	asked.Method = http.MethodGet
+	told, err := t.once(asked, next)
+	switch {
+	case err != nil:
+		return resp
+	case told.StatusCode != resp.StatusCode:
+		told.Body.Close()
+		return resp
+	}
+	resp.Body.Close()
+	return told
 }
 
 // busy reports whether the same request may be answered a moment later.
