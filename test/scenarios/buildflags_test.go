@@ -195,7 +195,7 @@ func TestContextsOfBuild(t *testing.T) {
 	}
 	site := serveFolder(t, gitSite(t, map[string]string{"Dockerfile": dockerfile, "f": "in git", "sub/Dockerfile": "FROM scratch\nCOPY s /s\n", "sub/s": "s"}))
 	packed := tarOf(t, map[string]string{"Dockerfile": dockerfile, "f": "in the tar", "other": "FROM scratch\nCOPY f /g\n"})
-	files := serveBytes(t, map[string][]byte{"/context.tar.gz": packed, "/Dockerfile": []byte("FROM scratch\nWORKDIR /only\n")})
+	files := serveBytes(t, map[string][]byte{"/context.tar.gz": packed, "/Dockerfile": []byte("FROM scratch\nWORKDIR /only\n"), "/other": []byte("FROM scratch\nCOPY f /far\n"), "/empty": nil})
 	for name, c := range map[string]struct {
 		in   []byte
 		args []string
@@ -211,6 +211,9 @@ func TestContextsOfBuild(t *testing.T) {
 		"a Dockerfile at a URL":                   {nil, []string{files + "/Dockerfile"}, "only"},
 		"a Git repository":                        {nil, []string{site + "/repo.git"}, "f"},
 		"a branch and a folder of a repository":   {nil, []string{site + "/repo.git#main:sub"}, "s"},
+		"a folder, and a Dockerfile at a URL":     {nil, []string{"-f", files + "/other", dir}, "far"},
+		"a tar, and a Dockerfile at a URL":        {packed, []string{"-f", files + "/other", "-"}, "far"},
+		"a repository, and a Dockerfile at a URL": {nil, []string{"-f", files + "/other", site + "/repo.git"}, "far"},
 		"a repository, and a Dockerfile of yours": {[]byte("FROM scratch\nCOPY f /mine\n"), []string{"-f", "-", site + "/repo.git"}, "mine"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -307,6 +310,66 @@ func TestAnOCILayoutAsAContext(t *testing.T) {
 	}
 	stack.Says(t, s.Build(t, "x", map[string]string{"Dockerfile": "FROM base\n"}, "--build-context", "base=oci-layout://"+layout+":8").Err, `has no image "8"`)
 	stack.Says(t, s.Build(t, "x", map[string]string{"Dockerfile": "FROM base\n"}, "--build-context", "base=oci-layout://"+dir).Err, "no OCI layout")
+}
+
+// A Dockerfile at a URL that is none is refused with the reason.
+func TestADockerfileAtAURLThatIsNone(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	files := serveBytes(t, map[string][]byte{"/empty": nil, "/large": bytes.Repeat([]byte("# much\n"), 100_000), "/broken": []byte("FRON busybox\n")})
+	for path, want := range map[string]string{"/none": "answers 404 Not Found", "/empty": "is empty", "/large": "larger than 512 kB", "/broken": "did you mean FROM"} {
+		stack.Says(t, s.Fail(t, 1, "build", "-f", files+path, t.TempDir()), want)
+	}
+	stack.Says(t, s.Fail(t, 1, "build", "-f", "http://127.0.0.1:1/x", t.TempDir()), "connection refused", "check the URL")
+}
+
+// Annotations are in the manifest, wherever the image goes.
+func TestAnnotationsOfBuild(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo annotated >/f\n"})
+	registry := stack.Registry(t)
+	manifest := func(name, tag string) (m struct{ Annotations map[string]string }) {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodGet, "http://"+registry+"/v2/"+name+"/manifests/"+tag, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, body := stack.Do(r)
+		if err := json.Unmarshal([]byte(body), &m); err != nil || status != http.StatusOK {
+			t.Fatalf("%d %s: %v", status, body, err)
+		}
+		return m
+	}
+	ref, direct := registry+"/kept:1", registry+"/direct:1"
+	t.Cleanup(func() { s.Lus("rmi", "-f", ref, direct) })
+	flags := []string{"--annotation", "a=b=c", "--annotation", "manifest[linux/amd64]:here=yes", "--annotation", "manifest[linux/arm64]:here=no"}
+	s.OK(t, append(append([]string{"build", "-t", ref}, flags...), dir)...)
+	s.OK(t, "run", "--rm", ref, "cat", "/f")
+	s.OK(t, "push", ref)
+	s.OK(t, append(append([]string{"build", "-t", direct, "--push"}, flags...), dir)...)
+	for _, name := range []string{"kept", "direct"} {
+		if got := manifest(name, "1").Annotations; got["a"] != "b=c" || got["here"] != "yes" {
+			t.Errorf("%s is annotated %v", name, got)
+		}
+	}
+	// Without them it is another manifest of the same image.
+	id := s.OK(t, "image", "inspect", "-f", "{{.Id}}", ref)
+	s.OK(t, "build", "-t", ref, dir)
+	s.OK(t, "push", ref)
+	if got := manifest("kept", "1").Annotations; got["a"] != "" || s.OK(t, "image", "inspect", "-f", "{{.Id}}", ref) != id {
+		t.Errorf("a build without annotations: %v", got)
+	}
+	layout := filepath.Join(t.TempDir(), "layout")
+	s.OK(t, "build", "--annotation", "manifest-descriptor,manifest:a=b", "-o", "type=oci,tar=false,dest="+layout, dir)
+	index, err := os.ReadFile(filepath.Join(layout, "index.json"))
+	if err != nil || !strings.Contains(string(index), `"a":"b"`) {
+		t.Errorf("the layout's index is %s: %v", index, err)
+	}
+	for flag, want := range map[string]string{"index:a=b": "has a manifest and no index", "thing:a=b": "none of manifest, index", "a": "KEY=VALUE", "index[linux/amd64]:a=b": "all platforms", "manifest[x:a=b": "manifest[linux/amd64]"} {
+		stack.Says(t, s.Fail(t, 1, "build", "--annotation", flag, dir), want)
+	}
+	stack.Says(t, s.Fail(t, 1, "build", "--annotation", "a=b", "-o", layout, dir), "no output is one")
 }
 
 func TestOutputsOfBuild(t *testing.T) {

@@ -36,7 +36,7 @@ func BuildCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			b := &buildFlags{}
 			f.StringArrayVarP(&b.Tags, "tag", "t", nil, "Name the image: name[:tag]; may be given more than once")
-			f.StringVarP(&b.file, "file", "f", "", "Path of the Dockerfile (default PATH/Dockerfile; - reads it from standard input)")
+			f.StringVarP(&b.file, "file", "f", "", "Path or URL of the Dockerfile (default PATH/Dockerfile; - reads it from standard input)")
 			f.StringArrayVar(&b.args, "build-arg", nil, "Set an ARG: NAME=value, or NAME to pass your variable on")
 			f.StringArrayVar(&b.labels, "label", nil, "Set a label: key=value")
 			f.StringVar(&b.Target, "target", "", "Stop at this stage")

@@ -65,6 +65,10 @@ func (b *buildFlags) folder(where string) (err error) {
 	if b.file == "" || b.file == "-" {
 		return nil
 	}
+	if strings.HasPrefix(b.file, "https://") || strings.HasPrefix(b.file, "http://") {
+		b.Dockerfile = b.file
+		return nil
+	}
 	// As typed, from where the user stands.
 	if b.Dockerfile, err = filepath.Abs(b.file); err != nil {
 		return err

@@ -18,9 +18,9 @@ import (
 // moreFlags are the flags of build that bring secrets and agents along, and
 // that say where results and caches go.
 type moreFlags struct {
-	secrets, ssh, contexts, outputs, cacheFrom, cacheTo, attests []string
-	provenance, sbom                                             string
-	load, push                                                   bool
+	secrets, ssh, contexts, outputs, cacheFrom, cacheTo, attests, annotations []string
+	provenance, sbom                                                          string
+	load, push                                                                bool
 }
 
 func (m *moreFlags) register(f *pflag.FlagSet) {
@@ -32,6 +32,7 @@ func (m *moreFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&m.push, "push", false, "Push the result to its registry: --output=type=registry")
 	f.StringArrayVar(&m.cacheFrom, "cache-from", nil, "Take steps from this cache too: IMAGE, or type=local,src=FOLDER or type=registry,ref=NAME")
 	f.StringArrayVar(&m.attests, "attest", nil, "Add an attestation to an output that can hold one: type=provenance,mode=max or type=sbom")
+	f.StringArrayVar(&m.annotations, "annotation", nil, "Annotate the image: KEY=VALUE, or TYPE[,TYPE][PLATFORM]:KEY=VALUE; a type is manifest, index, manifest-descriptor or index-descriptor")
 	f.StringVar(&m.provenance, "provenance", "", "Shorthand for --attest=type=provenance: true, false or mode=max")
 	f.StringVar(&m.sbom, "sbom", "", "Shorthand for --attest=type=sbom: true, false or generator=IMAGE")
 	f.StringArrayVar(&m.cacheTo, "cache-to", nil, "Keep the steps here too: IMAGE, or type=inline, type=local,dest=FOLDER or type=registry,ref=NAME")
@@ -58,6 +59,9 @@ func (m *moreFlags) fill(r *build.Request, terminal bool) (err error) {
 	}
 	if m.push {
 		r.Outputs = append(r.Outputs, build.Output{Type: "registry"})
+	}
+	if err := m.annotate(r); err != nil {
+		return err
 	}
 	if r.Attests, err = m.attestations(); err != nil {
 		return err

@@ -16,7 +16,7 @@ type Request struct {
 	Context    io.Reader `json:"-"`                    // a tar, as POST /build sends it
 	Remote     string    `json:"remote,omitempty"`     // a URL of a Git repository or a tar
 	// Dockerfile is the Dockerfile's path: absolute for one outside the
-	// context, else relative to it. Empty means "Dockerfile".
+	// context, else relative to it, or an http(s) URL. Empty means "Dockerfile".
 	Dockerfile string `json:"dockerfile,omitempty"`
 	// DockerfileText is its text where it came by standard input (-f -).
 	DockerfileText []byte             `json:"dockerfileText,omitempty"`

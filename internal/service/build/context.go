@@ -73,7 +73,7 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 	if err != nil {
 		return nil, err
 	}
-	if err := dockerfile(j, req, temp); err != nil {
+	if err := dockerfile(ctx, j, req, temp); err != nil {
 		return nil, err
 	}
 	return remove, nil
@@ -182,14 +182,20 @@ func folder(j *engine.Job, dir string) error {
 	return nil
 }
 
-// dockerfile sets where the Dockerfile is: given as text, beside or outside
-// the context, in it, or in a remote one.
-func dockerfile(j *engine.Job, req *build.Request, temp func() (string, error)) error {
+// dockerfile sets where the Dockerfile is: given as text, by a URL, beside or
+// outside the context, in it, or in a remote one.
+func dockerfile(ctx context.Context, j *engine.Job, req *build.Request, temp func() (string, error)) error {
 	name := req.Dockerfile
 	if name == "" {
 		name = defaultDockerfile
 	}
-	if len(req.DockerfileText) > 0 {
+	if text := req.DockerfileText; len(text) > 0 || elsewhere(name) {
+		if elsewhere(name) {
+			var err error
+			if text, err = fetchDockerfile(ctx, name); err != nil {
+				return err
+			}
+		}
 		dir, err := temp()
 		if err != nil {
 			return err
@@ -197,7 +203,7 @@ func dockerfile(j *engine.Job, req *build.Request, temp func() (string, error)) 
 		j.Attrs["dockerfilekey"] = dirDockerfile
 		j.Attrs["filename"] = defaultDockerfile
 		j.Dirs[dirDockerfile] = dir
-		return os.WriteFile(filepath.Join(dir, defaultDockerfile), bytes.TrimPrefix(req.DockerfileText, []byte("\ufeff")), 0o600)
+		return os.WriteFile(filepath.Join(dir, defaultDockerfile), bytes.TrimPrefix(text, []byte("\ufeff")), 0o600)
 	}
 	if req.Remote != "" {
 		j.Attrs["filename"] = name

@@ -47,6 +47,8 @@ type NewImage struct {
 	Top string
 	// Labels are added to each name.
 	Labels map[string]string
+	// Annotations are those of the manifest.
+	Annotations map[string]string
 }
 
 // Commit makes the image in one transaction: manifest, config, second names of
@@ -99,7 +101,7 @@ func (s *Store) commit(ctx context.Context, n NewImage) (target ocispec.Descript
 	if err := s.writeBlob(ctx, config, n.Config, labels); err != nil {
 		return target, "", fmt.Errorf("write its config: %w", err)
 	}
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}}
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}, Annotations: n.Annotations}
 	// Layers without a blob are not held: where one was made into a blob for a
 	// reader, the collector may take it again.
 	holds := map[string]string{"containerd.io/gc.ref.content.config": config.Digest.String()}

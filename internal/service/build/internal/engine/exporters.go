@@ -47,12 +47,12 @@ type imageExporter struct {
 
 // Resolve implements exporter.Exporter.
 func (e *imageExporter) Resolve(ctx context.Context, id int, attrs map[string]string) (exporter.ExporterInstance, error) {
-	here, err := e.images.Resolve(ctx, id, attrs)
+	if !asked(attrs, exptypes.OptKeyPush) {
+		return e.images.Resolve(ctx, id, attrs)
+	}
+	here, err := e.images.Resolve(ctx, id, export.ManifestOnly(attrs))
 	if err != nil {
 		return nil, err
-	}
-	if !asked(attrs, exptypes.OptKeyPush) {
-		return here, nil
 	}
 	push := maps.Clone(attrs)
 	push[string(exptypes.OptKeyStore)] = "false"

@@ -54,10 +54,7 @@ func exporters(j *Job) []*controlapi.Exporter {
 		if o.Type == "cacheonly" {
 			continue
 		}
-		attrs := maps.Clone(o.Attrs)
-		if attrs == nil {
-			attrs = map[string]string{}
-		}
+		attrs := annotated(o.Attrs, j.Attrs["platform"])
 		dest := attrs[attrDest]
 		delete(attrs, attrDest)
 		kind := o.Type

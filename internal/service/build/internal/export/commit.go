@@ -47,10 +47,14 @@ func (i *instance) export(ctx context.Context, src *exporter.Source, info export
 	if err != nil {
 		return "", err
 	}
+	notes, err := i.annotations(src)
+	if err != nil {
+		return "", err
+	}
 	for _, name := range i.names {
 		_ = progress.OneOff(ctx, "naming to "+name)(nil)
 	}
-	_, id, err := i.o.Store.Commit(ctx, content.NewImage{Names: i.names, Config: config, Layers: layers, Top: top})
+	_, id, err := i.o.Store.Commit(ctx, content.NewImage{Names: i.names, Config: config, Layers: layers, Top: top, Annotations: notes})
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/exporter"
+	"github.com/moby/buildkit/exporter/containerimage"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	snapshot "github.com/moby/buildkit/snapshot/containerd"
 
@@ -40,6 +41,10 @@ func New(o Options) *Exporter { return &Exporter{o: o} }
 // Resolve implements exporter.Exporter.
 func (e *Exporter) Resolve(_ context.Context, id int, attrs map[string]string) (exporter.ExporterInstance, error) {
 	i := &instance{Exporter: e, id: id, attrs: attrs}
+	var err error
+	if i.notes, err = annotations(attrs); err != nil {
+		return nil, err
+	}
 	for name := range strings.SplitSeq(attrs[AttrNames], ",") {
 		if name == "" {
 			continue
@@ -73,6 +78,7 @@ type instance struct {
 	id    int
 	attrs map[string]string
 	names []string
+	notes containerimage.AnnotationsGroup
 }
 
 // ID implements exporter.ExporterInstance.
