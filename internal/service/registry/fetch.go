@@ -45,8 +45,8 @@ func (s *Service) freshManifest(ctx context.Context, src *source, there, reposit
 			return nil // what a digest names does not change
 		}
 	}
-	if src.resting(s.now()) {
-		return s.orHere(ctx, src, repository, tag, d, errors.New("it did not answer a moment ago"))
+	if why := src.resting(s.now()); why != nil {
+		return s.orHere(ctx, src, repository, tag, d, why)
 	}
 	ref := there + ":" + tag
 	if tag == "" {
@@ -62,7 +62,7 @@ func (s *Service) freshManifest(ctx context.Context, src *source, there, reposit
 		return unknownManifest(repository, tag+d.String())
 	}
 	if !errors.Is(err, upstream.ErrRefused) {
-		src.failed(s.now())
+		src.failed(s.now(), err)
 	}
 	s.log.Warn("another registry does not answer", "registry", src.URL, "error", err)
 	return s.orHere(ctx, src, repository, tag, d, err)
@@ -148,8 +148,8 @@ func (s *Service) freshBlob(ctx context.Context, src *source, there, repository 
 	if _, err := s.linked(ctx, repository, d.String()); err == nil {
 		return nil
 	}
-	if src.resting(s.now()) {
-		return registry.Fail(errs.Unavailable, registry.Unavailable, "%s is fetched from %s, which did not answer a moment ago: try again later", repository, src.URL)
+	if why := src.resting(s.now()); why != nil {
+		return registry.Fail(errs.Unavailable, registry.Unavailable, "%s is fetched from %s, which does not answer: %s: try again later", repository, src.URL, why)
 	}
 	err := s.once(ctx, "blob "+repository+" "+d.String(), func(ctx context.Context) error {
 		return s.fetchBlob(ctx, src, there, repository, d)
@@ -162,7 +162,7 @@ func (s *Service) freshBlob(ctx context.Context, src *source, there, repository 
 		return registry.Fail(errs.NotFound, registry.BlobUnknown, "%s has no blob %s for %s", src.URL, d, repository)
 	}
 	if !errors.Is(err, upstream.ErrRefused) {
-		src.failed(s.now())
+		src.failed(s.now(), err)
 	}
 	return registry.Fail(errs.Unavailable, registry.Unavailable, "%s is fetched from %s, which does not give the blob %s: %s: try again later", repository, src.URL, d, err)
 }

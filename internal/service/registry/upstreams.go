@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -39,18 +40,23 @@ type source struct {
 	*upstream.Registry
 	mu   sync.Mutex
 	down time.Time // it did not answer then
+	why  error     // and this is how
 }
 
-func (u *source) resting(now time.Time) bool {
+// resting is why a registry is left alone for a while; nil: it is not.
+func (u *source) resting(now time.Time) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return now.Sub(u.down) < restAfter
+	if now.Sub(u.down) < restAfter {
+		return fmt.Errorf("a moment ago: %w", u.why)
+	}
+	return nil
 }
 
-func (u *source) failed(now time.Time) {
+func (u *source) failed(now time.Time, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.down = now
+	u.down, u.why = now, why
 }
 
 // loadUpstreams reads the rows into memory.
