@@ -233,6 +233,7 @@ func partExamples() map[string]example {
 		"services.*.build.ssh.*.id":            {with: "build: {context: /srv, ssh: [mine=/home/key]}", want: `"ssh":{"mine":`},
 		"services.*.build.ssh.*.path":          {with: "build: {context: /srv, ssh: [mine=/home/key]}", want: `["/home/key"]`},
 		"services.*.build.additional_contexts": {with: "build: {context: /srv, additional_contexts: {a: /other}}", want: `"contexts":{"a":"/other"}`},
+		"services.*.volumes.*.image.subpath":   {with: "volumes: [{type: image, source: httpd, target: /i, image: {subpath: s}}]", want: `"Type":"image","Source":"httpd","Target":"/i","ImageOptions":{"Subpath":"s"}`},
 		"services.*.build.platforms":           {with: "build: {context: /srv, platforms: [linux/arm64]}", want: `"platform":"linux/arm64"`},
 	}
 }
@@ -281,7 +282,6 @@ func namedExamples() map[string]example {
 
 		"services.*.networks.*.ipv6_address":   "networks: {front: {ipv6_address: 'fd00::7'}}",
 		"services.*.networks.*.link_local_ips": "networks: {front: {link_local_ips: [169.254.7.7]}}",
-		"services.*.volumes.*.image":           "volumes: [{type: image, source: httpd, target: /i, image: {subpath: s}}]",
 		"services.*.volumes.*.bind.selinux":    "volumes: ['/srv:/t:z']",
 
 		"services.*.deploy.labels":                                   "deploy: {labels: {l: m}}",

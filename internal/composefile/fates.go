@@ -131,7 +131,7 @@ func (t verdicts) attachments() {
 	t.carried(p, "target published protocol host_ip")
 	t.moot(p, "name mode app_protocol")
 
-	t.carried(v, "type source target read_only consistency bind volume tmpfs")
+	t.carried(v, "type source target read_only consistency bind volume tmpfs image")
 	t.carried(v+".bind", "propagation create_host_path recursive")
 	t.idle("has no effect: files are not labelled for SELinux", v+".bind", "selinux")
 	t.only(v+".bind.selinux", func(reflect.Value) bool {
@@ -140,7 +140,7 @@ func (t verdicts) attachments() {
 	})
 	t.carried(v+".volume", "labels nocopy subpath")
 	t.carried(v+".tmpfs", "size mode")
-	t.refused("images cannot be mounted yet: copy what you need in a Dockerfile", v, "image")
+	t.carried(v+".image", "subpath")
 
 	for _, what := range []string{"secrets", "configs"} {
 		t.carried("services.*."+what+".*", "source target uid gid mode")

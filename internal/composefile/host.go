@@ -190,8 +190,12 @@ func mounts(p *types.Project, s types.ServiceConfig) ([]container.Mount, error) 
 			if v.Tmpfs != nil {
 				m.TmpfsOptions = &container.TmpfsOptions{SizeBytes: int64(v.Tmpfs.Size), Mode: v.Tmpfs.Mode}
 			}
+		case types.VolumeTypeImage:
+			if v.Image != nil && v.Image.SubPath != "" {
+				m.ImageOptions = &container.ImageOptions{Subpath: v.Image.SubPath}
+			}
 		default:
-			return nil, errs.New(errs.Unsupported, "volumes: type %s cannot be mounted yet; use volume, bind or tmpfs", v.Type)
+			return nil, errs.New(errs.Unsupported, "volumes: type %s cannot be mounted here; use volume, bind, tmpfs or image", v.Type)
 		}
 		out = append(out, m)
 	}

@@ -102,7 +102,7 @@ func mount(text string) (container.Mount, error) {
 	for _, c := range []struct {
 		used bool
 		kind string
-	}{{m.VolumeOptions != nil, "volume"}, {m.BindOptions != nil, "bind"}, {m.TmpfsOptions != nil, "tmpfs"}} {
+	}{{m.VolumeOptions != nil, "volume"}, {m.BindOptions != nil, "bind"}, {m.TmpfsOptions != nil, "tmpfs"}, {m.ImageOptions != nil, "image"}} {
 		if c.used && m.Type != c.kind {
 			return m, invalid("invalid argument %q for --mount: %s-* options do not go with type %s", text, c.kind, m.Type)
 		}
@@ -138,6 +138,9 @@ func mountField(m *container.Mount, key, value string, has bool) (err error) {
 			return volumeField(m, key, value, has)
 		case strings.HasPrefix(key, "tmpfs-"):
 			return tmpfsField(m, key, value)
+		case key == "image-subpath":
+			m.ImageOptions = &container.ImageOptions{Subpath: value}
+			return nil
 		}
 		return fmt.Errorf("unexpected key '%s'", key)
 	}

@@ -95,7 +95,7 @@ func (o *options) limits(f *pflag.FlagSet) {
 
 func (o *options) surroundings(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "Mount a volume or a folder: [source:]target[:options]")
-	f.StringArrayVar(&o.mounts, "mount", nil, "Mount: type=bind|volume|tmpfs,source=...,target=...[,readonly]")
+	f.StringArrayVar(&o.mounts, "mount", nil, "Mount: type=bind|volume|tmpfs|image,source=...,target=...[,readonly]")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "Mount a tmpfs: path[:options]")
 	f.StringArrayVar(&o.volumesFrom, "volumes-from", nil, "Mount the volumes of another container")
 	f.StringVar(&o.volumeDriver, "volume-driver", "", "Driver of volumes that are made")

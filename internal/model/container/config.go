@@ -207,6 +207,12 @@ type Mount struct {
 	BindOptions   *BindOptions   `json:"BindOptions,omitempty"`
 	VolumeOptions *VolumeOptions `json:"VolumeOptions,omitempty"`
 	TmpfsOptions  *TmpfsOptions  `json:"TmpfsOptions,omitempty"`
+	ImageOptions  *ImageOptions  `json:"ImageOptions,omitempty"`
+}
+
+// ImageOptions are the options of a mount of an image's files.
+type ImageOptions struct {
+	Subpath string `json:"Subpath,omitempty"`
 }
 
 // BindOptions are the options of a bind mount.

@@ -243,6 +243,17 @@ func (s *Service) Pull(ctx context.Context, req *compose.PullRequest, tell Tell)
 		planned[svc.Image] = true
 		p.add(&step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.Quiet, optional: req.IgnoreFailures || svc.Build != nil})
 	}
+	for i := range services {
+		for _, ref := range mountedImages(&services[i]) {
+			if !planned[ref] && maker(req.Project, ref).Build == nil {
+				if _, err := s.Images.InspectImage(ctx, ref); req.Missing && err == nil {
+					continue
+				}
+				planned[ref] = true
+				p.add(&step{action: compose.PullImage, kind: "Image", name: ref, quiet: req.Quiet, optional: req.IgnoreFailures})
+			}
+		}
+	}
 	if req.DryRun {
 		p.print(tell)
 		return nil

@@ -40,28 +40,65 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 		}
 		planned[svc.Image] = st != nil
 	}
+	for i := range services {
+		for _, ref := range mountedImages(&services[i]) {
+			if _, ok := planned[ref]; ok || pinned[ref] != "" {
+				continue
+			}
+			st, err := builds.of(maker(req.Project, ref))
+			if err != nil {
+				return nil, err
+			}
+			planned[ref] = st != nil
+		}
+	}
 	if req.DryRun {
 		p.print(tell)
 	} else if err := s.run(ctx, req.Project, p, tell); err != nil {
 		return nil, err
 	}
 	f := &found{ids: map[string]string{}, pins: map[string]compose.Pin{}, lines: p.lines()}
-	for _, svc := range services {
-		if _, ok := f.ids[svc.Image]; ok {
-			continue
-		}
-		img, err := s.Images.InspectImage(ctx, cmp.Or(pinned[svc.Image], svc.Image))
-		switch {
-		case req.DryRun && (errs.Is(err, errs.NotFound) || planned[svc.Image]):
-			f.ids[svc.Image] = "" // to be built or pulled
-		case err == nil:
-			f.ids[svc.Image] = img.ID
-			f.pins[svc.Image] = compose.Pin{ID: img.ID, Digests: img.RepoDigests}
-		default:
-			return nil, err
+	for i := range services {
+		for _, ref := range append(mountedImages(&services[i]), services[i].Image) {
+			if _, ok := f.ids[ref]; ok {
+				continue
+			}
+			img, err := s.Images.InspectImage(ctx, cmp.Or(pinned[ref], ref))
+			switch {
+			case req.DryRun && (errs.Is(err, errs.NotFound) || planned[ref]):
+				f.ids[ref] = "" // to be built or pulled
+			case err == nil:
+				f.ids[ref] = img.ID
+				f.pins[ref] = compose.Pin{ID: img.ID, Digests: img.RepoDigests}
+			default:
+				return nil, err
+			}
 		}
 	}
 	return f, nil
+}
+
+// mountedImages are the images whose files a service mounts.
+func mountedImages(svc *compose.Service) []string {
+	var out []string
+	for _, m := range svc.Create.HostConfig.Mounts {
+		if m.Type == "image" {
+			out = append(out, m.Source)
+		}
+	}
+	return out
+}
+
+// maker is the service that an image is built for, or one that only pulls it.
+func maker(p *compose.Project, ref string) *compose.Service {
+	for _, list := range [][]compose.Service{p.Services, p.Bases} {
+		for i := range list {
+			if list[i].Image == ref && list[i].Build != nil {
+				return &list[i]
+			}
+		}
+	}
+	return &compose.Service{Name: "image " + ref, Image: ref}
 }
 
 // builds plans the making of images, those that others are built from first.

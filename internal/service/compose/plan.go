@@ -343,6 +343,12 @@ func (u *upPlan) diverged(s *compose.Service, c *container.Container, imageID st
 	if c.Image != imageID {
 		why = append(why, fmt.Sprintf("image %s: %s -> %s", s.Image, shortID(c.Image), shortID(imageID)))
 	}
+	for _, m := range c.Mounts {
+		ref := imageAt(s, m.Destination)
+		if m.Type == "image" && ref != "" && m.Name != u.ids[ref] {
+			why = append(why, fmt.Sprintf("image %s at %s: %s -> %s", ref, m.Destination, shortID(m.Name), shortID(u.ids[ref])))
+		}
+	}
 	for _, other := range joins(s) {
 		if u.moved(other) {
 			why = append(why, "it shares with service "+other+", which is replaced")
@@ -352,6 +358,16 @@ func (u *upPlan) diverged(s *compose.Service, c *container.Container, imageID st
 		why = []string{map[bool]string{true: "forced", false: "its configuration changed"}[forced]}
 	}
 	return why
+}
+
+// imageAt is the image that a service mounts at a place; empty: none.
+func imageAt(s *compose.Service, target string) string {
+	for _, m := range s.Create.HostConfig.Mounts {
+		if m.Type == "image" && m.Target == target {
+			return m.Source
+		}
+	}
+	return ""
 }
 
 // moved tells whether the first container of a service will be another one.

@@ -10,6 +10,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,13 +131,13 @@ func (e *Engine) Settle(ctx context.Context) error {
 	return e.records.flush(ctx)
 }
 
-// ContainersUsing tells the names of the containers made from an image, running
-// ones first.
+// ContainersUsing tells the names of the containers made from an image, or that
+// mount it, running ones first.
 func (e *Engine) ContainersUsing(imageID string) (running, stopped []string) {
 	for _, u := range e.all() {
-		rec := u.snapshot()
+		own, mounted, rec := u.images()
 		switch {
-		case rec.Image != imageID:
+		case own != imageID && !slices.Contains(mounted, imageID):
 		case rec.State.Running():
 			running = append(running, rec.Name)
 		default:
@@ -146,14 +147,17 @@ func (e *Engine) ContainersUsing(imageID string) (running, stopped []string) {
 	return running, stopped
 }
 
-// UsedImages are the ids of the images that containers are made from.
+// UsedImages are the ids of the images that containers are made from or mount.
 func (e *Engine) UsedImages() []string {
 	seen := map[string]bool{}
 	var out []string
 	for _, u := range e.all() {
-		if id := u.snapshot().Image; !seen[id] {
-			seen[id] = true
-			out = append(out, id)
+		own, mounted, _ := u.images()
+		for _, id := range append(mounted, own) {
+			if !seen[id] {
+				seen[id] = true
+				out = append(out, id)
+			}
 		}
 	}
 	return out

@@ -244,7 +244,10 @@ func (e *Engine) forget(u *unit) {
 	u.removed = true
 	rec := u.rec
 	u.mu.Unlock()
-	e.Images.Returned(rec.Image) // before anybody hears that it is gone
+	own, mounted, _ := u.images()
+	for _, id := range append(mounted, own) {
+		e.Images.Returned(id) // before anybody hears that it is gone
+	}
 	if !already {
 		close(u.gone)
 		e.records.touch(u)
@@ -265,7 +268,7 @@ func (e *Engine) clear(u *unit, volumes bool) {
 		e.removeAnonymous(ctx, u)
 	}
 	p := e.paths(u.id)
-	e.warn("unmounting /dev/shm", &rec, unmountShm(p.shm))
+	e.warn("unmounting what it had mounted", &rec, errors.Join(unmountShm(p.shm), p.dropImages()))
 	if err := os.RemoveAll(p.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		e.warn("removing the container's folder", &rec, err)
 	}

@@ -227,7 +227,10 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	if err := e.holdVolumes(ms, &l.held); err != nil {
 		return nil, err
 	}
-	if in.Mounts, err = l.sources(ms); err != nil {
+	if err := e.holdImages(ctx, rec.ID, ms, &l.held); err != nil {
+		return nil, err
+	}
+	if in.Mounts, err = l.sources(rec.ID, ms); err != nil {
 		return nil, err
 	}
 	s, err := spec.Compile(in)

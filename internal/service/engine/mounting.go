@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -63,6 +64,12 @@ func (e *Engine) prepareVolumes(ctx context.Context, u *unit, img *image.Image) 
 		m := &ms[i]
 		if m.Type == mounts.Bind {
 			if err := bindSource(*m); err != nil {
+				return err
+			}
+			continue
+		}
+		if m.Type == mounts.Image {
+			if err := e.findImage(ctx, m); err != nil {
 				return err
 			}
 			continue
@@ -174,11 +181,21 @@ func (e *Engine) removeAnonymous(ctx context.Context, u *unit) {
 	}
 }
 
-// sources finds where each mount comes from.
-func (l *launch) sources(ms []mounts.Mount) ([]mounts.Mount, error) {
+// sources finds where each mount of a container comes from.
+func (l *launch) sources(id string, ms []mounts.Mount) ([]mounts.Mount, error) {
 	out := make([]mounts.Mount, 0, len(ms))
-	for _, m := range ms {
+	for i, m := range ms {
 		switch m.Type {
+		case mounts.Image:
+			m.Source = l.e.paths(id).imageDir(i)
+			if m.Subpath != "" {
+				part, err := subpath(m.Source, m.Subpath, "image")
+				if err != nil {
+					return nil, err
+				}
+				l.parts = append(l.parts, part)
+				m.Source = fmt.Sprintf("/proc/self/fd/%d", part.Fd())
+			}
 		case mounts.Volume:
 			dir, part, err := l.e.volumeDir(m)
 			if err != nil {

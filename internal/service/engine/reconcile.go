@@ -57,6 +57,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.reconcileVolumes(); err != nil {
 		e.Log.Error("bringing mounted volumes into agreement", "err", err)
 	}
+	if err := e.reconcileImages(ctx); err != nil {
+		e.Log.Error("bringing mounted images into agreement", "err", err)
+	}
 	if err := e.reconcileNetworks(ctx, running); err != nil {
 		return err
 	}
@@ -235,7 +238,7 @@ func (e *Engine) sweepFolders() {
 	for _, d := range entries {
 		if id := d.Name(); ours(id) && e.units[id] == nil {
 			p := e.paths(id)
-			if err := errors.Join(unmountShm(p.shm), os.RemoveAll(p.dir)); err != nil {
+			if err := errors.Join(unmountShm(p.shm), p.dropImages(), os.RemoveAll(p.dir)); err != nil {
 				e.Log.Warn("removing a folder nobody needs", "id", ids.Short(id), "err", err)
 			}
 		}

@@ -81,7 +81,7 @@ func (e *Engine) restingView(ctx context.Context, u *unit) (*view, error) {
 	}()
 	held := &undo{}
 	let := func() { e.warn("unmounting volumes", &rec, held.all(context.WithoutCancel(ctx))) }
-	all, err := e.assemble(found, u, layers.Dirs, ms, held)
+	all, err := e.assemble(ctx, found, u, layers.Dirs, ms, held)
 	if err != nil {
 		let()
 		return nil, err
@@ -91,11 +91,14 @@ func (e *Engine) restingView(ctx context.Context, u *unit) (*view, error) {
 
 // assemble puts a container's files together, volumes included; what these need
 // to be mounted for is given back by held.
-func (e *Engine) assemble(found *launch, u *unit, layers []string, ms []mounts.Mount, held *undo) (*mount.Assembled, error) {
+func (e *Engine) assemble(ctx context.Context, found *launch, u *unit, layers []string, ms []mounts.Mount, held *undo) (*mount.Assembled, error) {
 	if err := e.holdVolumes(ms, held); err != nil {
 		return nil, err
 	}
-	sources, err := found.sources(ms)
+	if err := e.holdImages(ctx, u.id, ms, held); err != nil {
+		return nil, err
+	}
+	sources, err := found.sources(u.id, ms)
 	if err != nil {
 		return nil, err
 	}

@@ -138,16 +138,16 @@ func (e *Engine) volumeDir(m mounts.Mount) (string, *os.File, error) {
 	if m.Subpath == "" {
 		return dir, nil, nil
 	}
-	part, err := subpath(dir, m.Subpath)
+	part, err := subpath(dir, m.Subpath, "volume")
 	if err != nil {
 		return "", nil, err
 	}
 	return fmt.Sprintf("/proc/self/fd/%d", part.Fd()), part, nil
 }
 
-// subpath opens what lies at sub in a volume. Links in the volume are its
-// containers' and must not lead out.
-func subpath(dir, sub string) (*os.File, error) {
+// subpath opens what lies at sub in a volume or an image. Links in there are
+// others' and must not lead out.
+func subpath(dir, sub, what string) (*os.File, error) {
 	base, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
@@ -161,9 +161,9 @@ func subpath(dir, sub string) (*os.File, error) {
 			return os.NewFile(uintptr(fd), sub), nil
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR): // something was renamed meanwhile
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-			return nil, errs.New(errs.Invalid, "cannot access path %s: no such file or directory in the volume", sub)
+			return nil, errs.New(errs.Invalid, "cannot access path %s: no such file or directory in the %s", sub, what)
 		case errors.Is(err, unix.EXDEV), errors.Is(err, unix.ELOOP):
-			return nil, errs.New(errs.Invalid, "invalid subpath %q: it leads out of the volume", sub)
+			return nil, errs.New(errs.Invalid, "invalid subpath %q: it leads out of the %s", sub, what)
 		default:
 			return nil, &os.PathError{Op: "open", Path: sub, Err: err}
 		}

@@ -18,13 +18,14 @@ const (
 	Bind   = "bind"
 	Volume = "volume"
 	Tmpfs  = "tmpfs"
+	Image  = "image"
 )
 
 // Mount is one mount asked for, and later with its source resolved.
 type Mount struct {
 	Type        string
-	Source      string // bind: the host's path; volume: filled in from Name; tmpfs: empty
-	Name        string // volume: its name; empty until an anonymous one has got one
+	Source      string // bind: the host's path; volume: filled in from Name; tmpfs: empty; image: what it was asked for as
+	Name        string // volume: its name; empty until an anonymous one has got one; image: its id, once it is known
 	Target      string
 	ReadOnly    bool
 	Propagation string
@@ -210,6 +211,9 @@ func convert(am container.Mount) (Mount, error) {
 	if am.TmpfsOptions != nil && am.Type != Tmpfs {
 		return bad("field TmpfsOptions must not be specified")
 	}
+	if am.ImageOptions != nil && am.Type != Image {
+		return bad("field ImageOptions must not be specified")
+	}
 	switch am.Type {
 	case Bind:
 		if !path.IsAbs(am.Source) {
@@ -230,10 +234,32 @@ func convert(am container.Mount) (Mount, error) {
 			return bad("field Source must not be specified")
 		}
 		return m, m.tmpfsOptions(am.TmpfsOptions)
+	case Image:
+		if am.Source == "" {
+			return bad("field Source must not be empty")
+		}
+		m.Source, m.ReadOnly = am.Source, true
+		if am.ImageOptions != nil {
+			return m, m.subpath(am.ImageOptions.Subpath)
+		}
+		return m, nil
 	case "":
-		return m, errs.New(errs.Invalid, "mount type unknown: \"\"; use bind, volume or tmpfs")
+		return m, errs.New(errs.Invalid, "mount type unknown: \"\"; use bind, volume, tmpfs or image")
 	}
-	return m, errs.New(errs.Unsupported, "mount type %q is not supported; use bind, volume or tmpfs", am.Type)
+	return m, errs.New(errs.Unsupported, "mount type %q is not supported; use bind, volume, tmpfs or image", am.Type)
+}
+
+// subpath takes a part of a volume or an image.
+func (m *Mount) subpath(sub string) error {
+	if sub == "" {
+		return nil
+	}
+	clean := path.Clean(sub)
+	if path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
+		return errs.New(errs.Invalid, "invalid mount config for type %q: invalid subpath %q: it must stay inside the %s", m.Type, sub, m.Type)
+	}
+	m.Subpath = clean
+	return nil
 }
 
 func (m *Mount) bindOptions(o *container.BindOptions) error {
@@ -255,12 +281,8 @@ func (m *Mount) volumeOptions(o *container.VolumeOptions) error {
 		return nil
 	}
 	m.NoCopy, m.Labels = o.NoCopy, o.Labels
-	if o.Subpath != "" {
-		clean := path.Clean(o.Subpath)
-		if path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
-			return errs.New(errs.Invalid, "invalid mount config for type %q: invalid subpath %q: it must stay inside the volume", Volume, o.Subpath)
-		}
-		m.Subpath = clean
+	if err := m.subpath(o.Subpath); err != nil {
+		return err
 	}
 	if d := o.DriverConfig; d != nil {
 		if d.Name != "" && d.Name != "local" {

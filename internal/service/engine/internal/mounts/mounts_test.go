@@ -81,7 +81,8 @@ func TestMountsThatCannotBeHonouredAreRefused(t *testing.T) {
 	for name, m := range map[string]container.Mount{
 		"no type":           {Target: "/x"},
 		"unknown type":      {Type: "npipe", Target: "/x"},
-		"image":             {Type: "image", Source: "busybox", Target: "/x"},
+		"image, no source":  {Type: "image", Target: "/x"},
+		"image, out of it":  {Type: "image", Source: "busybox", Target: "/x", ImageOptions: &container.ImageOptions{Subpath: "../x"}},
 		"no target":         {Type: "volume", Source: "v"},
 		"relative target":   {Type: "volume", Source: "v", Target: "x"},
 		"relative source":   {Type: "bind", Source: "x", Target: "/x"},
