@@ -56,6 +56,18 @@ func TestCache(t *testing.T) {
 			t.Errorf("the second image is %s, the first %s", again.id, first.id)
 		}
 	})
+	t.Run("it makes no snapshot either", func(t *testing.T) {
+		before, err := b.store.BackendKeys(t.Context())
+		must(t, err)
+		b.build(dir).ok(t)
+		after, err := b.store.BackendKeys(t.Context())
+		must(t, err)
+		for name, key := range after {
+			if before[name] != key {
+				t.Errorf("snapshot %s (%s) is new", name, key)
+			}
+		}
+	})
 	t.Run("a changed file runs only what follows", func(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, "a"), []byte("22"), 0o644))
 		changed := b.build(dir).ok(t)

@@ -423,3 +423,36 @@ func key(t *testing.T, s *store.Store, name string) string {
 	}
 	return k
 }
+
+// Whoever reads a blob labels it with where it came from, each time anew: what
+// changes nothing is not written.
+func TestALabelThatIsThereIsNotWritten(t *testing.T) {
+	t.Parallel()
+	need.Root(t)
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	desc := ocispec.Descriptor{Digest: digest.FromString("blob"), Size: 4}
+	if err := content.WriteBlob(ctx, s.ContentStore(), "ref", bytes.NewReader([]byte("blob")), desc); err != nil {
+		t.Fatal(err)
+	}
+	label := func(key, value string, fields ...string) content.Info {
+		info, err := s.ContentStore().Update(ctx, content.Info{Digest: desc.Digest, Labels: map[string]string{key: value}}, fields...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	first := label("a", "1", "labels.a")
+	if again := label("a", "1", "labels.a"); !again.UpdatedAt.Equal(first.UpdatedAt) || again.Labels["a"] != "1" {
+		t.Errorf("the same label again gave %v, before %v", again, first)
+	}
+	if other := label("a", "2", "labels.a"); other.Labels["a"] != "2" {
+		t.Errorf("another value gave %v", other.Labels)
+	}
+	if both := label("b", "3", "labels.a", "labels.b"); both.Labels["a"] != "" || both.Labels["b"] != "3" {
+		t.Errorf("one gone and one new gave %v", both.Labels)
+	}
+	if all := label("c", "4", "labels"); len(all.Labels) != 1 || all.Labels["c"] != "4" {
+		t.Errorf("all labels anew gave %v", all.Labels)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -159,6 +160,9 @@ func (v *virtualStore) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (c
 // labels a blob is about to send it somewhere.
 func (v *virtualStore) Update(ctx context.Context, i content.Info, fields ...string) (content.Info, error) {
 	ctx = v.store.Context(ctx)
+	if info, err := v.inner.Info(ctx, i.Digest); err == nil && hasLabels(info, i, fields) {
+		return info, nil // each build labels what it reads; a write waits for the disk
+	}
 	info, err := v.inner.Update(ctx, i, fields...)
 	if !errdefs.IsNotFound(err) {
 		return info, err
@@ -169,6 +173,17 @@ func (v *virtualStore) Update(ctx context.Context, i content.Info, fields ...str
 		return info, err
 	}
 	return v.inner.Update(ctx, i, fields...)
+}
+
+// hasLabels tells whether a change of these fields changes nothing.
+func hasLabels(is, to content.Info, fields []string) bool {
+	for _, f := range fields {
+		key, ok := strings.CutPrefix(f, "labels.")
+		if value, has := is.Labels[key]; !ok || !has || value != to.Labels[key] {
+			return false
+		}
+	}
+	return len(fields) > 0
 }
 
 // make writes the blob of a virtual layer; false means there is no such layer.

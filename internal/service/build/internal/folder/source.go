@@ -177,7 +177,8 @@ func (s *Source) snapshot(ctx context.Context, id *local.LocalIdentifier, o offe
 	if err != nil {
 		return nil, err
 	}
-	if y.started {
+	// What is whole and empty is not written to, and must be known for whole too.
+	if y.started || ref.GetString(keyState) == "" {
 		if err := s.keep(ctx, ref, hashes, y.index); err != nil {
 			return nil, err
 		}
