@@ -284,6 +284,8 @@ func (m *Manager) removeBridge(name string, subnet netip.Prefix) error {
 	if err := m.slow.Do(rtnl.Delete(name)); err != nil && !errors.Is(err, syscall.ENODEV) {
 		return fmt.Errorf("removing bridge %s: %w", name, err)
 	}
+	m.foreignMu.Lock()
+	defer m.foreignMu.Unlock()
 	m.forgetForeign(name)
 	return m.fw.RemoveNetwork(name, subnet)
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,22 @@ func (w *worker) watchRules() {
 // forwards, adds a rule where one belongs, and keeps a warning where a person
 // must do it.
 func (m *Manager) checkForeign(bridge string) {
+	m.foreignMu.Lock()
+	defer m.foreignMu.Unlock()
+	m.admit(bridge)
+}
+
+// recheckForeign does it for a bridge that was there a moment ago: what is added
+// for one that goes meanwhile would stay.
+func (m *Manager) recheckForeign(bridge string) {
+	m.foreignMu.Lock()
+	defer m.foreignMu.Unlock()
+	if slices.Contains(m.fw.Bridges(), bridge) {
+		m.admit(bridge)
+	}
+}
+
+func (m *Manager) admit(bridge string) {
 	warning, err := m.fw.Admit(bridge)
 	if err != nil {
 		m.log.Warn("looking for other firewalls", "bridge", bridge, "err", err)

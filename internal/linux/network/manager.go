@@ -106,8 +106,9 @@ type Manager struct {
 
 	shareMu sync.Mutex // one change of who shares a port at a time
 
-	upMu sync.Mutex // one look at the uplinks at a time
-	work *worker
+	upMu      sync.Mutex // one look at the uplinks at a time
+	foreignMu sync.Mutex // one change of other firewalls at a time
+	work      *worker
 }
 
 // DefaultPools are private ranges that leave 172.17.0.0/16, Docker's own, alone.

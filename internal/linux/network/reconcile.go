@@ -256,6 +256,8 @@ func (m *Manager) dropStrangers() error {
 		known = append(known, firewall.Network{Bridge: b.name, Subnet: b.pool.subnet})
 	}
 	m.mu.Unlock()
+	m.foreignMu.Lock()
+	defer m.foreignMu.Unlock()
 	for _, name := range m.fw.Bridges() {
 		if !slices.ContainsFunc(known, func(n firewall.Network) bool { return n.Bridge == name }) {
 			m.forgetForeign(name)

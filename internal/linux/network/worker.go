@@ -232,6 +232,6 @@ func (w *worker) lookAround() {
 		w.m.log.Warn("the nftables table had vanished and was made again; somebody flushed the rule set")
 	}
 	for _, name := range w.m.fw.Bridges() {
-		w.m.checkForeign(name)
+		w.m.recheckForeign(name)
 	}
 }
