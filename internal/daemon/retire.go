@@ -51,7 +51,7 @@ func retire(l layout.Layout, k *keeper.Client, n *names, nets *network.Manager, 
 	case <-k.Done():
 	case <-ctx.Done():
 	}
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return errors.Join(append(failed, dropCgroups(ctx, "lus-"+l.Instance()))...)
 }

@@ -15,8 +15,13 @@ import (
 	"lus/internal/model/task"
 )
 
-// rehearsalTime is how long the next program may take to read the state.
-const rehearsalTime = 5 * time.Second
+// rehearsalTime is how long the next program may take to read the state, which
+// is a moment, but for a busy machine; settleTime is how long disks may take to
+// come to rest. All stand still meanwhile.
+const (
+	rehearsalTime = 20 * time.Second
+	settleTime    = 5 * time.Second
+)
 
 // upgrade is a replacement that is due when the loop's round is over.
 type upgrade struct {
@@ -97,7 +102,7 @@ func (s *server) exec(u *upgrade) error {
 // hands when all of them end.
 func (s *server) settleDisks() error {
 	for _, d := range s.disks {
-		if err := d.settle(rehearsalTime); err != nil {
+		if err := d.settle(settleTime); err != nil {
 			return err
 		}
 	}
@@ -106,7 +111,7 @@ func (s *server) settleDisks() error {
 		s.depart(p)
 	}
 	for _, d := range s.disks {
-		if err := d.settle(rehearsalTime); err != nil { // what these have asked for
+		if err := d.settle(settleTime); err != nil { // what these have asked for
 			return err
 		}
 	}

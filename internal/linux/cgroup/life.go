@@ -131,6 +131,10 @@ func (g *Group) Exists() bool {
 	return err == nil
 }
 
+// freezeFor bounds how long Freeze and Thaw wait for the processes: each has to
+// get its turn once, which takes a while on a busy machine.
+const freezeFor = 10 * time.Second
+
 // Freeze stops every process of the group until Thaw.
 func (g *Group) Freeze() error { return g.freezer(true) }
 
@@ -149,7 +153,7 @@ func (g *Group) freezer(freeze bool) error {
 	if err := write(d, file, want); err != nil {
 		return fmt.Errorf("freeze or thaw %s: %w", g.path, err)
 	}
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(freezeFor)
 	for {
 		done, err := g.settled(d, freeze)
 		if done || err != nil {
@@ -188,7 +192,7 @@ func (g *Group) Frozen() (bool, error) {
 }
 
 // removeFor bounds how long Delete waits for the last process to be gone.
-const removeFor = 2 * time.Second
+const removeFor = 10 * time.Second
 
 // Delete removes the group and what was made below it. Its processes must have
 // ended; the kernel needs a moment to notice, which Delete waits for.

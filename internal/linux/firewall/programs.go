@@ -14,7 +14,7 @@ import (
 // iptables, whose rules nftables does not show, and firewalld.
 
 // patience is how long such a program may take.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 func run(program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
