@@ -34,7 +34,7 @@ func TestAttachOverAWebSocket(t *testing.T) {
 	if _, err := conn.Write([]byte("typed")); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); a.in.String() != "typed" && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); a.in.String() != "typed" && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		continue
 	}
 	if a.in.String() != "typed" {

@@ -77,7 +77,7 @@ func (s *screen) shown() string {
 // waitFor waits until the screen shows a text.
 func (s *screen) waitFor(t *testing.T, text string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(s.shown(), text); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); !strings.Contains(s.shown(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%q is not shown; the screen is\n%s", text, s.shown())
 		}

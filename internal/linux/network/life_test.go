@@ -23,7 +23,7 @@ func exchange(c net.Conn) string {
 		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
 		_, err = c.Read(buf)
 	}
-	for range 10 {
+	for end := time.Now().Add(long); time.Now().Before(end); {
 		_, _ = c.Write([]byte("?"))
 		_ = c.SetReadDeadline(time.Now().Add(patience / 5))
 		if n, err := c.Read(buf); err == nil {
@@ -62,7 +62,7 @@ func TestReconcile(t *testing.T) {
 	// Nothing is cleaned up when a daemon is killed; closing only spares the
 	// test its descriptors.
 	first.Close()
-	if answer, err := remote.ask("tcp", "10.99.0.1:8080"); err != nil {
+	if answer, err := remote.answers("tcp", "10.99.0.1:8080"); err != nil {
 		t.Errorf("without a daemon: %q, %v", answer, err)
 	}
 
@@ -119,7 +119,7 @@ func TestAFlushedRuleSetComesBack(t *testing.T) {
 	run(t, "nft", "delete", "table", "ip", "lus_"+instance)
 	publish(t, m, b, "8081:80")
 	for _, at := range []string{"10.99.0.1:8080", "10.99.0.1:8081"} {
-		if answer, err := remote.ask("tcp", at); err != nil {
+		if answer, err := remote.answers("tcp", at); err != nil {
 			t.Errorf("%s: %q, %v", at, answer, err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestAFixedAddressAgainAndAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.serve(t, fmt.Sprint("c", i), 80)
-		if got, err := host().ask("tcp", want.String()+":80"); err != nil || !strings.HasPrefix(got, fmt.Sprint("c", i)) {
+		if got, err := host().answers("tcp", want.String()+":80"); err != nil || !strings.HasPrefix(got, fmt.Sprint("c", i)) {
 			t.Fatalf("start %d: %q, %v", i, got, err)
 		}
 		if err := m.Detach(t.Context(), n.ID, id); err != nil {
@@ -279,11 +279,11 @@ func TestTwoInstances(t *testing.T) {
 		t.Errorf("a port of the other instance: %v", err)
 	}
 	for at, from := range map[string]ns{"127.0.0.1:8080": host(), "127.0.0.1:8081": host(), "10.99.0.1:8080": remote, "10.99.0.1:8081": remote} {
-		if _, err := from.ask("tcp", at); err != nil {
+		if _, err := from.answers("tcp", at); err != nil {
 			t.Errorf("%s: %v", at, err)
 		}
 	}
-	if _, err := a.ask("tcp", "10.99.0.1:8081"); err != nil {
+	if _, err := a.answers("tcp", "10.99.0.1:8081"); err != nil {
 		t.Errorf("through the host to the other instance: %v", err)
 	}
 	if _, err := a.ask("tcp", b.ip.String()+":80"); err == nil {
@@ -292,7 +292,7 @@ func TestTwoInstances(t *testing.T) {
 	if err := m1.Teardown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := remote.ask("tcp", "10.99.0.1:8081"); err != nil {
+	if _, err := remote.answers("tcp", "10.99.0.1:8081"); err != nil {
 		t.Errorf("the end of one instance broke the other: %v", err)
 	}
 }

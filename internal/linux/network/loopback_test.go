@@ -18,7 +18,7 @@ func TestLoopbackStaysHome(t *testing.T) {
 	publish(t, m, web, "127.0.0.1:8081:80", "127.0.0.1:8081:80/udp")
 	host().serve(t, "host", 7000)
 	for _, at := range []string{"127.0.0.1:7000", "127.0.0.1:8081"} {
-		if _, err := host().ask("tcp", at); err != nil {
+		if _, err := host().answers("tcp", at); err != nil {
 			t.Fatalf("the host itself does not reach %s: %v", at, err)
 		}
 	}

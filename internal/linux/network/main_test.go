@@ -177,7 +177,12 @@ func (n ns) serve(t testing.TB, name string, port uint16) {
 	t.Cleanup(func() { l.Close(); p.Close(); wg.Wait() })
 }
 
-const patience = 1500 * time.Millisecond
+// patience is how long nobody answers who is not to; long, how long an answer may
+// take that is to come.
+const (
+	patience = 1500 * time.Millisecond
+	long     = 2 * time.Minute
+)
 
 // ask connects from the namespace and returns what the server says.
 func (n ns) ask(proto, at string) (answer string, err error) {
@@ -210,6 +215,15 @@ func (n ns) ask(proto, at string) (answer string, err error) {
 		return err
 	})
 	return answer, err
+}
+
+// answers asks until there is an answer, which may take long on a busy machine.
+func (n ns) answers(proto, at string) (answer string, err error) {
+	for end := time.Now().Add(long); ; {
+		if answer, err = n.ask(proto, at); err == nil || time.Now().After(end) {
+			return answer, err
+		}
+	}
 }
 
 // host is the namespace the tests run in.
@@ -255,7 +269,7 @@ func leavesNothing(t testing.TB) {
 	before := state(t)
 	t.Cleanup(func() {
 		after := state(t)
-		for range 40 { // dead namespaces are cleaned up by the kernel in its own time
+		for end := time.Now().Add(long); time.Now().Before(end); { // dead namespaces are cleaned up by the kernel in its own time
 			if after == before {
 				return
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -160,7 +161,7 @@ func TestPublishedRangesAndFreePorts(t *testing.T) {
 	if p := got["80/tcp"]; len(p) != 2 || p[0].HostPort != "9001" || p[1].HostPort == "0" {
 		t.Fatalf("next of a range, and any: %v", got)
 	}
-	if answer, err := host().ask("tcp", "127.0.0.1:"+got["80/tcp"][1].HostPort); err != nil || !strings.HasPrefix(answer, "b ") {
+	if answer, err := host().answers("tcp", "127.0.0.1:"+got["80/tcp"][1].HostPort); err != nil || !strings.HasPrefix(answer, "b ") {
 		t.Errorf("the port chosen: %q, %v", answer, err)
 	}
 	if err := m.Unpublish(t.Context(), a.id); err != nil {
@@ -170,7 +171,7 @@ func TestPublishedRangesAndFreePorts(t *testing.T) {
 		t.Errorf("a port that was freed answers %q", answer)
 	}
 	publish(t, m, a, "9000:80")
-	if answer, err := host().ask("tcp", "127.0.0.1:9000"); err != nil || !strings.HasPrefix(answer, "a ") {
+	if answer, err := host().answers("tcp", "127.0.0.1:9000"); err != nil || !strings.HasPrefix(answer, "a ") {
 		t.Errorf("a port taken again: %q, %v", answer, err)
 	}
 }
@@ -188,7 +189,7 @@ func TestTheAddressThatANetworkPublishesOn(t *testing.T) {
 	if p := got["80/tcp"]; len(p) != 2 || p[0].HostIP != "127.0.0.1" || p[1].HostIP != "0.0.0.0" {
 		t.Errorf("published: %v", got)
 	}
-	if !reaches(host(), "127.0.0.1:8080") || reaches(remote, "10.99.0.1:8080") || !reaches(remote, "10.99.0.1:8081") {
+	if !reaches(host(), "127.0.0.1:8080", true) || reaches(remote, "10.99.0.1:8080", false) || !reaches(remote, "10.99.0.1:8081", true) {
 		t.Error("the one is for this host, the other for all")
 	}
 }
@@ -253,7 +254,7 @@ func TestAPortWithRemainsOfConnections(t *testing.T) {
 		l.Close()
 		t.Error("another program could take the port beside us")
 	}
-	if answer, err := host().ask("tcp", "127.0.0.1:8090"); err != nil || !strings.HasPrefix(answer, "a ") {
+	if answer, err := host().answers("tcp", "127.0.0.1:8090"); err != nil || !strings.HasPrefix(answer, "a ") {
 		t.Errorf("%q, %v", answer, err)
 	}
 }
@@ -276,6 +277,7 @@ func TestUDPFollowsThePort(t *testing.T) {
 	}
 	defer c.Close()
 	_, _ = c.Write([]byte("nobody is there yet"))
+	_ = c.SetReadDeadline(time.Now().Add(patience)) // a refusal, unless it is lost
 	_, _ = c.Read(make([]byte, 64))
 	for _, who := range []struct {
 		box  *box

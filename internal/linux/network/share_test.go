@@ -29,7 +29,7 @@ func who(t testing.TB, from ns, at string) map[string]int {
 	t.Helper()
 	out := map[string]int{}
 	for range 40 {
-		answer, err := from.ask("tcp", at)
+		answer, err := from.answers("tcp", at)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,7 +53,7 @@ func TestTheAdministratorFiltersPublishedPorts(t *testing.T) {
 	run(t, "sh", "-c", command)
 	can := func(who string, from ns, at string, want bool) {
 		t.Helper()
-		if got := reaches(from, at); got != want {
+		if got := reaches(from, at, want); got != want {
 			t.Errorf("%s to %s: %v, want %v\n%s", who, at, got, want, run(t, "nft", "list", "ruleset"))
 		}
 	}

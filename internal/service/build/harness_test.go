@@ -267,7 +267,7 @@ func (s *syncBuffer) String() string {
 // waitFor waits until the buffer holds text.
 func (s *syncBuffer) waitFor(t testing.TB, text string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if strings.Contains(s.String(), text) {
 			return
 		}

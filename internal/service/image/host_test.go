@@ -33,7 +33,7 @@ func opaque(t *testing.T, dir string) bool {
 func (w *world) snapshot() string {
 	w.t.Helper()
 	dir := w.t.TempDir()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for i := 0; time.Now().Before(deadline); i++ {
 		to := filepath.Join(dir, strconv.Itoa(i))
 		before := w.stamps()

@@ -88,7 +88,7 @@ func (p *parcel) serve(w http.ResponseWriter, r *http.Request) bool {
 func (p *parcel) came() {
 	p.t.Helper()
 	<-p.stuck
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		for _, f := range p.partials() {
 			if i, err := os.Stat(f); err == nil && i.Size() == parcelPart {
 				return
@@ -136,7 +136,7 @@ var rest = fmt.Sprintf("bytes=%d-", parcelPart)
 
 func TestADownloadThatStallsGoesOn(t *testing.T) {
 	p := newParcel(t)
-	p.limits(2 * time.Second)
+	p.limits(5 * time.Second)
 	p.pull(p.ref)
 	p.arrived(rest)
 }

@@ -286,8 +286,8 @@ func TestARestIsPaidForBeforeTheNextWrite(t *testing.T) {
 	write("before")
 	first := header()
 	for begin := time.Now(); header() == first; time.Sleep(10 * time.Millisecond) {
-		if time.Since(begin) > time.Minute {
-			t.Fatal("a minute of rest, and the file is not begun anew")
+		if time.Since(begin) > 5*time.Minute {
+			t.Fatal("minutes of rest, and the file is not begun anew")
 		}
 	}
 	rested := header()

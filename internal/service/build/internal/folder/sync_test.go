@@ -114,7 +114,7 @@ func transfer(t *testing.T, dir string, filter fsutil.FilterOpt) state {
 	files, err = fsutil.NewFilterFS(files, &filter)
 	must(t, err)
 	d := &digests{m: map[string]string{}}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	there, back := make(chan *fstypes.Packet, 16), make(chan *fstypes.Packet, 16)
 	sent := make(chan error, 1)
