@@ -431,7 +431,7 @@ func TestTheRegistrysListenerSpeaksTLS(t *testing.T) {
 	ca := s.Lus("registry", "ca")
 	stack.Says(t, ca.Want(t, 0), "BEGIN CERTIFICATE")
 	stack.Says(t, ca.Err, "/etc/docker/certs.d/", ":"+port+"/ca.crt")
-	plain := s.Lus("registry", "enable", "0.0.0.0:0", "--insecure")
+	plain := s.Lus("registry", "enable", "0.0.0.0:"+stack.Port(t), "--insecure")
 	plain.Want(t, 0)
 	stack.Says(t, plain.Err, "WARNING!")
 	stack.Says(t, s.Fail(t, 1, "registry", "enable", "0.0.0.0:0", "--tls-cert", "/nonexistent"), "absolute path")

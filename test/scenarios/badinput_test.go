@@ -239,6 +239,8 @@ func TestAStopEndsWhatIsOpen(t *testing.T) {
 	stack.Eventually(t, "the exec and the build's step", func() bool {
 		return strings.Count(strings.Join(s.Look()[stack.Processes], "\n"), "sleep 300") >= 3
 	})
+	// One that came later would find no daemon, and rightly start one.
+	stack.Eventually(t, "all six to be with the daemon", func() bool { return s.Clients() == 6 })
 	if code := s.Stop(); code != 0 {
 		t.Errorf("the daemon ended with %d", code)
 	}
@@ -266,7 +268,7 @@ func TestAStopWithNothingRunningLeavesNothing(t *testing.T) {
 		t.Errorf("it says %q", r.Err)
 	}
 	s.Stop() // waits for its end
-	for kind, lines := range s.Look().Less(stack.Files, stack.Records) {
+	for kind, lines := range s.Still().Less(stack.Files, stack.Records) {
 		if len(lines) > 0 {
 			t.Errorf("%s left behind:\n%s", kind, strings.Join(lines, "\n"))
 		}

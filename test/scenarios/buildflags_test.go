@@ -5,12 +5,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"lus/test/need"
@@ -475,9 +478,23 @@ func TestProgressOfBuild(t *testing.T) {
 	stack.Says(t, s.Fail(t, 1, "build", "--progress", "tty", dir), "needs a terminal")
 	stack.Says(t, s.Fail(t, 1, "build", "--progress", "loud", dir), "auto, tty, plain")
 
-	term := s.Terminal(t, "build", "--no-cache", stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo first; sleep 1; echo sec''ond; sleep 1; exit 4\n"}))
+	// The step goes on once what it said is on the screen.
+	var seen atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if turn, _ := strconv.Atoi(r.URL.Path[1:]); int(seen.Load()) < turn {
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	wait := func(turn int) string {
+		return fmt.Sprintf("until wget -qO- %s/%d 2>/dev/null; do sleep 0.05; done", server.URL, turn)
+	}
+	term := s.Terminal(t, "build", "--no-cache", "--network", "host", stack.Folder(t, map[string]string{
+		"Dockerfile": "FROM busybox\nRUN echo first; " + wait(1) + "; echo sec''ond; " + wait(2) + "; exit 4\n"}))
 	term.Sees("=> => # first")
+	seen.Store(1)
 	term.Sees("=> => # second")
+	seen.Store(2)
 	term.Sees("=> ERROR [2/2] RUN echo first")
 	term.Sees("failed with exit code 4")
 }

@@ -87,7 +87,7 @@ func TestZshCompletesCommandsFlagsAndLiveNames(t *testing.T) {
 	zsh := need.Program(t, "zsh", "zsh")
 	name, net, v := named(t, s, "complete"), network(t, s), volume(t, s)
 	s.OK(t, "create", "--name", name, "-v", v+":/v", stack.Busybox, "true")
-	args := []string{"HOME=" + t.TempDir(), "TERM=dumb", "timeout", "120", zsh, "-f", "-c", zshTypes, "zsh"}
+	args := []string{"HOME=" + t.TempDir(), "TERM=dumb", "timeout", "600", zsh, "-f", "-c", zshTypes, "zsh"}
 	wanted := completions(name, net, v)
 	got := s.Do(nil, "env", append(args, slices.Collect(maps.Keys(wanted))...)...).Want(t, 0)
 	got = strings.ReplaceAll(got, "\\:", ":")

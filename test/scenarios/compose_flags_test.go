@@ -92,7 +92,9 @@ func TestTheEnvironmentSpeaksToCompose(t *testing.T) {
 	if r.Want(t, 0); r.All() != "" {
 		t.Errorf("--progress quiet printed %q", r.All())
 	}
-	stack.Says(t, p.do("--ansi", "always", "-f", "base.yaml", "logs").Out, "\x1b[")
+	stack.Eventually(t, "a line of the log, in colour", func() bool {
+		return strings.Contains(p.do("--ansi", "always", "-f", "base.yaml", "logs").Out, "\x1b[")
+	})
 	p.do("-f", "base.yaml", "down", "-v")
 }
 
@@ -103,7 +105,11 @@ services:
   web: {image: busybox, command: "sh -c 'while sleep 0.1; do echo tick; done'", init: true}
 `})
 	p.ok("up", "-d")
+	since := stamp()
 	wait, _ := p.start("attach", "--no-stdin", "web")
+	stack.Eventually(t, "somebody attached", func() bool {
+		return len(happened(t, p.Stack, since, "container="+p.name+"-web-1", "event=attach")) > 0
+	})
 	stack.Eventually(t, "some lines", func() bool { return strings.Count(p.ok("logs"), "tick") > 5 })
 	p.ok("kill")
 	if r := wait(); r.Code != 137 {

@@ -58,7 +58,7 @@ services:
     image: busybox
     command: sh -c "echo kept >/data/file; sleep 300"
     volumes: [{type: volume, source: data, target: /data, volume: {nocopy: true}}]
-    healthcheck: {test: test -s /data/file, interval: 200ms, retries: 50}
+    healthcheck: {test: test -s /data/file, interval: 200ms, retries: 10000}
   watcher:
     image: busybox
     command: sleep 300

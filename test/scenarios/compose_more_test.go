@@ -122,11 +122,13 @@ services:
 
 func TestUpInTheForeground(t *testing.T) {
 	t.Parallel()
+	// The tests end once the others have said what they say.
 	p := compose(t, shared(t), map[string]string{"compose.yaml": `
 services:
-  tests: {image: busybox, command: "sh -c 'echo testing; sleep 0.3; exit 7'"}
-  db: {image: busybox, command: "sh -c 'trap \"exit 3\" TERM; echo ready; sleep 300 & wait'"}
-  quiet: {image: busybox, command: "sh -c 'echo hush; sleep 300'", attach: false, init: true}
+  tests: {image: busybox, command: "sh -c 'echo testing; until [ -e /up/db ] && [ -e /up/quiet ]; do sleep 0.05; done; exit 7'", volumes: ["up:/up"]}
+  db: {image: busybox, command: "sh -c 'trap \"rm /up/db; exit 3\" TERM; echo ready; touch /up/db; sleep 300 & wait'", volumes: ["up:/up"]}
+  quiet: {image: busybox, command: "sh -c 'trap \"rm /up/quiet; exit 0\" TERM; echo hush; touch /up/quiet; sleep 300 & wait'", attach: false, volumes: ["up:/up"]}
+volumes: {up: {}}
 `})
 	r := p.do("up", "-t", "5", "--abort-on-container-exit")
 	r.Want(t, 7)
@@ -145,6 +147,7 @@ services:
 	if strings.Contains(r.Out, "|") || strings.Contains(r.Out, "ready") {
 		t.Errorf("it shows\n%s", r.Out)
 	}
+	p.OK(t, "run", "--rm", "-v", p.name+"_up:/up", stack.Busybox, "touch", "/up/db", "/up/quiet")
 	// All have ended: so does up, and what was shown before is not shown again.
 	r = p.do("up", "tests")
 	r.Want(t, 0)
@@ -172,11 +175,14 @@ func TestAnUpThatFailsTellsWhatRunsAndWhatDoesNot(t *testing.T) {
 	p := compose(t, s, map[string]string{"compose.yaml": `
 services:
   app: {image: busybox, command: sleep 300, depends_on: {db: {condition: service_healthy}}}
-  cache: {image: busybox, command: sleep 300}
+  cache: {image: busybox, command: "sh -c 'touch /up/cache; sleep 300'", volumes: ["up:/up"]}
   db:
     image: busybox
     command: sleep 300
-    healthcheck: {test: "echo no connection; false", interval: 100ms, retries: 2}
+    volumes: ["up:/up"]
+    # Nothing is said of db before the cache runs.
+    healthcheck: {test: "until [ -e /up/cache ]; do sleep 0.05; done; echo no connection; false", interval: 100ms, retries: 2, timeout: 10m}
+volumes: {up: {}}
 `})
 	r := p.do("up", "-d")
 	r.Want(t, 1)

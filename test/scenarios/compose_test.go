@@ -116,7 +116,7 @@ services:
     healthcheck:
       test: test -e /shared/healthy
       interval: 200ms
-      retries: 50
+      retries: 10000
 volumes:
   shared:
 `})
@@ -209,7 +209,7 @@ services:
     healthcheck:
       test: ["CMD", "php", "-r", "exit(@fsockopen('127.0.0.1', 80) ? 0 : 1);"]
       interval: 200ms
-      retries: 100
+      retries: 10000
   mysql:
     image: ` + db + `
     environment: {MYSQL_ROOT_PASSWORD: secret, MYSQL_DATABASE: wordpress}
@@ -218,7 +218,7 @@ services:
     healthcheck:
       test: ["CMD", "healthcheck"]
       interval: 200ms
-      retries: 200
+      retries: 10000
 networks:
   blog:
     driver: bridge

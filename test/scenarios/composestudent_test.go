@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -49,34 +48,9 @@ services:
 	stack.Eventually(t, "the page after a start", func() bool { return page() == "teacher" })
 }
 
-// free are n ports of the host beside each other that nobody holds.
-func free(t *testing.T, n int) int {
-	t.Helper()
-	for range 100 {
-		first, err := strconv.Atoi(stack.Port(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		taken := false
-		for port := first; port < first+n; port++ {
-			l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-			if err != nil {
-				taken = true
-				break
-			}
-			_ = l.Close()
-		}
-		if !taken && first+n < 65536 {
-			return first
-		}
-	}
-	t.Fatal("no ports are free")
-	return 0
-}
-
 func TestS80ARangeOfPortsAndScale(t *testing.T) {
 	t.Parallel()
-	lo := free(t, 3)
+	lo := stack.Ports(t, 3)
 	p := compose(t, shared(t), map[string]string{"compose.yaml": fmt.Sprintf(`
 services:
   web:
@@ -111,7 +85,7 @@ services:
     image: ` + db + `
     environment: {MYSQL_ROOT_PASSWORD: secret, MYSQL_DATABASE: shop}
     volumes: [data:/var/lib/mysql]
-    healthcheck: {test: [CMD, healthcheck], interval: 200ms, retries: 300}
+    healthcheck: {test: [CMD, healthcheck], interval: 200ms, retries: 10000}
 volumes: {data: {}}
 `})
 	sql := func(text string) string {

@@ -14,6 +14,7 @@ func TestTheDemoTwiceAndStopped(t *testing.T) {
 	s := shared(t)
 	port := stack.Port(t)
 	demo := func(args ...string) stack.Result {
+		defer stack.BuildAlone()()
 		line := append([]string{"TODO_PORT=" + port, filepath.Join(s.Repo, "scripts/demo")}, args...)
 		return s.Do(nil, "env", line...)
 	}
@@ -48,7 +49,10 @@ func TestTheDemoByWayOfTheRegistry(t *testing.T) {
 		return by.Do(nil, "env", line...)
 	}
 	s.Do(nil, "env", "LUS="+filepath.Join(s.Bin, "lus"), filepath.Join(s.Repo, "scripts/base-images")).Want(t, 0)
-	compose(s, "build").Want(t, 0)
+	done := stack.BuildAlone()
+	built := compose(s, "build")
+	done()
+	built.Want(t, 0)
 	t.Cleanup(func() {
 		for _, name := range []string{"web", "api", "db"} {
 			s.Lus("rmi", host+"/todo/"+name+":1")

@@ -214,13 +214,18 @@ func TestAFullDiskCanBeEmptiedByTheFrontDoor(t *testing.T) {
 func TestAFullDiskUnderALog(t *testing.T) {
 	t.Parallel()
 	s, d := onSmallDisk(t)
-	const script = "i=0; while ! test -e /dev/shm/end; do i=$((i+1)); echo line $i; echo $i >/dev/shm/n; done; echo last"
-	s.OK(t, "run", "-d", "--name", "waits", stack.Busybox, "sh", "-c", script)
-	s.OK(t, "run", "-d", "--name", "drops", "--log-opt", "mode=non-blocking", stack.Busybox, "sh", "-c", script)
+	// They begin together: what a slow machine needs for the second start is time
+	// in which the first would fill the disk.
+	const script = "until test -e /begin/go; do sleep 0.05; done; i=0; while ! test -e /dev/shm/end; do i=$((i+1)); echo line $i; echo $i >/dev/shm/n; done; echo last"
+	begin := t.TempDir()
+	s.OK(t, "run", "-d", "--name", "waits", "-v", begin+":/begin", stack.Busybox, "sh", "-c", script)
+	s.OK(t, "run", "-d", "--name", "drops", "-v", begin+":/begin", "--log-opt", "mode=non-blocking", stack.Busybox, "sh", "-c", script)
 	number := func(name string) int {
 		n, _ := strconv.Atoi(strings.TrimSpace(s.Lus("exec", name, "cat", "/dev/shm/n").Out))
 		return n
 	}
+	put(t, filepath.Join(begin, "go"), "")
+	stack.Eventually(t, "lines of both", func() bool { return number("waits") > 0 && number("drops") > 0 })
 	d.fill(0)
 	stack.Eventually(t, "the one that drops to go on", func() bool {
 		return number("drops") > lastLine(s, "drops")+20_000

@@ -61,7 +61,7 @@ func usesDocker(t *testing.T, find func(*testing.T) string) {
 		stack.Busybox, "sh", "-c", "echo started; httpd -f -h /etc")
 	stack.Says(t, stack.Page(t, port, "/passwd"), "root:")
 	stack.Says(t, docker("ps", "--filter", "label=l="+name), name, "busybox", port+"->80/tcp")
-	stack.Says(t, docker("logs", name), "started")
+	stack.Eventually(t, "its line in the log", func() bool { return strings.Contains(docker("logs", name), "started") })
 	stack.Says(t, docker("port", name), "80/tcp", port)
 	stack.Says(t, docker("top", name), "httpd")
 	if got := docker("exec", name, "sh", "-c", "echo $A"); got != "b" {

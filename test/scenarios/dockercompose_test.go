@@ -37,7 +37,7 @@ services:
     ports: ["80"]
     volumes: [data:/www]
     depends_on: {setup: {condition: service_completed_successfully}, db: {condition: service_healthy}}
-    healthcheck: {test: wget -q -O /dev/null http://127.0.0.1/, interval: 200ms, start_interval: 100ms, start_period: 10s}
+    healthcheck: {test: wget -q -O /dev/null http://127.0.0.1/, interval: 200ms, start_interval: 100ms, start_period: 10m}
   setup:
     image: busybox
     command: sh -c "echo page >/www/index.html; echo set up"
@@ -84,6 +84,7 @@ func TestDockersOwnComposeRunsAProject(t *testing.T) {
 	}
 	port := do("port", "web", "80")
 	stack.Says(t, stack.Page(t, port[strings.LastIndex(port, ":")+1:], "/"), "page")
+	stack.Eventually(t, "the database's line", func() bool { return strings.Contains(do("logs", "--no-color", "db"), "| ready") })
 	stack.Says(t, do("logs", "--no-color"), "setup-1  | set up", "db-1", "| ready")
 	stack.Says(t, do("logs", "--tail", "1", "--no-log-prefix", "db"), "ready")
 	stack.Says(t, do("exec", "-T", "web", "wget", "-q", "-O", "-", "http://127.0.0.1/"), "page")

@@ -39,8 +39,8 @@ import (
 //	  says TEXT, lacks TEXT, code N
 //
 // $idle is a container that sleeps and ends at once when stopped, $ok a health
-// check that holds; $P is the project, $PORT and $PORT2 are free ports. p-web-1
-// in what is printed stands for the project's real name.
+// check that holds; $P is the project, $PORT and $PORT2 are free ports and $RANGE
+// is three of them. p-web-1 in what is printed stands for the project's real name.
 func TestIntents(t *testing.T) {
 	files, err := filepath.Glob("testdata/intents/*.txt")
 	if err != nil || len(files) == 0 {
@@ -107,10 +107,11 @@ type attempt struct {
 
 func (i intent) run(t *testing.T, s *stack.Stack) {
 	p := compose(t, s, map[string]string{})
+	first := stack.Ports(t, 3)
 	a := &attempt{project: p, words: strings.NewReplacer(
 		"$idle", "image: busybox, command: sleep 10000, stop_signal: KILL",
-		"$ok", "healthcheck: {test: 'true', interval: 100ms, start_interval: 100ms, start_period: 60s}",
-		"$LUS", filepath.Join(s.Bin, "lus"), "$PORT2", stack.Port(t), "$PORT", stack.Port(t), "$P", p.name, "$DIR", p.dir)}
+		"$ok", "healthcheck: {test: 'true', interval: 100ms, start_interval: 100ms, start_period: 10m}",
+		"$LUS", filepath.Join(s.Bin, "lus"), "$RANGE", fmt.Sprintf("%d-%d", first, first+2), "$PORT2", stack.Port(t), "$PORT", stack.Port(t), "$P", p.name, "$DIR", p.dir)}
 	a.project.write("compose.yaml", a.words.Replace(i.yaml))
 	for _, step := range i.steps {
 		head, below, _ := strings.Cut(step, "\n")

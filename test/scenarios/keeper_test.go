@@ -88,6 +88,7 @@ func TestAKilledKeeperIsTheEndOfItsContainersAndIsTold(t *testing.T) {
 	s.OK(t, "run", "-d", "--name", "phoenix", "--restart", "always", stack.Busybox, "sleep", "1000")
 	s.OK(t, "run", "--name", "over", stack.Busybox, "true")
 	stack.Page(t, port, "/passwd")
+	await(t, s, "steady", "begun")
 	pid := s.OK(t, "inspect", "--format", "{{.State.Pid}}", "steady")
 
 	if err := syscall.Kill(s.Helper("lus-keeper"), syscall.SIGKILL); err != nil {

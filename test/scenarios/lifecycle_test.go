@@ -94,8 +94,10 @@ func TestS41LogsAndTop(t *testing.T) {
 	s := shared(t)
 	name := named(t, s, "talks")
 	s.OK(t, "run", "-d", "--name", name, stack.Busybox, "sh", "-c",
-		"i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i; done; echo oops >&2; sleep 0.3; echo last; sleep 300")
-	stack.Eventually(t, "the last line", func() bool { return strings.Contains(s.OK(t, "logs", name), "last") })
+		"i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i; done; echo oops >&2; until [ -e /go ]; do sleep 0.05; done; echo last; sleep 300")
+	await(t, s, name, "oops")
+	s.OK(t, "exec", name, "touch", "/go")
+	await(t, s, name, "last")
 
 	all := s.Lus("logs", name)
 	if all.Want(t, 0); strings.Count(all.Out, "\n") != 21 || all.Err != "oops\n" {
@@ -110,6 +112,7 @@ func TestS41LogsAndTop(t *testing.T) {
 	}
 
 	pid := s.OK(t, "inspect", "--format", "{{.State.Pid}}", name)
+	stack.Eventually(t, "its last command", func() bool { return strings.Contains(s.OK(t, "top", name), "sleep 300") })
 	stack.Says(t, s.OK(t, "top", name), "PID", "sleep 300", pid)
 	if _, err := os.Stat("/proc/" + pid); err != nil {
 		t.Errorf("the process id %s is not the host's: %v", pid, err)

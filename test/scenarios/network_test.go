@@ -19,7 +19,7 @@ func TestS33APublishedPageFromEverywhere(t *testing.T) {
 	stack.Says(t, stack.Page(t, port, "/"), "Welcome to nginx!")
 	stack.Says(t, s.OK(t, "ps", "--filter", "name="+name), "0.0.0.0:"+port+"->80/tcp")
 	for _, host := range hostAddresses(t) {
-		c, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), 5*time.Second)
+		c, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), 2*time.Minute)
 		if err != nil {
 			t.Errorf("from the host's own address: %v", err)
 			continue

@@ -4,18 +4,32 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"lus/internal/base/ids"
 	"lus/test/stack"
 )
 
-// subnet is one that no other test is likely to have, on this host or beside.
-func subnet() (prefix string) { return fmt.Sprintf("10.%d.%d.", 200+rand.IntN(40), rand.IntN(256)) }
+// subnets counts those that tests have, from any number on: other programs may
+// have some too.
+var subnets = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(rand.Uint32N(1 << 16))
+	return &n
+}()
 
-// pings reports whether a container reaches a name or an address.
+// subnet is one that no other test has. (Some files of intents name their own, in
+// 10.231.)
+func subnet() (prefix string) {
+	n := subnets.Add(1)
+	return fmt.Sprintf("10.%d.%d.", 200+n/256%30, n%256)
+}
+
+// pings reports whether a container reaches a name or an address. Who answers has
+// time to do so.
 func pings(s *stack.Stack, from, to string) bool {
-	return s.Lus("exec", from, "ping", "-c", "1", "-W", "1", to).Code == 0
+	return s.Lus("exec", from, "ping", "-c", "1", "-W", "10", to).Code == 0
 }
 
 func TestS87OnlyWhoSharesANetworkTalks(t *testing.T) {

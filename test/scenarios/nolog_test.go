@@ -38,13 +38,14 @@ func TestWithoutALog(t *testing.T) {
 func TestWithoutALogAfterTheDaemon(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
-	id := s.OK(t, "run", "-d", "--log-driver", "none", "busybox", "sh", "-c", "echo secret; sleep 1")
+	id := s.OK(t, "run", "-d", "--log-driver", "none", "busybox", "sh", "-c", "echo secret; until [ -e /go ]; do sleep 0.05; done")
 	stack.Eventually(t, "the output passes", func() bool {
 		files, _ := filepath.Glob(filepath.Join(s.Container(id), "output.log*"))
 		return len(files) > 0
 	})
 	s.Kill()
 	s.StartDaemon(t)
+	s.OK(t, "exec", id, "touch", "/go")
 	s.OK(t, "wait", id)
 	nothingKept(t, s, id)
 }

@@ -28,7 +28,7 @@ func oldTodo(t *testing.T, s *stack.Stack) string {
 		"build: ./api", "image: "+s.BuildOnce(t, "todo-api", "examples/todo/api"),
 		"build: ./db", "image: "+mysql(t, s),
 		"build: ./web", "build: ./web\n    links: [\"api:backend\"]",
-		"interval: 10s", "interval: 500ms", "retries: 3", "retries: 100", "retries: 5", "retries: 100",
+		"interval: 10s", "interval: 500ms", "retries: 3", "retries: 10000", "retries: 5", "retries: 10000",
 	).Replace(strings.Join(kept, ""))
 }
 
@@ -44,7 +44,7 @@ func TestAnOldDockerComposeRunsTheTodoStack(t *testing.T) {
 	})
 	port, name := stack.Port(t), strings.ReplaceAll(named(t, s, "old"), "-", "")
 	run := func(args ...string) stack.Result {
-		return s.DoIn(dir, nil, "env", append([]string{"TODO_PORT=" + port, program, "--no-ansi", "-p", name}, args...)...)
+		return s.DoIn(dir, nil, "env", append([]string{"COMPOSE_HTTP_TIMEOUT=600", "TODO_PORT=" + port, program, "--no-ansi", "-p", name}, args...)...)
 	}
 	do := func(args ...string) string {
 		t.Helper()
@@ -57,7 +57,8 @@ func TestAnOldDockerComposeRunsTheTodoStack(t *testing.T) {
 	do("up", "-d")
 	stack.Says(t, stack.Page(t, port, "/"), "the page")
 	stack.Says(t, do("ps"), name+"_web_1", name+"_api_1", "Up (healthy)", port+"->80/tcp")
-	stack.Says(t, do("logs", "api"), "api_1", "GET /health")
+	stack.Eventually(t, "a request in the log", func() bool { return strings.Contains(do("logs", "api"), "GET /health") })
+	stack.Says(t, do("logs", "api"), "api_1")
 	stack.Says(t, do("exec", "-T", "api", "sh", "-c", "getent hosts db"), "db")
 	stack.Says(t, do("port", "web", "80"), port)
 	stack.Says(t, do("top", "web"), "httpd")

@@ -1,6 +1,9 @@
 package scenarios
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestParityLogs(t *testing.T) {
 	parity(t, []row{
@@ -76,17 +79,24 @@ func TestParityStartAndAttach(t *testing.T) {
 		{do: "docker attach", err: "requires 1 argument", code: 1},
 		{do: "docker run -di --name W-c busybox sh -c 'read x; echo got $x; exit 9'", out: "ID\n"},
 		{do: "echo word | docker attach W-c", out: "got word\n", code: 9},
-		{do: "docker start W-c >/dev/null; (sleep .5; docker kill W-c >/dev/null) & docker attach --no-stdin W-c; code=$?; wait; exit $code", code: 137},
+		{do: "docker start W-c >/dev/null; (" + attachments("W-c", 2) + "; docker kill W-c >/dev/null) & docker attach --no-stdin W-c; code=$?; wait; exit $code", code: 137},
 		{do: "docker start W-c >/dev/null; docker pause W-c; docker attach W-c", err: "cannot attach to a paused container, unpause it first", code: 1},
 		{do: "docker unpause W-c; docker attach --detach-keys nonsense W-c", out: "W-c\n", code: 1},
-		{do: "docker run -d --name W-s busybox sh -c 'trap \"exit 5\" USR1; while :; do sleep .1; done'", out: "ID\n"},
-		{do: "sleep .5; docker attach --no-stdin W-s & pid=$!; sleep 1; kill -USR1 $pid; wait $pid", code: 5},
-		{do: "docker start W-s >/dev/null; docker attach --no-stdin --sig-proxy=false W-s & pid=$!; sleep 1; kill -USR1 $pid; sleep .5; docker inspect -f '{{.State.Running}}' W-s; docker kill W-s; wait $pid", out: "true\nW-s\n", code: 137},
-		{do: "docker start W-s; docker attach --no-stdin --sig-proxy W-s & pid=$!; sleep 1; kill -USR1 $pid; wait $pid", out: "W-s\n", code: 5},
+		{do: "docker run -d --name W-s busybox sh -c 'trap \"exit 5\" USR1; : >/dev/shm/ready; while :; do sleep .1; done'", out: "ID\n"},
+		{do: "docker attach --no-stdin W-s & pid=$!; " + attachments("W-s", 1) + "; kill -USR1 $pid; wait $pid", code: 5},
+		{do: "docker start W-s >/dev/null; docker attach --no-stdin --sig-proxy=false W-s & pid=$!; " + attachments("W-s", 2) + "; kill -USR1 $pid; sleep .5; docker inspect -f '{{.State.Running}}' W-s; docker kill W-s; wait $pid", out: "true\nW-s\n", code: 137},
+		{do: "docker start W-s; docker attach --no-stdin --sig-proxy W-s & pid=$!; " + attachments("W-s", 3) + "; kill -USR1 $pid; wait $pid", out: "W-s\n", code: 5},
 		{do: "docker start --detach-keys nonsense -a W-a", code: 1},
 		{do: "docker run --rm --detach-keys nonsense busybox true", code: 1},
 		{do: "docker start", err: "requires at least 1 argument", code: 1},
 	})
+}
+
+// attachments waits until somebody has attached to a container so often, and its
+// trap is set where it has one.
+func attachments(name string, n int) string {
+	return fmt.Sprintf("until [ $(docker events --since 1h --until 0s --filter container=%s --filter event=attach | wc -l) -ge %d ]; do sleep .1; done; "+
+		"case %[1]s in *-s) until docker exec %[1]s test -e /dev/shm/ready; do sleep .1; done;; esac", name, n)
 }
 
 func TestParityFiles(t *testing.T) {

@@ -38,7 +38,7 @@ func parity(t *testing.T, rows []row) {
 		t.Cleanup(func() { removeNamed(s, word) })
 		work := stack.Folder(t, nil)
 		for _, r := range rows {
-			got := s.DoIn(work, nil, "env", "PATH="+dir+":"+os.Getenv("PATH"), "timeout", "-k", "5", "60", "sh", "-c", wordIn(r.do, word))
+			got := s.DoIn(work, nil, "env", "PATH="+dir+":"+os.Getenv("PATH"), "timeout", "-k", "5", "600", "sh", "-c", wordIn(r.do, word))
 			got.Out, got.Err = alike(got.Out, word, work), alike(got.Err, word, work)
 			by[client] = append(by[client], got)
 		}

@@ -26,7 +26,9 @@ func ownRegistry(t *testing.T) (s *stack.Stack, host string) {
 
 func enabled(t *testing.T, s *stack.Stack) (host string) {
 	t.Helper()
-	_, port, _ := strings.Cut(s.OK(t, "registry", "enable", "127.0.0.1:0"), ":")
+	// A port of the kernel's choice could be somebody else's once the daemon is
+	// killed and started.
+	_, port, _ := strings.Cut(s.OK(t, "registry", "enable", "127.0.0.1:"+stack.Port(t)), ":")
 	return "localhost:" + strings.TrimSpace(port)
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ func numbered(t *testing.T, s *stack.Stack, name string, least int) {
 func recordsAgree(t *testing.T, s *stack.Stack) {
 	t.Helper()
 	var how string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if how = disagree(s); how == "" {
 			return
 		}
@@ -198,7 +199,7 @@ func removeAll(t *testing.T, s *stack.Stack, l *load, before stack.Machine) {
 	s.StartDaemon(t) // a start finds out what nobody needs
 	s.Unchanged(t, before, stack.Files)
 	left := l.filesLeft()
-	for deadline := time.Now().Add(20 * time.Second); left != "" && time.Now().Before(deadline); left = l.filesLeft() {
+	for deadline := time.Now().Add(3 * time.Minute); left != "" && time.Now().Before(deadline); left = l.filesLeft() {
 		time.Sleep(50 * time.Millisecond)
 	}
 	if left != "" {
@@ -271,7 +272,7 @@ func TestAStopLeavesWhatRunsAndNothingElse(t *testing.T) {
 	if code := s.Stop(); code != 0 {
 		t.Errorf("the daemon ended with %d", code)
 	}
-	for kind, left := range s.Look().Less(stack.Files) {
+	for kind, left := range s.Still().Less(stack.Files) {
 		if len(left) > 0 {
 			t.Errorf("left, as a %s: %q", kind, left)
 		}
@@ -283,9 +284,12 @@ func TestAStopLeavesWhatRunsAndNothingElse(t *testing.T) {
 func TestAnExitWhileTheDaemonIsDeadIsKnown(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t)
-	s.OK(t, "run", "-d", "--name", "ends", stack.Busybox, "sh", "-c", "sleep 0.3; echo last words; exit 23")
+	dir := t.TempDir()
+	s.OK(t, "run", "-d", "--name", "ends", "-v", dir+":/told", stack.Busybox, "sh", "-c", "until [ -e /told/go ]; do usleep 10000; done; echo last words; exit 23")
+	pid := s.OK(t, "inspect", "--format", "{{.State.Pid}}", "ends")
 	s.Kill()
-	time.Sleep(600 * time.Millisecond)
+	put(t, filepath.Join(dir, "go"), "")
+	stack.Eventually(t, "its end", func() bool { _, err := os.Stat("/proc/" + pid); return err != nil })
 	s.StartDaemon(t)
 	if got := s.OK(t, "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "ends"); got != "exited 23" {
 		t.Errorf("it is %q", got)

@@ -19,9 +19,10 @@ func TestAnUnhealthyContainerIsRestartedWhereItAsksForIt(t *testing.T) {
 		t.Run(asked, func(t *testing.T) {
 			t.Parallel()
 			name := named(t, s, "unwell")
-			// Its first life is sick, the second well.
-			args := append(args, "-d", "--name", name, "--health-cmd", "test $(wc -l </lives) -gt 1",
-				"--health-interval", "100ms", "--health-retries", "2", stack.Busybox, "sh", "-c", "trap 'exit 0' TERM; echo life >>/lives; while :; do sleep 0.05; done")
+			// Its first life is sick, the second well; nothing is said of a life
+			// before it is counted.
+			args := append(args, "-d", "--name", name, "--health-cmd", "until [ -e /dev/shm/counted ]; do sleep 0.05; done; test $(wc -l </lives) -gt 1", "--health-timeout", "10m",
+				"--health-interval", "100ms", "--health-retries", "2", stack.Busybox, "sh", "-c", "trap 'exit 0' TERM; echo life >>/lives; : >/dev/shm/counted; while :; do sleep 0.05; done")
 			s.Do(nil, args[0], args[1:]...).Want(t, 0)
 			want := "healthy"
 			if asked == "not at all" {

@@ -30,7 +30,7 @@ services:
     stop_signal: KILL
     ports: ["` + port + `:80"]
     deploy: ` + deploy + `
-    healthcheck: {test: wget -q -O /dev/null http://127.0.0.1/, interval: 200ms, start_interval: 100ms, start_period: 60s}
+    healthcheck: {test: wget -q -O /dev/null http://127.0.0.1/, interval: 200ms, start_interval: 100ms, start_period: 10m}
   client:
     image: busybox
     command: sh -c 'while :; do wget -q -O /dev/null http://web/ || echo failed; echo asked; done'

@@ -3,7 +3,6 @@ package stack
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,17 +10,6 @@ import (
 	"testing"
 	"time"
 )
-
-// Port is a port of this host that is free now.
-func Port(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
-}
 
 // Get reads http://127.0.0.1:port/path once; the status is 0 where nobody answers.
 func Get(port, path string) (status int, body string) {
@@ -35,7 +23,7 @@ func Get(port, path string) (status int, body string) {
 // Do makes a request over a connection of its own and does not follow redirects.
 func Do(r *http.Request) (status int, body string) {
 	client := http.Client{
-		Timeout:       20 * time.Second,
+		Timeout:       long,
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -64,12 +52,16 @@ func Page(t testing.TB, port, path string) string {
 	return body
 }
 
+// long is how long something may take on a machine that is slow and has much
+// else to do. Nothing that works waits for it.
+const long = 5 * time.Minute
+
 // Eventually waits until something holds and fails the test where it never does.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(long); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
+			t.Fatalf("waited %s for %s", long, what)
 		}
 	}
 }

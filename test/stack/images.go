@@ -87,16 +87,22 @@ func (s *Stack) StandIn(t testing.TB, name string) string {
 // has it, and returns its name.
 func (s *Stack) BuildOnce(t testing.TB, name, dir string) string {
 	t.Helper()
-	standIns.Lock()
-	defer standIns.Unlock()
+	defer BuildAlone()()
 	if s.Lus("image", "inspect", name).Code != 0 {
 		s.OK(t, "build", "-q", "-t", name, filepath.Join(s.Repo, dir))
 	}
 	return name
 }
 
-// standIns lets one test build while the others wait for the same image.
-var standIns sync.Mutex
+// building lets one test build while the others wait for the same image.
+var building sync.Mutex
+
+// BuildAlone lets nobody else build a folder of the repository until done: two
+// builds of one folder at once make two images, and the next may take either.
+func BuildAlone() (done func()) {
+	building.Lock()
+	return building.Unlock
+}
 
 // Build builds an image from files given by name and content.
 func (s *Stack) Build(t testing.TB, tag string, files map[string]string, args ...string) Result {

@@ -94,7 +94,7 @@ func only(prefix string, a, b []string) (out []string) {
 func (s *Stack) Unchanged(t testing.TB, before Machine, but ...string) {
 	t.Helper()
 	var diff string
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(long); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if diff = before.Less(but...).Diff(s.Look().Less(but...)); diff == "" {
 			return
 		}
@@ -345,8 +345,8 @@ func (s *Stack) records() (out []string) {
 // may go on being cleaned up for a moment.
 func (s *Stack) Still() Machine {
 	m, same := s.Look(), 0
-	for range 200 {
-		time.Sleep(50 * time.Millisecond)
+	for deadline := time.Now().Add(long); time.Now().Before(deadline); {
+		time.Sleep(100 * time.Millisecond)
 		next := s.Look()
 		if same++; m.Diff(next) != "" {
 			same = 0
@@ -356,4 +356,30 @@ func (s *Stack) Still() Machine {
 		}
 	}
 	return m
+}
+
+// Clients counts the programs of this stack that have a connection to its daemon.
+func (s *Stack) Clients() (n int) {
+	connected := map[string]bool{} // by inode
+	data, _ := os.ReadFile("/proc/self/net/unix")
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 6 && f[5] == "03" {
+			connected[f[6]] = true
+		}
+	}
+	programs, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range programs {
+		if program, _ := os.Readlink(exe); program != filepath.Join(s.Bin, "lus") {
+			continue
+		}
+		env, _ := os.ReadFile(filepath.Join(filepath.Dir(exe), "environ"))
+		fds, _ := filepath.Glob(filepath.Join(filepath.Dir(exe), "fd/*"))
+		if strings.Contains(string(env), s.dir+"/") && slices.ContainsFunc(fds, func(fd string) bool {
+			link, _ := os.Readlink(fd)
+			return connected[strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")]
+		}) {
+			n++
+		}
+	}
+	return n
 }

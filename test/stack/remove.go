@@ -38,12 +38,12 @@ func (s *Stack) empty() {
 // returns what it found: a daemon that stops while no container runs leaves
 // nothing.
 func (s *Stack) sweep() (found []string) {
-	s.await(func(process) bool { return true })
+	s.await()
 	for _, p := range s.processes() {
 		found = append(found, fmt.Sprintf("process %d %s", p.pid, p.command))
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
-	s.await(func(process) bool { return true })
+	s.await()
 	for _, m := range s.mountPoints() {
 		if syscall.Unmount(m, syscall.MNT_DETACH) == nil && !strings.HasPrefix(m, s.Run) {
 			found = append(found, "mount "+m)
@@ -66,12 +66,9 @@ func (s *Stack) sweep() (found []string) {
 	return found
 }
 
-// await gives the processes that match a moment to end.
-func (s *Stack) await(match func(process) bool) {
-	for range 200 {
-		if !slices.ContainsFunc(s.processes(), match) {
-			return
-		}
+// await gives the processes time to end.
+func (s *Stack) await() {
+	for deadline := time.Now().Add(long); len(s.processes()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -173,7 +173,7 @@ func (s *Stack) up(cmd *exec.Cmd) error {
 }
 
 func (s *Stack) awaitSocket(ended chan struct{}) error {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(long); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if c, err := net.Dial("unix", s.Socket()); err == nil {
 			return c.Close()
 		}
@@ -183,7 +183,7 @@ func (s *Stack) awaitSocket(ended chan struct{}) error {
 		default:
 		}
 	}
-	return fmt.Errorf("lusd did not open %s within 30 s", s.Socket())
+	return fmt.Errorf("lusd did not open %s within %s", s.Socket(), long)
 }
 
 // DaemonPid is the process id of the daemon this stack started.
@@ -229,7 +229,7 @@ func (s *Stack) signal(sig syscall.Signal) *exec.Cmd {
 	_ = cmd.Process.Signal(sig) // it may have ended: then ended is closed
 	select {
 	case <-ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(long):
 		_ = cmd.Process.Kill()
 		<-ended
 	}

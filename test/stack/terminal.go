@@ -115,13 +115,10 @@ func (term *Terminal) Type(keys string) {
 	}
 }
 
-// waits is how long a terminal may stay without what is to come.
-const waits = 2 * time.Minute
-
 // Sees waits until text is on the screen.
 func (term *Terminal) Sees(text string) {
 	term.t.Helper()
-	for deadline := time.Now().Add(waits); !strings.Contains(term.Screen(), text); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(long); !strings.Contains(term.Screen(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			term.t.Fatalf("%s: %q never came; the screen:\n%s", term.line, text, term.Screen())
 		}
@@ -132,7 +129,7 @@ func (term *Terminal) Sees(text string) {
 // Ctrl-C may be dropped with what was typed before it.
 func (term *Terminal) Asks(line, answer string) {
 	term.t.Helper()
-	for deadline := time.Now().Add(waits); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(long); time.Now().Before(deadline); {
 		term.Type(line + "\n")
 		for again := time.Now().Add(5 * time.Second); time.Now().Before(again); time.Sleep(5 * time.Millisecond) {
 			if strings.Contains(term.Screen(), answer) {
@@ -168,7 +165,7 @@ func (term *Terminal) Ends() int {
 	select {
 	case code := <-done:
 		return code
-	case <-time.After(waits):
+	case <-time.After(long):
 		_ = term.cmd.Process.Kill()
 		<-done
 		term.t.Fatalf("%s did not end; the screen:\n%s", term.line, term.Screen())
