@@ -1,9 +1,15 @@
 package scenarios
 
 import (
+	"database/sql"
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	_ "modernc.org/sqlite" // the driver
 
 	"lus/test/stack"
 )
@@ -42,17 +48,38 @@ func TestK15ImagesAreCompared(t *testing.T) {
 	stack.Says(t, s.Fail(t, 1, "image", "compare", stack.Debian, "no-such-image"), "No such image: no-such-image")
 }
 
-// The list of apk is read as dpkg's is; that of rpm is a data base, of which only
-// its being there is told.
+// The list of apk is read as dpkg's is, and rpm's database where it is one of
+// SQLite; of another, or a damaged one, only its being there is told.
 func TestK15OtherPackageManagers(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	const installed = "C:Q1x\nP:musl\nV:1.2.4-r2\nA:x86_64\n\nC:Q1y\nP:busybox\nV:1.36.1-r5\np:cmd:sh\n\n"
-	alpine, redhat := imageName(t, s, "apk"), imageName(t, s, "rpm")
-	s.Build(t, alpine, map[string]string{"Dockerfile": "FROM busybox\nCOPY installed /lib/apk/db/installed\n", "installed": installed}).Want(t, 0)
-	s.Build(t, redhat, map[string]string{"Dockerfile": "FROM busybox\nCOPY db /var/lib/rpm/rpmdb.sqlite\n", "db": "SQLite format 3\x00"}).Want(t, 0)
-	out := s.OK(t, "image", "compare", "--starts", "0", "--format", "{{.Packages}} {{.PackageList}}", alpine, redhat)
-	if out != "2 apk [busybox musl]\nrpm []" {
-		t.Errorf("compared: %s", out)
+	file := filepath.Join(t.TempDir(), "rpmdb.sqlite")
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec("CREATE TABLE Name (key TEXT NOT NULL, hnum INTEGER NOT NULL, idx INTEGER NOT NULL); INSERT INTO Name VALUES('glibc', 1, 0), ('bash', 2, 0), ('gpg-pubkey', 3, 0)")
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	rpms, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"image", "compare", "--starts", "0", "--format", "{{.Packages}} {{.PackageList}}"}
+	var want []string
+	for name, image := range map[string]struct{ path, content, want string }{
+		"apk":     {"lib/apk/db/installed", installed, "2 apk [busybox musl]"},
+		"rpm":     {"usr/lib/sysimage/rpm/rpmdb.sqlite", string(rpms), "2 rpm [bash glibc]"},
+		"damaged": {"var/lib/rpm/rpmdb.sqlite", "SQLite format 3\x00", "rpm, not counted []"},
+		"old":     {"var/lib/rpm/Packages", "\x00", "rpm, not counted []"},
+	} {
+		ref := imageName(t, s, name)
+		s.Build(t, ref, map[string]string{"Dockerfile": "FROM busybox\nCOPY db /" + image.path + "\n", "db": image.content}).Want(t, 0)
+		args, want = append(args, ref), append(want, image.want)
+	}
+	if out := s.OK(t, args...); out != strings.Join(want, "\n") {
+		t.Errorf("compared: %s, want %q", out, want)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
+	"lus/internal/cli/image/internal/rpmdb"
 	"lus/internal/cli/output"
 	"lus/internal/client"
 )
@@ -32,6 +33,7 @@ type compared struct {
 	shared   int
 	database string // dpkg, apk or rpm; empty: none
 	packages []string
+	counted  bool          // what the data base has could be read
 	start    time.Duration // 0: not measured
 }
 
@@ -142,6 +144,8 @@ func (c *compared) readPackages(ctx context.Context, e *command.Env, id string) 
 		{"rpm", "/var/lib/rpm/rpmdb.sqlite", ""},
 		{"rpm", "/usr/lib/sysimage/rpm/rpmdb.sqlite", ""},
 		{"rpm", "/var/lib/rpm/Packages", ""},
+		{"rpm", "/var/lib/rpm/Packages.db", ""},
+		{"rpm", "/usr/lib/sysimage/rpm/Packages.db", ""},
 	} {
 		resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: "/containers/" + id + "/archive", Query: url.Values{"path": {db.path}}})
 		if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Invalid) {
@@ -150,14 +154,42 @@ func (c *compared) readPackages(ctx context.Context, e *command.Env, id string) 
 		if err != nil {
 			return err
 		}
-		c.database = db.kind
-		if db.name != "" {
+		c.database, c.counted = db.kind, true
+		switch {
+		case db.name != "":
 			c.packages, err = packagesIn(resp.Body, db.name)
+		case strings.HasSuffix(db.path, ".sqlite"):
+			c.packages, err = rpmPackages(resp.Body)
+			if errs.Is(err, errs.Invalid) || errs.Is(err, errs.Unsupported) {
+				c.counted, err = false, nil // the rest can be compared
+			}
+		default:
+			c.counted = false // in a format of its own
 		}
 		resp.Body.Close()
 		return err
 	}
 	return nil
+}
+
+// maxRPM bounds an rpm database, in bytes: that of a whole desktop has some 100 MB.
+const maxRPM = 256 << 20
+
+// rpmPackages are the names of the packages in the database in a tar.
+func rpmPackages(r io.Reader) ([]string, error) {
+	t := tar.NewReader(r)
+	h, err := t.Next()
+	if err != nil {
+		return nil, errs.New(errs.Unavailable, "the rpm database broke off: %w", err)
+	}
+	if h.Size > maxRPM {
+		return nil, errs.New(errs.Unsupported, "the rpm database has %s; up to %s are read", units.BytesSize(float64(h.Size)), units.BytesSize(maxRPM))
+	}
+	data, err := io.ReadAll(t)
+	if err != nil {
+		return nil, errs.New(errs.Unavailable, "the rpm database broke off: %w", err)
+	}
+	return rpmdb.Names(data)
 }
 
 // packagesIn are the names of the packages in the files of a tar: the rest of
@@ -208,11 +240,11 @@ func (r comparedRow) Layers() int { return len(r.c.RootFS.Layers) }
 func (r comparedRow) Shared() int { return r.c.shared }
 
 func (r comparedRow) Packages() string {
-	switch r.c.database {
-	case "":
+	switch {
+	case r.c.database == "":
 		return "none"
-	case "rpm":
-		return "rpm" // its data base is not a text
+	case !r.c.counted:
+		return r.c.database + ", not counted"
 	}
 	return fmt.Sprintf("%d %s", len(r.c.packages), r.c.database)
 }
