@@ -1,8 +1,6 @@
 package tree_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -12,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/tree"
+	"lus/test/tars"
 )
 
 // A tar comes from inside a container or from a client: whatever its entries are
 // called and link to, and in whatever order, nothing outside the root changes.
-// An entry is a line: its kind as tar writes it, its name, and after "->" a link.
 func FuzzUnpack(f *testing.F) {
 	f.Add("5d\n0d/f\n2d/l->/out\n0d/l/new", false)
 	f.Add("2l->../../out\n1l/h->l/kept\n0l", true)
@@ -32,7 +30,7 @@ func FuzzUnpack(f *testing.F) {
 		if chroot {
 			root = tree.Chroot(open(t, dir))
 		}
-		_ = tree.Unpack(context.Background(), scripted(script), root, "/dest", tree.UnpackOptions{Mine: true}) // refused or kept inside
+		_ = tree.Unpack(context.Background(), tars.Scripted(script), root, "/dest", tree.UnpackOptions{Mine: true}) // refused or kept inside
 		for place, want := range map[string]string{out: "kept", top: "out root"} {
 			entries, err := os.ReadDir(place)
 			must(t, err)
@@ -50,30 +48,4 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatalf("the file outside is %q, mode %o, %d links, %v", text, st.Mode, st.Nlink, err)
 		}
 	})
-}
-
-// scripted is the tar of a script, as far as a tar can have it; a script that
-// begins with "tar" is one itself.
-func scripted(script string) *bytes.Buffer {
-	var b bytes.Buffer
-	if raw, ok := strings.CutPrefix(script, "tar"); ok {
-		return bytes.NewBufferString(raw)
-	}
-	w := tar.NewWriter(&b)
-	for line := range strings.Lines(script) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "" || !strings.Contains("0125", line[:1]) {
-			continue
-		}
-		name, link, _ := strings.Cut(line[1:], "->")
-		h := tar.Header{Typeflag: line[0], Name: name, Linkname: link, Mode: 0o4777}
-		if h.Typeflag == tar.TypeReg {
-			h.Size = 4
-		}
-		if w.WriteHeader(&h) == nil && h.Size > 0 {
-			_, _ = w.Write([]byte("evil")) // of the size that was said
-		}
-	}
-	_ = w.Close()
-	return &b
 }

@@ -1,13 +1,10 @@
 package image
 
 import (
-	"archive/tar"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/containerd/platforms"
@@ -17,17 +14,17 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/test/need"
+	"lus/test/tars"
 )
 
 // A layer is whatever somebody pushed: whatever its entries are called and link
-// to, whiteouts too, nothing outside its folder changes. An entry is a line: its
-// kind as tar writes it, its name, and after "->" a link.
+// to, whiteouts too, nothing outside its folder changes.
 func FuzzLayer(f *testing.F) {
 	need.Root(f)
-	f.Add([]byte("5d\n0d/f\n2d/l->/\n0d/l/new\n0d/.wh.f"))
-	f.Add([]byte("0../out/kept\n1h->../out/kept\n0.wh..\n0.wh..wh..opq\n2.->/"))
-	f.Add([]byte("2a->../out\n0a/kept\n0a/.wh.kept\n1x->a/kept\n5a\n0a/.wh..wh..opq"))
-	f.Fuzz(func(t *testing.T, script []byte) {
+	f.Add("5d\n0d/f\n2d/l->/\n0d/l/new\n0d/.wh.f")
+	f.Add("0../out/kept\n1h->../out/kept\n0.wh..\n0.wh..wh..opq\n2.->/")
+	f.Add("2a->../out\n0a/kept\n0a/.wh.kept\n1x->a/kept\n5a\n0a/.wh..wh..opq")
+	f.Fuzz(func(t *testing.T, script string) {
 		top := t.TempDir()
 		out, dir := filepath.Join(top, "out"), filepath.Join(top, "layer")
 		for _, d := range []string{out, dir} {
@@ -39,7 +36,7 @@ func FuzzLayer(f *testing.F) {
 		if err := os.WriteFile(kept, []byte("kept"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := (&Service{}).applyTar(t.Context(), scripted(script), 1<<20, dir)
+		_, err := (&Service{}).applyTar(t.Context(), tars.Scripted(script), 1<<20, dir)
 		var kind *errs.Error
 		if err != nil && !errors.As(err, &kind) {
 			t.Fatalf("an error without a kind: %v", err)
@@ -55,32 +52,6 @@ func FuzzLayer(f *testing.F) {
 			}
 		}
 	})
-}
-
-// scripted is the tar of a script, as far as a tar can have it; a script that
-// begins with "tar" is one itself.
-func scripted(script []byte) *bytes.Buffer {
-	var b bytes.Buffer
-	if raw, ok := bytes.CutPrefix(script, []byte("tar")); ok {
-		return bytes.NewBuffer(raw)
-	}
-	w := tar.NewWriter(&b)
-	for line := range strings.Lines(string(script)) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "" || !strings.Contains("0125", line[:1]) {
-			continue
-		}
-		name, link, _ := strings.Cut(line[1:], "->")
-		h := tar.Header{Typeflag: line[0], Name: name, Linkname: link, Mode: 0o777}
-		if h.Typeflag == tar.TypeReg {
-			h.Size = 4
-		}
-		if w.WriteHeader(&h) == nil && h.Size > 0 {
-			_, _ = w.Write([]byte("evil")) // of the size that was said
-		}
-	}
-	_ = w.Close()
-	return &b
 }
 
 // A config comes from whoever pushed the image.
