@@ -57,10 +57,11 @@ type head struct {
 // where one of them stands, whatever it means there, nothing is remembered.
 var reaching = []string{"include", "extends", "label_file", "watch", "pre_start", `\`}
 
-// session are variables that tell one terminal from another. They count only
-// where a file has their names.
+// session are variables that tell one terminal or one call from another. They
+// count only where a file has their names.
 var session = []string{"SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES", "TERM", "WINDOWID", "TMUX", "TMUX_PANE", "STY", "SSH_CLIENT",
-	"SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_TTY", "XDG_SESSION_ID", "DBUS_SESSION_BUS_ADDRESS"}
+	"SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_TTY", "XDG_SESSION_ID", "DBUS_SESSION_BUS_ADDRESS", "WT_SESSION", "TERM_SESSION_ID",
+	"SUDO_COMMAND", "MAKELEVEL", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"}
 
 // remember looks for what is remembered of the project that is to be read.
 func (r *reader) remember(options *cli.ProjectOptions) *remembered {

@@ -104,6 +104,7 @@ func TestAnotherTerminalMakesNoOtherProject(t *testing.T) {
 	put(t, file, "services: {web: {image: a}}\n")
 	known(t, o)
 	t.Setenv("SSH_TTY", "/dev/pts/2")
+	t.Setenv("SUDO_COMMAND", "/usr/bin/lus compose ps")
 	if _, recalled := recalling(t, o); !recalled {
 		t.Error("another terminal is another project")
 	}
