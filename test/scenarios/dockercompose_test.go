@@ -13,20 +13,53 @@ import (
 )
 
 // plugin is Docker's own compose, unmodified, in docker's plugin folder. It builds
-// by the daemon's own builder: the other way is a plugin of its own, which has its
-// own tests.
+// by the daemon's own builder.
 func (p *project) plugin() func(args ...string) stack.Result {
+	p.t.Helper()
+	return p.plugins("DOCKER_BUILDKIT=0", map[string]string{"compose": need.ComposePlugin(p.t)})
+}
+
+// plugins is the same with a variable and with these plugins, by their names.
+func (p *project) plugins(variable string, programs map[string]string) func(args ...string) stack.Result {
 	p.t.Helper()
 	docker, config := dockerClient(p.t), p.t.TempDir()
 	if err := os.Mkdir(filepath.Join(config, "cli-plugins"), 0o755); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.Symlink(need.ComposePlugin(p.t), filepath.Join(config, "cli-plugins/docker-compose")); err != nil {
-		p.t.Fatal(err)
+	for name, program := range programs {
+		if err := os.Symlink(program, filepath.Join(config, "cli-plugins/docker-"+name)); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	return func(args ...string) stack.Result {
-		return p.DoIn(p.dir, nil, "env", append([]string{"DOCKER_BUILDKIT=0", docker, "--config", config, "compose", "-p", p.name}, args...)...)
+		return p.DoIn(p.dir, nil, "env", append([]string{variable, docker, "--config", config, "compose", "-p", p.name}, args...)...)
 	}
+}
+
+// Where buildx is there too, Docker's compose hands it all builds at once.
+func TestDockersOwnComposeBuildsByBuildx(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{
+		"key.txt": "hidden", "base/Dockerfile": "FROM scratch\nCOPY file /file\n", "base/file": "from the base",
+		"Dockerfile": "FROM busybox\nARG WORD\nRUN --mount=type=secret,id=key wc -c </run/secrets/key >/length && echo $WORD >/word\nCOPY --from=base /file /\nCMD cat /word /length /file\n",
+		"compose.yaml": `
+services:
+  app:
+    build: {context: ., args: {WORD: given}, secrets: [key], additional_contexts: {base: "service:base"}}
+  base: {build: base, profiles: [never]}
+  inline: {build: {dockerfile_inline: "FROM busybox\nRUN echo inline >/word\n"}, command: cat /word}
+secrets: {key: {file: key.txt}}
+`,
+	})
+	t.Cleanup(func() { p.Lus("rmi", "-f", p.name+"-app", p.name+"-inline", p.name+"-base") })
+	docker := p.plugins("DOCKER_BUILDKIT=1", map[string]string{"compose": need.ComposePlugin(t), "buildx": need.Buildx(t)})
+	docker("build").Want(t, 0)
+	docker("up", "-d", "--build").Want(t, 0)
+	if got := strings.Fields(docker("run", "--rm", "-T", "app").Want(t, 0)); strings.Join(got, " ") != "given 6 from the base" {
+		t.Errorf("the image has %q", got)
+	}
+	stack.Says(t, docker("logs", "--no-log-prefix", "inline").Want(t, 0), "inline")
+	docker("down", "--rmi", "local").Want(t, 0)
 }
 
 const pluginFile = `
