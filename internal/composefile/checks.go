@@ -84,11 +84,16 @@ func publishedPorts(p *types.Project) *misplaced {
 
 func subnets(p *types.Project) *misplaced {
 	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
+		first := ""
 		for i, pool := range p.Networks[key].Ipam.Config {
 			at := []string{"networks", key, "ipam", "config", strconv.Itoa(i)}
 			if pool == nil || pool.Subnet == "" {
 				continue
 			}
+			if first != "" && !bool(p.Networks[key].External) {
+				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: %s is a second subnet, beside %s, and a network has one here (as Docker's bridge has)", key, pool.Subnet, first), "make one larger subnet of them, or two networks"}
+			}
+			first = pool.Subnet
 			net, err := netip.ParsePrefix(pool.Subnet)
 			if err != nil {
 				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: subnet %q is not a range of addresses", key, pool.Subnet), "write an address and how many bits are fixed, as 172.30.0.0/24"}

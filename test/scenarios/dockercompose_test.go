@@ -55,7 +55,7 @@ secrets: {key: {file: key.txt}}
 	docker := p.plugins("DOCKER_BUILDKIT=1", map[string]string{"compose": need.ComposePlugin(t), "buildx": need.Buildx(t)})
 	docker("build").Want(t, 0)
 	docker("up", "-d", "--build").Want(t, 0)
-	if got := strings.Fields(docker("run", "--rm", "-T", "app").Want(t, 0)); strings.Join(got, " ") != "given 6 from the base" {
+	if got := p.OK(t, "run", "--rm", p.name+"-app"); got != "given\n6\nfrom the base" {
 		t.Errorf("the image has %q", got)
 	}
 	stack.Says(t, docker("logs", "--no-log-prefix", "inline").Want(t, 0), "inline")

@@ -209,3 +209,27 @@ func TestAnUpdateThatFailsPausesOrGoesOn(t *testing.T) {
 		p.ok("up", "-d")
 	})
 }
+
+// A container that an update stopped and brings back has its hook run again, as
+// with every start.
+func TestAContainerThatIsBroughtBackHasItsHooksRun(t *testing.T) {
+	t.Parallel()
+	file := func(command string) string {
+		return `
+services:
+  web:
+    image: busybox
+    init: true
+    command: ` + command + `
+    post_start: [{command: [sh, -c, "echo ran >>/hooked"]}]
+    deploy: {replicas: 1, update_config: {order: stop-first, failure_action: rollback}}
+`
+	}
+	p := compose(t, shared(t), map[string]string{"compose.yaml": file("sleep 600")})
+	p.ok("up", "-d")
+	p.write("compose.yaml", file(`sh -c "exit 3"`))
+	p.do("up", "-d").Want(t, 1)
+	if got := p.OK(t, "exec", p.name+"-web-1", "cat", "/hooked"); got != "ran\nran" {
+		t.Errorf("its hook wrote %q", got)
+	}
+}

@@ -300,6 +300,9 @@ func (u *updating) restore(ctx context.Context, s *swap, how compose.Update) err
 		if err := ignore(u.Engine.StartContainer(ctx, s.old.ID), errs.NotModified); err != nil {
 			return err
 		}
+		if err := u.runner.hooks(ctx, s.old.ID, "post_start", u.hooksOf(ctx, s.old)); err != nil {
+			return err
+		}
 		return u.runner.holds(ctx, s.old.ID, how.Monitor)
 	}
 	if how.StartFirst {
@@ -326,6 +329,16 @@ func (u *updating) restore(ctx context.Context, s *swap, how compose.Update) err
 		return nil
 	}
 	return begin()
+}
+
+// hooksOf are what ran after the start of a container that was made from a
+// configuration of before; none where nobody knows it any more.
+func (u *updating) hooksOf(ctx context.Context, c *container.Container) []compose.Hook {
+	was := u.history.Former(ctx, u.project.Name)(u.st.service.Name, c.Config.Labels[compose.LabelConfigHash])
+	if was == nil {
+		return nil
+	}
+	return was.PostStart
 }
 
 // forget removes the old containers that were kept for the case of failure.
