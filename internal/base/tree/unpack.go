@@ -28,6 +28,9 @@ type UnpackOptions struct {
 	Owner *Owner
 	// Mine leaves all to whoever unpacks.
 	Mine bool
+	// WriteOut lets the kernel begin to write big files to the disk while they
+	// are unpacked, for who waits for the disk in the end.
+	WriteOut bool
 	// Rename, where given, gives an entry another name, below dest as well.
 	Rename func(name string) string
 }
@@ -267,7 +270,7 @@ func (u *unpacker) file(fd int, base string, h *tar.Header, r io.Reader) error {
 		return err
 	}
 	f := os.NewFile(uintptr(got), base)
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, u.buf)
+	_, err = io.CopyBuffer(&writer{f: f, out: u.o.WriteOut}, r, u.buf)
 	if err != nil {
 		err = broken(err)
 	} else {
@@ -278,6 +281,28 @@ func (u *unpacker) file(fd int, base string, h *tar.Header, r io.Reader) error {
 		err = unix.UtimesNanoAt(got, "", ts, unix.AT_EMPTY_PATH)
 	}
 	return errors.Join(err, f.Close())
+}
+
+// writer writes to a file, and has it written to the disk where out says so.
+type writer struct {
+	f           *os.File
+	out         bool
+	n, toldDisk int64
+}
+
+// outSize is how much is told the disk at a time.
+const outSize = 8 << 20
+
+// Write implements io.Writer.
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	w.n += int64(n)
+	if w.out && w.n-w.toldDisk >= outSize {
+		// A file system that cannot writes when it is asked to sync.
+		_ = unix.SyncFileRange(int(w.f.Fd()), w.toldDisk, w.n-w.toldDisk, unix.SYNC_FILE_RANGE_WRITE)
+		w.toldDisk = w.n
+	}
+	return n, err
 }
 
 // link makes a hard link; what it names lies below the destination too.

@@ -73,7 +73,7 @@ func (e *Engine) copyChanges(ctx context.Context, u *unit, dir *os.File, pause b
 		defer close(packed)
 		_ = w.CloseWithError(tree.Pack(ctx, w, upper, ".", "", tree.PackOptions{Exact: true, Skip: emptyStub}))
 	}()
-	err = tree.Unpack(ctx, r, tree.Beneath(dir), "/", tree.UnpackOptions{})
+	err = tree.Unpack(ctx, r, tree.Beneath(dir), "/", tree.UnpackOptions{WriteOut: true})
 	_ = r.Close()
 	<-packed
 	return err

@@ -211,10 +211,7 @@ func (s *Service) changedLayer(ctx context.Context, c *image.Commit, below []sto
 	if err := sn.Commit(ctx, name, key); err != nil {
 		return l, fmt.Errorf("keep the commit: %w", err)
 	}
-	if l, err = s.store.Hash(ctx, name); err != nil {
-		return l, err
-	}
-	return l, s.settle(dir)
+	return s.finish(ctx, name, dir)
 }
 
 // committedConfig is the base's config with what the commit adds. What this

@@ -100,10 +100,7 @@ func (s *Service) importLayer(ctx context.Context, tar io.Reader) (l store.Layer
 	if err := sn.Commit(ctx, name, key); err != nil {
 		return l, fmt.Errorf("keep the import: %w", err)
 	}
-	if l, err = s.store.Hash(ctx, name); err != nil {
-		return l, err
-	}
-	return l, s.settle(dir)
+	return s.finish(ctx, name, dir)
 }
 
 // newConfig is the config of an imported image.

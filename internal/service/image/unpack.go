@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -15,7 +14,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 
 	"lus/internal/base/decompress"
 	"lus/internal/base/errs"
@@ -235,21 +233,4 @@ func folders(mounts []mount.Mount) (dir string, lower []string, err error) {
 		return "", nil, fmt.Errorf("a snapshot without an upper folder: %v", mounts[0])
 	}
 	return dir, lower, nil
-}
-
-// settle writes what was unpacked to the disk. Names of images survive the
-// power, so what they name must be there first.
-func (s *Service) settle(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		if full(err) {
-			return noSpace(err)
-		}
-		return fmt.Errorf("write the layers to the disk: %w", err)
-	}
-	return nil
 }
