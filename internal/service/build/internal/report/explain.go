@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/containerd/errdefs"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	buildkiterrs "github.com/moby/buildkit/solver/errdefs"
 
@@ -194,21 +193,6 @@ func exitReason(text string, exit *gatewayapi.ExitError) (errs.Kind, string, str
 		return errs.Invalid, text, "the step was killed from outside, perhaps because the machine ran out of memory"
 	}
 	return errs.Invalid, text, ""
-}
-
-// baseImage explains an image that is neither here nor to be had.
-func baseImage(err error, text string) (errs.Kind, string, string) {
-	name := strings.TrimSuffix(between(text, "metadata for ", " "), ":")
-	short := imageOf(text)
-	if short == "" {
-		short = "the base image"
-	}
-	kind, why := errs.Unavailable, "its registry cannot be reached: "+after(text, name+": ")
-	if errdefs.IsNotFound(err) || strings.Contains(text, "not found") || strings.Contains(text, "pull access denied") {
-		kind, why = errs.NotFound, "its registry does not have it, or asks for a login"
-	}
-	return kind, fmt.Sprintf("image %s is not here and cannot be pulled: %s", short, why),
-		fmt.Sprintf("`lus pull %[1]s` shows more; without a registry, `lus image import FILE.tar %[1]s` makes it from a root file system", short)
 }
 
 // imageOf is the name of the image that an error is about, as people write it.
