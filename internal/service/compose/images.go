@@ -28,7 +28,8 @@ type found struct {
 func (s *Service) images(ctx context.Context, req *compose.UpRequest, services []compose.Service, pinned map[string]string, tell Tell) (*found, error) {
 	p := &plan{}
 	planned := map[string]bool{}
-	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) { return s.imageStep(ctx, req, svc, tell) }}
+	inspect := s.inspectOnce(ctx)
+	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) { return imageStep(req, svc, inspect, tell) }}
 	for i := range services {
 		svc := &services[i]
 		if planned[svc.Image] || pinned[svc.Image] != "" {
@@ -101,6 +102,23 @@ func maker(p *compose.Project, ref string) *compose.Service {
 	return &compose.Service{Name: "image " + ref, Image: ref}
 }
 
+// inspectOnce inspects each image once, however many services have it.
+func (s *Service) inspectOnce(ctx context.Context) func(ref string) (*image.Image, error) {
+	type answer struct {
+		img *image.Image
+		err error
+	}
+	known := map[string]answer{}
+	return func(ref string) (*image.Image, error) {
+		a, ok := known[ref]
+		if !ok {
+			a.img, a.err = s.Images.InspectImage(ctx, ref)
+			known[ref] = a
+		}
+		return a.img, a.err
+	}
+}
+
 // builds plans the making of images, those that others are built from first.
 type builds struct {
 	project *compose.Project
@@ -169,8 +187,8 @@ func serviceOf(p *compose.Project, name string) *compose.Service {
 }
 
 // imageStep is what has to be done for a service's image; nil where it is there.
-func (s *Service) imageStep(ctx context.Context, req *compose.UpRequest, svc *compose.Service, tell Tell) (*step, error) {
-	img, err := s.Images.InspectImage(ctx, svc.Image)
+func imageStep(req *compose.UpRequest, svc *compose.Service, inspect func(string) (*image.Image, error), tell Tell) (*step, error) {
+	img, err := inspect(svc.Image)
 	missing := errs.Is(err, errs.NotFound)
 	if err != nil && !missing {
 		return nil, err
