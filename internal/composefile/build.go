@@ -119,6 +119,7 @@ func buildFrom(s types.ServiceConfig) []string {
 // built, and so on.
 func bases(p *types.Project) ([]compose.Service, error) {
 	var out []compose.Service
+	all := p.AllServices()
 	const visiting, visited = 1, 2
 	state := map[string]int{}
 	var visit func(name string) error
@@ -130,7 +131,7 @@ func bases(p *types.Project) ([]compose.Service, error) {
 			return &complaint{name, errs.New(errs.Invalid, "build: additional_contexts: its image is built from itself: break the circle")}
 		}
 		state[name] = visiting
-		s := p.AllServices()[name]
+		s := all[name]
 		for _, other := range buildFrom(s) {
 			if err := visit(other); err != nil {
 				return err
