@@ -294,6 +294,33 @@ func TestAPushOntoAFullDiskIsRefused(t *testing.T) {
 	stack.Says(t, far.OK(t, "push", ref), "1: digest: sha256:")
 }
 
+// The same for what is fetched from another registry: that one is not blamed, and is
+// asked again at once.
+func TestAFetchOntoAFullDiskIsRefused(t *testing.T) {
+	t.Parallel()
+	s, d := onSmallDisk(t)
+	host := enabled(t, s)
+	far := stack.Registry(t)
+	blob := "sha256:" + stack.PushFile(t, far+"/team/big:1", "data", []byte(noise(t, 8<<20)))
+	s.OK(t, "registry", "upstream", "far", "http://"+far)
+	url := "http://" + host + "/v2/far/team/big/"
+	answered(t, http.StatusOK, "GET", url+"manifests/1", nil)
+	d.fill(4 << 20)
+	r, err := http.NewRequest("GET", url+"blobs/"+blob, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, text := stack.Do(r); code != http.StatusServiceUnavailable || !strings.Contains(text, "the disk of the registry is full") {
+		t.Errorf("%d %s", code, text)
+	}
+	if n := received(s); n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+	d.empty()
+	answered(t, http.StatusOK, "GET", url+"blobs/"+blob, nil)
+	s.OK(t, "pull", host+"/far/team/big:1")
+}
+
 // A registry that is fetched from by ours need not be there twice.
 func TestImagesAreFetchedThroughTheRegistry(t *testing.T) {
 	t.Parallel()

@@ -378,7 +378,7 @@ func (s *Service) expire(ctx context.Context) int {
 // noRoom words a write that failed.
 func noRoom(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return registry.Fail(errs.Unavailable, registry.Unavailable, "the disk of the registry is full: free some space there (lus registry gc, lus system prune), then push again")
+		return registry.Fail(errs.Unavailable, registry.Unavailable, "the disk of the registry is full: free some space there (lus registry gc, lus system prune), then try again")
 	}
 	return err
 }
