@@ -448,7 +448,7 @@ services:
     image: busybox
     command: sh -c 'while ! test -e /go; do sleep 0.05; done; touch /well; sleep 1000'
     init: true
-    healthcheck: {test: test -e /well, interval: 100ms, start_interval: 100ms, start_period: 60s}
+    healthcheck: {test: test -e /well, interval: 100ms, start_interval: 100ms, start_period: 10m}
   after: {image: busybox, command: sleep 1000, init: true, depends_on: {slow: {condition: service_healthy}}}
 `})
 	slow := p.name + "-slow-1"

@@ -244,8 +244,7 @@ func TestAFetchThroughTheRegistryThatWasKilled(t *testing.T) {
 	s, _, kept, held := settled(t)
 	g, far := behindGate(t)
 	stack.PushFile(t, far+"/team/big:1", "data", []byte(noise(t, 2*part)))
-	at := strings.TrimSpace(s.OK(t, "registry", "enable", "127.0.0.1:0"))
-	s.OK(t, "registry", "enable", at) // the same next time
+	at := strings.TrimSpace(s.OK(t, "registry", "enable", "127.0.0.1:"+stack.Port(t))) // the same next time
 	s.OK(t, "registry", "upstream", "far", "http://"+far)
 	ref := at + "/far/team/big:1"
 	g.set(true)
