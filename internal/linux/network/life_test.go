@@ -263,6 +263,48 @@ func TestASubnetIsThereAfterAStop(t *testing.T) {
 	}
 }
 
+// A subnet that somebody took during a stop is chosen anew where Lus had chosen
+// it and nobody is on it; what the user asked for is not replaced.
+func TestASubnetTakenDuringAStop(t *testing.T) {
+	needRoot(t)
+	leavesNothing(t)
+	lock := t.TempDir()
+	as := func(instance string) func(*network.Config) {
+		return func(c *network.Config) { c.LockDir, c.Instance = lock, instance }
+	}
+	first := newManager(t, as("aaaaaa"))
+	chosen := newNetwork(t, first, func(n *model.Network) { n.SubnetChosen = true })
+	builtIn := newNetwork(t, first, func(n *model.Network) { n.Name = model.Bridge })
+	asked := newNetwork(t, first)
+	used := newNetwork(t, first, func(n *model.Network) { n.SubnetChosen = true })
+	all := []*model.Network{chosen, builtIn, asked, used}
+	had := map[*model.Network]string{}
+	if err := first.Teardown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := newManager(t, as("bbbbbb"))
+	for _, n := range all {
+		had[n] = n.IPAM.Config[0].Subnet
+		newNetwork(t, other, func(o *model.Network) { o.IPAM.Config = []model.Pool{{Subnet: had[n]}} })
+	}
+	again := newManager(t, as("aaaaaa"))
+	err := again.Reconcile(t.Context(), all, []network.Running{{ContainerID: "c", Endpoints: []network.Endpoint{{NetworkID: used.ID}}}})
+	if err == nil {
+		t.Fatal("no word of the subnets that stay taken")
+	}
+	for _, n := range []*model.Network{asked, used} {
+		if now := n.IPAM.Config[0].Subnet; now != had[n] || !strings.Contains(err.Error(), had[n]+" is in use by ") {
+			t.Errorf("%s had %s and has %s: %v", n.Name, had[n], now, err)
+		}
+	}
+	for _, n := range []*model.Network{chosen, builtIn} {
+		if now := n.IPAM.Config[0].Subnet; now == had[n] || strings.Contains(err.Error(), had[n]) {
+			t.Errorf("%s still has %s: %v", n.Name, now, err)
+		}
+		newBox(t, again, "box of "+n.Name, n)
+	}
+}
+
 // Two instances on one host: neither reaches into nor breaks the other.
 func TestTwoInstances(t *testing.T) {
 	needRoot(t)

@@ -30,13 +30,18 @@ type Running struct {
 
 // Reconcile brings a new Manager in line with the kernel and the records after
 // the former one died: networks that are to be exist, the running keep cables,
-// addresses and ports untouched, and what belonged to the dead goes away.
+// addresses and ports untouched, and what belonged to the dead goes away. A
+// subnet that Lus chose, and somebody else took meanwhile, is chosen anew.
 func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running []Running) error {
 	var failed []error
 	for _, n := range nets {
 		switch {
 		case isBridge(n):
-			failed = append(failed, m.Ensure(ctx, n))
+			err := m.Ensure(ctx, n)
+			if errs.Is(err, errs.Conflict) && (n.SubnetChosen || n.Name == model.Bridge) && m.lies(n, running) {
+				err = m.moved(ctx, n)
+			}
+			failed = append(failed, err)
 		case isDirect(n):
 			failed = append(failed, m.ensureDirect(ctx, n, true))
 		}
@@ -52,6 +57,28 @@ func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running 
 		return err
 	}
 	return m.Settle(ctx)
+}
+
+// lies tells whether a network has neither a bridge nor anybody on it.
+func (m *Manager) lies(n *model.Network, running []Running) bool {
+	for _, r := range running {
+		if slices.ContainsFunc(r.Endpoints, func(ep Endpoint) bool { return ep.NetworkID == n.ID }) {
+			return false
+		}
+	}
+	links, err := m.rt.Links()
+	return err == nil && !slices.ContainsFunc(links, func(l rtnl.Link) bool { return l.Alias == m.bridgeAlias(n.ID) })
+}
+
+// moved makes a network with another subnet than it had.
+func (m *Manager) moved(ctx context.Context, n *model.Network) error {
+	had := n.IPAM.Config
+	n.IPAM.Config = nil
+	err := m.Ensure(ctx, n)
+	if err != nil {
+		n.IPAM.Config = had
+	}
+	return err
 }
 
 func (m *Manager) adoptAddresses(r Running) {

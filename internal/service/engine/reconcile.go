@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"lus/internal/base/errs"
@@ -14,6 +15,7 @@ import (
 	"lus/internal/linux/cgroup"
 	"lus/internal/linux/network"
 	"lus/internal/model/container"
+	model "lus/internal/model/network"
 	"lus/internal/model/task"
 )
 
@@ -165,10 +167,25 @@ func (e *Engine) connected(rec *container.Container) network.Running {
 // reconcileNetworks makes the networks, keeps what the running have, and tells
 // the name server who is who.
 func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Running) error {
+	nets := e.wired()
+	had := map[string][]model.Pool{}
+	for _, n := range nets {
+		had[n.ID] = slices.Clone(n.IPAM.Config)
+	}
 	// A network that cannot be had, or a port somebody else took meanwhile, is
 	// no reason to leave all containers without a daemon.
-	if err := e.Network.Reconcile(ctx, e.wired(), running); err != nil {
+	if err := e.Network.Reconcile(ctx, nets, running); err != nil {
 		e.Log.Error("bringing networks into agreement", "err", err)
+	}
+	for _, n := range nets {
+		if len(n.IPAM.Config) == 0 || len(had[n.ID]) == 0 || n.IPAM.Config[0].Subnet == had[n.ID][0].Subnet {
+			continue
+		}
+		e.Log.Warn("somebody took a network's subnet while nothing ran: it has another now",
+			"network", n.Name, "had", had[n.ID][0].Subnet, "has", n.IPAM.Config[0].Subnet)
+		if err := e.saveNetwork(ctx, n); err != nil {
+			e.Log.Error("writing a network's new subnet", "network", n.Name, "err", err)
+		}
 	}
 	if err := e.ensureNetworks(ctx); err != nil {
 		return err
