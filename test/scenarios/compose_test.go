@@ -237,7 +237,7 @@ volumes:
 func TestS86TheTodoSurvivesDownAndUp(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	db, api, port := mysql(t, s), s.BuildOnce(t, "todo-api", "examples/todo/api"), stack.Port(t)
+	db, api, port := mysql(t, s), s.BuildOnce(t, "tasks-api", "examples/todo/api"), stack.Port(t)
 	p := compose(t, s, map[string]string{"compose.yaml": `
 services:
   api:

@@ -11,7 +11,8 @@ import (
 )
 
 // oldTodo is examples/todo as docker-compose 1.29 can read it: without two keys
-// that came later. Two of its images are those that other tests use too.
+// that came later. Two of its images are those that other tests use too, under
+// names that the demo, which is the project todo, does not give.
 func oldTodo(t *testing.T, s *stack.Stack) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.Repo, "examples/todo/compose.yaml"))
@@ -25,7 +26,7 @@ func oldTodo(t *testing.T, s *stack.Stack) string {
 		}
 	}
 	return strings.NewReplacer(
-		"build: ./api", "image: "+s.BuildOnce(t, "todo-api", "examples/todo/api"),
+		"build: ./api", "image: "+s.BuildOnce(t, "tasks-api", "examples/todo/api"),
 		"build: ./db", "image: "+mysql(t, s),
 		"build: ./web", "build: ./web\n    links: [\"api:backend\"]",
 		"interval: 10s", "interval: 500ms", "retries: 3", "retries: 10000", "retries: 5", "retries: 10000",
