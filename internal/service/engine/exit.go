@@ -177,7 +177,7 @@ func (e *Engine) clean(u *unit, r *run, s *task.Status, removed bool) {
 	}
 	e.warn("unmounting volumes", &rec, u.held.all(ctx))
 	if rec.HostConfig.IpcMode == "shareable" {
-		e.warn("unmounting /dev/shm", &rec, unmountShm(e.paths(u.id).shm))
+		e.warn("unmounting /dev/shm", &rec, unmountAt(e.paths(u.id).shm))
 	}
 	if removed {
 		e.clear(u, true)
@@ -268,7 +268,7 @@ func (e *Engine) clear(u *unit, volumes bool) {
 		e.removeAnonymous(ctx, u)
 	}
 	p := e.paths(u.id)
-	e.warn("unmounting what it had mounted", &rec, errors.Join(unmountShm(p.shm), p.dropImages()))
+	e.warn("unmounting what it had mounted", &rec, errors.Join(unmountAt(p.shm), p.dropImages()))
 	if err := os.RemoveAll(p.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		e.warn("removing the container's folder", &rec, err)
 	}

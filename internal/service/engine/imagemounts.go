@@ -79,7 +79,7 @@ func mountImage(layers []string, dir string) error {
 }
 
 func dropImage(dir string) error {
-	if err := unmountShm(dir); err != nil {
+	if err := unmountAt(dir); err != nil {
 		return err
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -329,11 +329,11 @@ func (l *launch) mountShm(path string) error {
 	if err := unix.Mount("shm", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,size="+strconv.FormatInt(size, 10)); err != nil {
 		return &os.PathError{Op: "mount", Path: path, Err: err}
 	}
-	l.undo.add(func(context.Context) error { return unmountShm(path) })
+	l.undo.add(func(context.Context) error { return unmountAt(path) })
 	return nil
 }
 
-func unmountShm(path string) error {
+func unmountAt(path string) error {
 	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return &os.PathError{Op: "unmount", Path: path, Err: err}
 	}

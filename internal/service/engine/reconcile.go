@@ -255,7 +255,7 @@ func (e *Engine) sweepFolders() {
 	for _, d := range entries {
 		if id := d.Name(); ours(id) && e.units[id] == nil {
 			p := e.paths(id)
-			if err := errors.Join(unmountShm(p.shm), p.dropImages(), os.RemoveAll(p.dir)); err != nil {
+			if err := errors.Join(unmountAt(p.shm), p.dropImages(), os.RemoveAll(p.dir)); err != nil {
 				e.Log.Warn("removing a folder nobody needs", "id", ids.Short(id), "err", err)
 			}
 		}
