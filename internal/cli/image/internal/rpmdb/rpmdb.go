@@ -16,6 +16,9 @@ const (
 	magic      = "SQLite format 3\x00"
 	headerSize = 100 // bytes, of the first page
 
+	// most is how many packages are read: no machine has as many.
+	most = 1 << 20
+
 	// key is rpm's name for a key that somebody trusts, which is no package.
 	key = "gpg-pubkey"
 )
@@ -47,14 +50,15 @@ func Names(db []byte) ([]string, error) {
 		return nil, errs.New(errs.Invalid, "the rpm database has no table of names")
 	}
 	var out []string
-	total := 0
+	rows, total := 0, 0
 	err = f.walk(root, 0, func(cell []byte) error {
 		row, err := columns(cell, 1)
 		if err != nil {
 			return err
 		}
 		name := row[0].text
-		if total += len(name); total > len(db) {
+		rows, total = rows+1, total+len(name)
+		if rows > most || total > len(db) {
 			return errDamaged // rows lie upon each other
 		}
 		if name != key {
