@@ -131,7 +131,7 @@ func (c *copier) run(ctx context.Context, l *layer, root, source, dest string) e
 	if err != nil {
 		return errSpecial
 	}
-	there, err := c.there(source, inside)
+	there, err := presentIn(source, inside)
 	if err != nil {
 		return err
 	}
@@ -143,10 +143,8 @@ func (c *copier) run(ctx context.Context, l *layer, root, source, dest string) e
 			return inPlace(err, root, l.root())
 		}
 	}
-	for name := range there {
-		if err := fscopy.Copy(ctx, root, path.Join(rel, name), l.root(), path.Join(at, name), c.bare()); err != nil {
-			return inPlace(err, root, l.root())
-		}
+	if err := c.replace(ctx, there, root, rel, l.root(), at); err != nil {
+		return inPlace(err, root, l.root())
 	}
 	if err := l.unmount(); err != nil {
 		return err
@@ -165,9 +163,15 @@ func (c *copier) run(ctx context.Context, l *layer, root, source, dest string) e
 	return l.sync()
 }
 
-// there are the names in source that dest has already. A folder among them, or
-// a link, has to be merged or followed: that is special.
-func (c *copier) there(source, dest string) (map[string]struct{}, error) {
+// present are the names of a folder that the place it is copied to has already.
+type present struct {
+	files   map[string]struct{}
+	folders map[string]*present
+}
+
+// presentIn compares a folder with the place it is copied to; nil: nothing is
+// there. A file in a folder's place, or a link, is special.
+func presentIn(source, dest string) (*present, error) {
 	info, err := os.Stat(dest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -175,27 +179,63 @@ func (c *copier) there(source, dest string) (map[string]struct{}, error) {
 	if err != nil || !info.IsDir() {
 		return nil, errSpecial
 	}
+	return compare(source, dest)
+}
+
+func compare(source, dest string) (*present, error) {
 	list, err := os.ReadDir(source)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]struct{}{}
+	p := &present{files: map[string]struct{}{}, folders: map[string]*present{}}
 	for _, e := range list {
-		old, err := os.Lstat(filepath.Join(dest, e.Name()))
+		from, to := filepath.Join(source, e.Name()), filepath.Join(dest, e.Name())
+		old, err := os.Lstat(to)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil || !old.Mode().IsRegular() {
-			return nil, errSpecial
-		}
 		var st unix.Stat_t
-		err = unix.Lstat(filepath.Join(source, e.Name()), &st)
-		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 {
+		if err != nil || unix.Lstat(from, &st) != nil {
 			return nil, errSpecial
 		}
-		out[e.Name()] = struct{}{}
+		switch kind := st.Mode & unix.S_IFMT; {
+		case kind == unix.S_IFDIR && old.IsDir():
+			if p.folders[e.Name()], err = compare(from, to); err != nil {
+				return nil, err
+			}
+		case kind == unix.S_IFREG && old.Mode().IsRegular() && st.Nlink < 2:
+			p.files[e.Name()] = struct{}{}
+		default:
+			return nil, errSpecial
+		}
 	}
-	return out, nil
+	return p, nil
+}
+
+// replace copies the files that replace others, and brings the folders that are
+// there into the layer.
+func (c *copier) replace(ctx context.Context, p *present, root, rel, into, at string) error {
+	if p == nil {
+		return nil
+	}
+	for name := range p.files {
+		if err := fscopy.Copy(ctx, root, path.Join(rel, name), into, path.Join(at, name), c.bare()); err != nil {
+			return err
+		}
+	}
+	for name, below := range p.folders {
+		info, err := os.Lstat(filepath.Join(root, rel, name))
+		if err != nil {
+			return err
+		}
+		if err := os.Chmod(filepath.Join(into, at, name), info.Mode()); err != nil {
+			return err
+		}
+		if err := c.replace(ctx, below, root, path.Join(rel, name), into, path.Join(at, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bare is this copy in BuildKit's words, without what the patterns match.

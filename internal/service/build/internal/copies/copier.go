@@ -26,7 +26,7 @@ type copier struct {
 	top     unix.Stat_t  // the folder itself
 
 	out     *os.File
-	inherit bool // new files get another group than ours
+	inherit bool // what is there may be anybody's, and what is new may get its group
 	jobs    chan job
 	stop    context.CancelCauseFunc
 	folders []folder    // whose attributes are set when all is in them
@@ -37,11 +37,12 @@ type copier struct {
 	links [][2]string       // old and new name
 }
 
-// folder is a folder that was made.
+// folder is a folder that was made, or was there.
 type folder struct {
 	path  string
 	stat  unix.Stat_t
 	attrs []attribute
+	old   bool // it was there
 }
 
 // job is one name to copy; its folders are kept open for it.
@@ -93,14 +94,15 @@ func openDir(at int, name string) (*os.File, error) {
 	}
 }
 
-// copy copies what is in the folder from to the folder to, which has none of
-// it; nobody else writes in either. The names in skip are left out.
-func (c *copier) copy(ctx context.Context, from, to *os.File, skip map[string]struct{}) error {
+// copy copies what is in the folder from to the folder to, where nobody else
+// writes. Of what is there already files are left out.
+func (c *copier) copy(ctx context.Context, from, to *os.File, there *present) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(to.Fd()), &st); err != nil {
 		return err
 	}
-	c.out, c.inherit, c.first = to, st.Mode&unix.S_ISGID != 0, map[uint64]string{}
+	c.out, c.first = to, map[uint64]string{}
+	c.inherit = st.Mode&unix.S_ISGID != 0 || there != nil && len(there.folders) > 0
 	ctx, c.stop = context.WithCancelCause(ctx)
 	defer c.stop(nil)
 	c.jobs = make(chan job, 64)
@@ -108,7 +110,7 @@ func (c *copier) copy(ctx context.Context, from, to *os.File, skip map[string]st
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		workers.Go(func() { c.work(ctx) })
 	}
-	err := c.walk(ctx, from, to, skip)
+	err := c.walk(ctx, from, to, there)
 	close(c.jobs)
 	workers.Wait()
 	if ctx.Err() != nil {
@@ -121,7 +123,7 @@ func (c *copier) copy(ctx context.Context, from, to *os.File, skip map[string]st
 }
 
 // walk goes through the top folder.
-func (c *copier) walk(ctx context.Context, from, to *os.File, skip map[string]struct{}) error {
+func (c *copier) walk(ctx context.Context, from, to *os.File, there *present) error {
 	a, err := openDir(int(from.Fd()), "")
 	if err != nil {
 		return err
@@ -133,19 +135,22 @@ func (c *copier) walk(ctx context.Context, from, to *os.File, skip map[string]st
 	in, out := share(a), share(b)
 	defer in.drop()
 	defer out.drop()
-	return c.content(ctx, in, out, "", skip)
+	return c.content(ctx, in, out, "", there)
 }
 
 // content goes through a folder: folders are made at once, all else is for the
 // workers.
-func (c *copier) content(ctx context.Context, from, to *dir, at string, skip map[string]struct{}) error {
+func (c *copier) content(ctx context.Context, from, to *dir, at string, there *present) error {
 	list, err := from.ReadDir(-1)
 	if err != nil {
 		return &os.PathError{Op: "readdir", Path: "/" + at, Err: err}
 	}
 	slices.SortFunc(list, func(a, b os.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	if there == nil {
+		there = &present{}
+	}
 	for _, e := range list {
-		if _, ok := skip[e.Name()]; ok {
+		if _, ok := there.files[e.Name()]; ok {
 			continue
 		}
 		full := path.Join(at, e.Name())
@@ -153,7 +158,7 @@ func (c *copier) content(ctx context.Context, from, to *dir, at string, skip map
 			return &os.PathError{Op: "copy", Path: "/" + full[:80] + "...", Err: unix.ENAMETOOLONG}
 		}
 		if e.IsDir() {
-			if err := c.folder(ctx, from, to, e.Name(), full); err != nil {
+			if err := c.folder(ctx, from, to, e.Name(), full, there.folders[e.Name()]); err != nil {
 				return err
 			}
 			continue
@@ -174,21 +179,23 @@ func (j *job) drop() {
 	j.to.drop()
 }
 
-// folder makes a folder and goes through it.
-func (c *copier) folder(ctx context.Context, from, to *dir, name, full string) error {
+// folder makes a folder, where it is not there, and goes through it.
+func (c *copier) folder(ctx context.Context, from, to *dir, name, full string, there *present) error {
 	a, err := openDir(int(from.Fd()), name)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/" + full, Err: err}
 	}
 	in := share(a)
 	defer in.drop()
-	f := folder{path: full}
+	f := folder{path: full, old: there != nil}
 	if err := unix.Fstat(int(in.Fd()), &f.stat); err != nil {
 		return &os.PathError{Op: "stat", Path: "/" + full, Err: err}
 	}
 	f.attrs = attributes(int(in.Fd()))
-	if err := unix.Mkdirat(int(to.Fd()), name, 0o700); err != nil {
-		return &os.PathError{Op: "mkdir", Path: "/" + full, Err: err}
+	if !f.old {
+		if err := unix.Mkdirat(int(to.Fd()), name, 0o700); err != nil {
+			return &os.PathError{Op: "mkdir", Path: "/" + full, Err: err}
+		}
 	}
 	c.folders = append(c.folders, f)
 	b, err := openDir(int(to.Fd()), name)
@@ -197,7 +204,7 @@ func (c *copier) folder(ctx context.Context, from, to *dir, name, full string) e
 	}
 	out := share(b)
 	defer out.drop()
-	return c.content(ctx, in, out, full, nil)
+	return c.content(ctx, in, out, full, there)
 }
 
 // work copies until there is nothing left to copy.

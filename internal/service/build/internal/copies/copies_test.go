@@ -41,7 +41,14 @@ func TestSameLayerAsBuildKit(t *testing.T) {
 		{name: "a folder with other files", below: layers(system, files("app/x", "app/y/z")), source: mixed, dest: "/app"},
 		{name: "files that are there", below: layers(system, files("app/a", "app/z")), source: mixed, dest: "/app"},
 		{name: "a link that is there", below: layers(system, links("app/a", "/etc")), source: mixed, dest: "/app", special: true},
-		{name: "a folder that is there", below: layers(system, files("app/dir/x")), source: mixed, dest: "/app", special: true},
+		{name: "a folder that is there", below: layers(system, files("app/dir/x")), source: mixed, dest: "/app"},
+		{name: "folders in folders", below: layers(system, files("app/dir/deeper/setuid", "app/dir/deeper/mine", "app/with group/x")), source: mixed, dest: "/app"},
+		{name: "folders of somebody", below: layers(system, owned("app/dir"), setgid("app/empty"), setgid("app/with group")), source: mixed, dest: "/app"},
+		{name: "folders with a mode and an owner", below: layers(system, files("app/dir/x"), setgid("app/with group")), source: mixed, dest: "/app", mode: &mode, owner: &fscopy.User{UID: 7, GID: 8}},
+		{name: "folders with a time", below: layers(system, files("app/dir/x")), source: mixed, dest: "/app", time: &at},
+		{name: "folders in two layers", below: layers(files("app/dir/x", "app/dir/deeper/y"), files("app/dir/deeper/z"), whiteout("app/dir/deeper/y")), source: mixed, dest: "/app"},
+		{name: "an emptied folder in a folder", below: layers(files("app/dir/x", "app/dir/big"), opaque("app/dir")), source: mixed, dest: "/app"},
+		{name: "a link deep down", below: layers(system, links("app/dir/deeper", "/etc")), source: mixed, dest: "/app", special: true},
 		{name: "a file in a folder's place", below: layers(system, files("app/dir")), source: mixed, dest: "/app", special: true},
 		{name: "a folder in a file's place", below: layers(system, folders("app/a")), source: mixed, dest: "/app", special: true},
 		{name: "a file in the way", below: layers(system, files("app")), source: mixed, dest: "/app", special: true},
@@ -308,6 +315,13 @@ func opaque(name string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		folders(name)(t, dir)
 		do(t, unix.Setxattr(filepath.Join(dir, name), "trusted.overlay.opaque", []byte("y"), 0))
+	}
+}
+
+func owned(name string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		folders(name)(t, dir)
+		do(t, os.Chown(filepath.Join(dir, name), 33, 34))
 	}
 }
 

@@ -71,14 +71,19 @@ func (o *op) Exec(ctx context.Context, job solver.JobContext, inputs []solver.Re
 	return results, nil
 }
 
-// copiesFolder tells whether one of the actions may be a copy of a folder.
+// copiesFolder tells whether one of the actions may be a copy of a folder. What
+// an action removes leaves whiteouts in the layer, which would be in the way.
 func (o *op) copiesFolder() bool {
+	copies := false
 	for _, a := range o.file.Actions {
+		if a.GetRm() != nil {
+			return false
+		}
 		if c := a.GetCopy(); c != nil && plain(c) {
-			return true
+			copies = true
 		}
 	}
-	return false
+	return copies
 }
 
 // refs is BuildKit's maker of layers, and knows their snapshots.
