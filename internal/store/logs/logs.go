@@ -66,7 +66,7 @@ func decodeHead(b []byte) (head, bool) {
 		return head{}, false
 	}
 	h := head{marker: binary.LittleEndian.Uint32(b[8:]), seq: binary.LittleEndian.Uint64(b[16:])}
-	return h, h.marker != 0
+	return h, h.marker != 0 && h.seq != 0 // a writer draws no other
 }
 
 // prefix is what stands before a record's bytes.
