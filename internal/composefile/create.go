@@ -13,6 +13,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
 	"lus/internal/model/container"
+	"lus/internal/model/network"
 )
 
 // createRequest is the container a service asks for, in the words of the API.
@@ -125,10 +126,13 @@ func networking(p *types.Project, s types.ServiceConfig, host *container.HostCon
 		}
 		e := &container.Endpoint{}
 		n := s.Networks[key]
-		if n.ServiceNameAliasEnabled() {
-			e.Aliases = append(e.Aliases, s.Name)
+		// Names are known on networks of one's own alone.
+		if !slices.Contains([]string{network.Bridge, network.Host, network.None}, name) {
+			if n.ServiceNameAliasEnabled() {
+				e.Aliases = append(e.Aliases, s.Name)
+			}
+			e.Aliases = append(e.Aliases, linked...)
 		}
-		e.Aliases = append(e.Aliases, linked...)
 		for _, link := range s.ExternalLinks {
 			other, alias, ok := strings.Cut(link, ":")
 			if !ok {

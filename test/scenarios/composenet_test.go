@@ -159,3 +159,29 @@ networks:
 		t.Error("what could not be made anew is broken")
 	}
 }
+
+// The networks that are always there can be named as external ones: nobody has a
+// name on them.
+func TestComposeTakesTheNetworksThatAreAlwaysThere(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+x-idle: &idle {image: ` + stack.Busybox + `, command: sleep 600, stop_signal: KILL}
+services:
+  open: {<<: *idle, networks: [everything]}
+  plain: {<<: *idle, networks: [usual]}
+  alone: {<<: *idle, networks: [nothing]}
+networks:
+  everything: {name: host, external: true}
+  usual: {name: bridge, external: true}
+  nothing: {name: none, external: true}
+`})
+	p.ok("up", "-d")
+	for service, want := range map[string]string{"open": "host", "plain": "bridge", "alone": "none"} {
+		if got := p.OK(t, "inspect", "-f", "{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}", p.name+"-"+service+"-1"); got != want {
+			t.Errorf("%s is on %q", service, got)
+		}
+	}
+	if plan := p.ok("up", "-d", "--dry-run"); strings.TrimSpace(plan) != "= 3 unchanged" {
+		t.Errorf("something is left to do:\n%s", plan)
+	}
+}
