@@ -3,6 +3,7 @@ package logs_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -345,6 +346,36 @@ func TestAFollowerEnds(t *testing.T) {
 	wg.Wait()
 	opt.Until = time.Now().Add(10 * time.Millisecond)
 	same(t, "until", read(t, path, opt))
+}
+
+// A disk that changes a record's length takes that record and no other, though
+// the file seems to end before it does.
+func TestAWrongLengthHidesOneRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	w := logs.NewWriter(path, 0, 0)
+	write(t, w, 0, "one\n", "two\n", "three\n")
+	w.Close()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head, frame = 24, 28
+	second := head + frame + len("one\n")
+	binary.LittleEndian.PutUint32(data[second+4:], 1<<19)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "damaged", read(t, path, everything), "one\n", "three\n")
+	write(t, w, 3, "four\n")
+	w.Close()
+	same(t, "and written on", read(t, path, everything), "one\n", "three\n", "four\n")
+	// Torn at its end as well: what is whole is kept.
+	if err := os.Truncate(path, int64(len(data))+frame); err != nil {
+		t.Fatal(err)
+	}
+	write(t, w, 4, "five\n")
+	w.Close()
+	same(t, "torn", read(t, path, everything), "one\n", "three\n", "five\n")
 }
 
 func FuzzReadersWithstandAnyFile(f *testing.F) {

@@ -112,6 +112,8 @@ func (w *window) next(h head, off int64) (Entry, int64, error) {
 		if n == incomplete {
 			return Entry{}, 0, nil
 		}
+		// One that is cut short is the last; with a whole one behind its beginning
+		// it is not cut short, but its length is wrong.
 		off++
 		for {
 			b, err := w.at(off, windowSize)
@@ -127,11 +129,13 @@ func (w *window) next(h head, off int64) (Entry, int64, error) {
 	}
 }
 
-// What record returns instead of a length: the file ends before the record does
-// (the writer may be at it), or no record is there.
+// What record returns instead of a length: nothing is there, or not enough to
+// tell; no record is there; the file ends before the record does (the writer may
+// be at it).
 const (
 	incomplete = 0
 	damaged    = -1
+	cut        = -2
 )
 
 // record returns the record at off and its whole length.
@@ -147,7 +151,7 @@ func (w *window) record(h head, off int64) (Entry, int64, error) {
 	total := frameSize + p.length
 	b, err = w.at(off, total)
 	if err != nil || len(b) < total {
-		return Entry{}, incomplete, err
+		return Entry{}, cut, err
 	}
 	if n, ok := decodeSuffix(b[prefixSize+p.length:], h.marker); !ok || n != p.length {
 		return Entry{}, damaged, nil
