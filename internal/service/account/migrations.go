@@ -35,5 +35,8 @@ func Migrations() []sqlite.Migration {
 		Name: "account 2: who is on this host, until there is a user", SQL: `
 		ALTER TABLE account_rules ADD COLUMN initial INTEGER NOT NULL DEFAULT 0;
 		INSERT INTO account_rules(others, resource, actions, initial)
-			SELECT 'loopback', 'registry:*', 7, 1 WHERE NOT EXISTS (SELECT 1 FROM account_users);`}}
+			SELECT 'loopback', 'registry:*', 7, 1 WHERE NOT EXISTS (SELECT 1 FROM account_users);`}, {
+		// Of two tokens of one second the younger has the higher turn.
+		Name: "account 3: the order of tokens", SQL: `
+		ALTER TABLE account_tokens ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;`}}
 }

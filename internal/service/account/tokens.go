@@ -100,7 +100,8 @@ func (s *Service) newToken(ctx context.Context, name string, r account.TokenRequ
 		if err := room(tx, owner, login, stamp(s.now())); err != nil {
 			return err
 		}
-		_, err = tx.Exec("INSERT INTO account_tokens(id, user, name, hash, scopes, login, created, expires) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+		_, err = tx.Exec(`INSERT INTO account_tokens(id, user, name, hash, scopes, login, created, expires, turn)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM account_tokens))`,
 			id, owner, r.Name, hash[:], string(scopes), login, stamp(t.Created), stamp(t.Expires))
 		return err
 	})
@@ -118,7 +119,7 @@ func room(tx *sql.Tx, owner int64, login bool, now int64) error {
 	}
 	if login {
 		_, err := tx.Exec(`DELETE FROM account_tokens WHERE id IN (
-			SELECT id FROM account_tokens WHERE user = ? AND login ORDER BY max(created, used) DESC, id LIMIT -1 OFFSET ?)`, owner, mostLogins-1)
+			SELECT id FROM account_tokens WHERE user = ? AND login ORDER BY max(created, used) DESC, turn DESC LIMIT -1 OFFSET ?)`, owner, mostLogins-1)
 		return err
 	}
 	var n int
