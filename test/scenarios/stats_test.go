@@ -3,6 +3,7 @@ package scenarios
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -45,6 +46,11 @@ func api(t *testing.T, s *stack.Stack, path string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Closing a body reads it to its end, which a stream has not.
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{resp.Body, conn}
 	return resp
 }
 
