@@ -74,7 +74,7 @@ func TestTheEnvironmentSpeaksToCompose(t *testing.T) {
 		}
 		stack.Says(t, r.Out, c.want...)
 	}
-	for _, wrong := range []string{"COMPOSE_PARALLEL_LIMIT=many", "COMPOSE_PROGRESS=tty", "COMPOSE_ANSI=blue"} {
+	for _, wrong := range []string{"COMPOSE_PARALLEL_LIMIT=many", "COMPOSE_PROGRESS=fancy", "COMPOSE_ANSI=blue"} {
 		if r := run(wrong, "ps"); r.Code == 0 {
 			t.Errorf("%s was accepted", wrong)
 		}
