@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,10 +18,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/keeper/client"
-	"lus/internal/keeper/wire"
-	initproc "lus/internal/linux/init"
 	"lus/internal/model/task"
-	"lus/test/need"
 )
 
 // numbered is a script that prints n numbered lines, a line at a time.
@@ -249,29 +245,6 @@ func TestTwoAtOnceStartOneKeeper(t *testing.T) {
 	}
 }
 
-func TestTiedProcessesDieWithTheirClient(t *testing.T) {
-	b := start(t)
-	c := b.connect()
-	tied := b.logged("tied")
-	tied.Tied = true
-	s, err := c.Create(t.Context(), tied, script(t, "exec sleep 600", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Go(t.Context(), tied.Key); err != nil {
-		t.Fatal(err)
-	}
-	free := b.run(b.logged("free"), "exec sleep 600")
-	_ = c.Close()
-	if exit := b.end(tied.Key); exit.Signal != 9 {
-		t.Errorf("%+v", exit)
-	}
-	waitGone(t, s.Pid)
-	if err := unix.Kill(free.Pid, 0); err != nil {
-		t.Errorf("the other one: %v", err)
-	}
-}
-
 func TestTheKeeperDoesNotEndWhileSomethingRuns(t *testing.T) {
 	b := start(t)
 	b.run(b.logged("c"), "exec sleep 60")
@@ -297,36 +270,6 @@ func TestTheKeeperDoesNotEndWhileSomethingRuns(t *testing.T) {
 	<-b.Done()
 	waitGone(t, b.Greeting().Pid)
 	b.ensure()
-}
-
-// A daemon that dies while it clears away must not leave an exit that the next
-// one would take for that of a program.
-func TestADeletionOutlivesWhoAskedForIt(t *testing.T) {
-	b := start(t)
-	c := b.logged("doomed")
-	waiting, err := b.Create(t.Context(), c, script(t, "exit 0", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The keeper stands still, so that it finds the request and its asker's end at once.
-	pid := b.Greeting().Pid
-	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	fd := b.raw()
-	data, _, err := wire.Encode(wire.Request{ID: 1, Op: wire.Delete, Key: &c.Key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Sendmsg(fd, data, nil, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	_ = unix.Close(fd)
-	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	waitGone(t, waiting.Pid)
-	eventually(t, func() bool { list, err := b.List(t.Context()); return err == nil && len(list) == 0 })
 }
 
 func TestAKilledClientLeavesWholeProcesses(t *testing.T) {
@@ -399,146 +342,8 @@ func TestAThousandExits(t *testing.T) {
 	}
 }
 
-func TestAFullDisk(t *testing.T) {
-	b := start(t)
-	dir := filepath.Join(b.where.Run, "small")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	for _, drop := range []bool{true, false} {
-		name := fmt.Sprintf("drop-%v", drop)
-		through := filepath.Join(b.where.Run, name+".through")
-		c := b.logged(name)
-		c.Streams.Log.Path, c.Streams.Log.Drop, c.Streams.Stdin = filepath.Join(dir, name), drop, true
-		b.run(c, "echo first; read go; i=0; while [ $i -lt 100000 ]; do echo $i; i=$((i+1)); done; echo >"+through+"; read go; echo last; exit 0")
-		eventually(t, func() bool { out, _, _ := b.logOf(c.Streams.Log.Path); return out == "first\n" })
-		ballast := filepath.Join(dir, "ballast")
-		if err := os.WriteFile(ballast, make([]byte, 17<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
-			t.Fatalf("the disk is not full: %v", err)
-		}
-		in, err := b.Stdin(t.Context(), c.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprint(in, "go\n")
-		if drop { // it goes on
-			eventually(t, func() bool { _, err := os.Stat(through); return err == nil })
-		} else { // it waits
-			eventually(t, func() bool {
-				log, _ := os.ReadFile(filepath.Join(b.where.Run, "keeper.log"))
-				return bytes.Contains(log, []byte("its process waits"))
-			})
-		}
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprint(in, "go\n")
-		in.Close()
-		if exit := b.end(c.Key); exit.Code != 0 {
-			t.Errorf("%s: %+v", name, exit)
-		}
-		out, _, notices := b.logOf(c.Streams.Log.Path)
-		if !strings.HasPrefix(out, "first\n") || !strings.HasSuffix(out, "last\n") {
-			t.Errorf("%s: %d bytes from %.20q", name, len(out), out)
-		}
-		if whole := strings.Count(out, "\n") == 100_002; whole == drop {
-			t.Errorf("%s: %d lines", name, strings.Count(out, "\n"))
-		}
-		if strings.Contains(notices, "dropped") != drop {
-			t.Errorf("%s: notices %q", name, notices)
-		}
-	}
-}
-
-func eventually(t *testing.T, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(long); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it never came to that")
-		}
-	}
-}
-
-func TestATornLogIsRepairedByTheNextKeeper(t *testing.T) {
-	b := start(t)
-	b.run(b.logged("c"), "echo whole; exit 0")
-	b.end(key("c"))
-	if err := b.Ack(t.Context(), key("c"), 0); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(b.logPath("c"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head := make([]byte, 24+20)
-	if _, err := f.ReadAt(head, 0); err != nil {
-		t.Fatal(err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt(append(head[24:], "to"...), st.Size()); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	b.run(b.logged("c"), "echo after; exit 0")
-	b.end(key("c"))
-	if out, _, _ := b.output("c"); out != "whole\nafter\n" {
-		t.Errorf("got %q", out)
-	}
-}
-
-func TestRotatedOutputIsBounded(t *testing.T) {
-	b := start(t)
-	c := b.logged("c")
-	c.Streams.Log.MaxSize, c.Streams.Log.MaxFiles = 16<<10, 3
-	b.run(c, numbered(20_000, ""))
-	b.end(c.Key)
-	files, _ := filepath.Glob(b.logPath("c") + "*")
-	var size int64
-	for _, f := range files {
-		st, err := os.Stat(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		size += st.Size()
-	}
-	out, _, _ := b.output("c")
-	if len(files) != 3 || size > 3*(16<<10)+readOnce || !strings.HasSuffix(out, "19999\n") {
-		t.Errorf("%d files of %d bytes, ending in %q", len(files), size, out[max(0, len(out)-20):])
-	}
-}
-
 // readOnce is what the keeper writes as one record at most.
 const readOnce = 128 << 10
-
-func TestACgroupIsKilledWithItsFirstProcess(t *testing.T) {
-	b := start(t)
-	dir := "/sys/fs/cgroup/pids/lus-test-" + b.where.Instance()
-	if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
-		dir = "/sys/fs/cgroup/lus-test-" + b.where.Instance()
-	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		need.Unmet(t, "a cgroup tree to write to: %v", err)
-	}
-	t.Cleanup(func() { _ = os.Remove(dir) })
-	c := b.logged("c")
-	c.CgroupKill = dir
-	s := b.run(c, "read x; echo $$ >"+dir+"/cgroup.procs; setsid sleep 600 & setsid sleep 600 & exit 2")
-	if exit := b.end(c.Key); exit.Code != 2 {
-		t.Errorf("%+v", exit)
-	}
-	waitGone(t, s.Pid)
-	eventually(t, func() bool {
-		members, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		return err == nil && len(members) == 0
-	})
-}
 
 func TestMemoryOfManyIdleProcesses(t *testing.T) {
 	b := start(t)
@@ -567,81 +372,4 @@ func pss(t testing.TB, pid int) int {
 		}
 	}
 	return 0
-}
-
-// A deletion may come when the init has forked the process that is to be the one
-// and the keeper has not heard of it yet: then that one is to die.
-func TestADeletionReachesWhomTheInitHasForked(t *testing.T) {
-	b := start(t)
-	host := b.run(b.logged("host"), "exec sleep 60")
-	ns, err := os.Open("/proc/" + strconv.Itoa(host.Pid) + "/ns/pid")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ns.Close()
-	goOn := filepath.Join(t.TempDir(), "go-on")
-	for name, word := range map[string]wire.Request{"delete": {ID: 1, Op: wire.Delete}, "kill": {ID: 1, Op: wire.Signal, Signal: int(unix.SIGKILL)}} {
-		_ = os.Remove(goOn)
-		var p initproc.Program
-		p.Run(time.Minute, "/", []string{"/bin/sh", "-c", "until [ -e " + goOn + " ]; do sleep 0.01; done"}, []string{"PATH=/usr/bin:/bin"})
-		p.Setns(ns, unix.CLONE_NEWPID)
-		p.Fork()
-		p.Ready()
-		p.Wait()
-		p.Done()
-		f, err := p.Memfd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := b.logged(name)
-		x.Exec, x.Files = "x", 1
-		asker, created := b.connect(), make(chan error, 1)
-		go func() {
-			_, err := asker.Create(context.Background(), x, f, ns)
-			created <- err
-		}()
-		fd, first := b.raw(), 0
-		eventually(t, func() bool {
-			list, err := b.List(t.Context())
-			for _, s := range list {
-				if s.Key == x.Key {
-					first = s.Pid
-				}
-			}
-			return err == nil && first != 0
-		})
-		// The keeper stands still, so that it finds the word before what the init says.
-		keeper := b.Greeting().Pid
-		if err := unix.Kill(keeper, unix.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		word.Key = &x.Key
-		data, _, err := wire.Encode(word)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Sendmsg(fd, data, nil, nil, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(goOn, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, func() bool {
-			stat, err := os.ReadFile("/proc/" + strconv.Itoa(first) + "/stat")
-			return err == nil && bytes.Contains(stat, []byte(") Z ")) // it has said whom it forked
-		})
-		if err := unix.Kill(keeper, unix.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, func() bool {
-			list, err := b.List(t.Context())
-			return err == nil && !slices.ContainsFunc(list, func(s task.Status) bool { return s.Key == x.Key && s.Phase != task.Ended })
-		})
-		<-created // with what it became, or that it ended
-		_ = unix.Close(fd)
-		f.Close()
-		if err := b.Delete(t.Context(), x.Key); err != nil {
-			t.Error(err)
-		}
-	}
 }
