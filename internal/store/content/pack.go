@@ -25,7 +25,7 @@ type packer struct {
 	dir   string // the folder
 	dev   uint64 // its file system
 	order chan *change
-	todo  chan *change
+	jobs  chan *change
 	bufs  sync.Pool
 }
 
@@ -60,19 +60,19 @@ func packLayer(ctx context.Context, dirs []string, write func(*packer, *change) 
 	if err := unix.Stat(dirs[0], &st); err != nil {
 		return &os.PathError{Op: "stat", Path: dirs[0], Err: err}
 	}
-	p := &packer{dir: dirs[0], dev: st.Dev, order: make(chan *change, aheadOf), todo: make(chan *change, aheadOf)}
+	p := &packer{dir: dirs[0], dev: st.Dev, order: make(chan *change, aheadOf), jobs: make(chan *change, aheadOf)}
 	p.bufs.New = func() any { return new([inline]byte) }
 	ctx, stop := context.WithCancel(ctx)
 	var walked error
 	var others sync.WaitGroup
 	others.Go(func() {
 		defer close(p.order)
-		defer close(p.todo)
+		defer close(p.jobs)
 		walked = p.walk(ctx, dirs)
 	})
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		others.Go(func() {
-			for c := range p.todo {
+			for c := range p.jobs {
 				if c.err = ctx.Err(); c.err == nil {
 					c.err = p.prepare(c)
 				}
@@ -191,7 +191,7 @@ func (p *packer) fresh(ctx context.Context, name string) error {
 
 func (p *packer) add(ctx context.Context, c *change) error {
 	c.ready = make(chan struct{})
-	for _, to := range []chan *change{p.todo, p.order} {
+	for _, to := range []chan *change{p.jobs, p.order} {
 		select {
 		case to <- c:
 		case <-ctx.Done():
