@@ -72,7 +72,7 @@ func (e *Engine) ack(s task.Status) {
 }
 
 // ended brings one run to its end: names, ports and addresses first, then the
-// record and whoever waits, and the rest when nobody waits any more.
+// record, the events and whoever waits, and the rest when nobody waits any more.
 func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 	u.mu.Lock()
 	if u.run != r || !u.rec.State.Running() {
@@ -100,6 +100,7 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 		}
 	}
 	e.tellMounts(u, "unmount")
+	close(r.ended) // what they tell of next, a stop, comes after its parts
 	removed := now.HostConfig.AutoRemove && !again
 	if removed {
 		e.forget(u)
@@ -132,7 +133,7 @@ func (e *Engine) tellDie(rec *container.Container, x *task.Exit) {
 	e.tell(rec, "die", more...)
 }
 
-// finish writes the end into the record and wakes who waits for it.
+// finish writes the end into the record.
 func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -156,7 +157,6 @@ func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time
 	u.cleaning = r.cleaned
 	u.run = newRun()
 	u.ending = false
-	close(r.ended)
 	return again, delay
 }
 

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"lus/internal/base/errs"
@@ -183,5 +184,33 @@ func TestWhatTheProcessSees(t *testing.T) {
 		if got := strings.TrimSpace(out); got != want {
 			t.Errorf("%s:\n got %q\nwant %q", line, got, want)
 		}
+	}
+}
+
+// Whoever kills a container while it ends hears of that end; nobody is left
+// waiting for the end of a run that has not begun.
+func TestKillsAtTheMomentOfTheEndAllReturn(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	id := h.create("brief", "sleep 60")
+	for range 30 {
+		must(t, h.engine.StartContainer(ctx, id))
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				for {
+					err := h.engine.KillContainer(ctx, id, "")
+					if errs.Is(err, errs.Conflict) {
+						return
+					}
+					if err != nil {
+						t.Errorf("kill: %v", err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
 	}
 }

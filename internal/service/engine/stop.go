@@ -183,7 +183,7 @@ func (e *Engine) KillContainer(ctx context.Context, name, sig string) error {
 			return err
 		}
 	}
-	rec := u.snapshot()
+	rec, r := u.currentRun()
 	if !rec.State.Running() {
 		if rec.State.Status == container.Restarting && number == unix.SIGKILL {
 			e.wantStopped(u)
@@ -197,7 +197,6 @@ func (e *Engine) KillContainer(ctx context.Context, name, sig string) error {
 			return err
 		}
 	}
-	r := u.current()
 	if number == unix.SIGKILL {
 		return e.kill(ctx, u, r)
 	}
@@ -220,10 +219,12 @@ func (e *Engine) noteKill(u *unit, rec *container.Container, sig unix.Signal) {
 	e.records.touch(u)
 }
 
-func (u *unit) current() *run {
+// currentRun is the record and the run that it tells of: taken apart, the run
+// could be the next one, whose end nobody brings about.
+func (u *unit) currentRun() (container.Container, *run) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.run
+	return u.rec, u.run
 }
 
 func parseSignal(s string) (unix.Signal, error) {
