@@ -55,8 +55,13 @@ func (b *suite) big() ([]*row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	builders, end, err := b.apartBuilders()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	for i := range 3 {
-		for _, s := range b.builders() {
+		for _, s := range builders {
 			if err := coldAndCached(s, dir, cold, cached); err != nil {
 				return nil, err
 			}
@@ -64,7 +69,7 @@ func (b *suite) big() ([]*row, error) {
 		if err := big.Change(dir, strconv.Itoa(i)); err != nil {
 			return nil, err
 		}
-		for _, s := range b.builders() {
+		for _, s := range builders {
 			if err := changed.timed(s.name, only(s, buildCommand(s, dir)...)); err != nil {
 				return nil, err
 			}

@@ -103,23 +103,34 @@ func (b *suite) findPodman(program string) error {
 	return nil
 }
 
-// findBuildah takes buildah in, with storage of its own. Its steps run in a
-// chroot, which works everywhere and is the quickest that it has.
+// findBuildah takes buildah in, with storage of its own.
 func (b *suite) findBuildah(program string) error {
-	root := filepath.Join(b.dir, "buildah")
-	s := &side{name: "buildah", program: program, env: append(os.Environ(), "BUILDAH_ISOLATION=chroot", "TMPDIR="+b.dir),
-		global: []string{"--root", root, "--runroot", root + ".run"}}
-	image := filepath.Join(b.dir, "busybox.tar")
-	if _, err := b.lus.do("save", "-o", image, "busybox"); err != nil {
+	s, err := b.newBuildah(program, filepath.Join(b.dir, "buildah"))
+	if err != nil {
 		return err
 	}
-	if _, err := s.do("pull", "-q", "docker-archive:"+image); err != nil {
-		return err
-	}
-	b.undo = append(b.undo, func() { _, _ = s.do("rmi", "-a", "-f") })
+	b.undo = append(b.undo, s.forget)
 	b.buildah = s
 	return nil
 }
+
+// newBuildah is a buildah with storage at root and the same busybox as Lus. Its
+// steps run in a chroot, which works everywhere and is the quickest that it has.
+func (b *suite) newBuildah(program, root string) (*side, error) {
+	s := &side{name: "buildah", program: program, env: append(os.Environ(), "BUILDAH_ISOLATION=chroot", "TMPDIR="+filepath.Dir(root)),
+		global: []string{"--root", root, "--runroot", root + ".run"}}
+	image := filepath.Join(b.dir, "busybox.tar")
+	if _, err := b.lus.do("save", "-o", image, "busybox"); err != nil {
+		return nil, err
+	}
+	if _, err := s.do("pull", "-q", "docker-archive:"+image); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// forget removes the images of a buildah.
+func (s *side) forget() { _, _ = s.do("rmi", "-a", "-f") }
 
 // fit finds the options with which podman runs here: as it comes, else with
 // limits that need no CAP_SYS_RESOURCE, else with the runtime that knows hybrid
