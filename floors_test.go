@@ -20,14 +20,15 @@ import (
 // what lies inside itself.
 var floors = map[string][]string{
 	"cmd/lus":         {"internal/cli", "internal/base"},
-	"cmd/lus-compose": {"internal/composefile", "internal/base"},
+	"cmd/lus-compose": {"internal/cli/compose", "internal/base"},
 	"cmd/lusd":        {"internal/daemon", "internal/base"},
 	"cmd/lus-keeper":  {"internal/keeper", "internal/base"},
 	"cmd/lus-dns":     {"internal/linux/dns", "internal/base"},
 
 	"internal/cli":         {"internal/cli", "internal/client", "internal/model", "internal/base"},
+	"internal/cli/compose": {"internal/composefile", "internal/cli/output", "internal/client", "internal/model", "internal/base"},
+	"internal/composefile": {"internal/model", "internal/base"},
 	"internal/client":      {"internal/model", "internal/base"},
-	"internal/composefile": {"internal/cli/output", "internal/client", "internal/model", "internal/base"},
 	"internal/daemon":      {"internal"},
 	"internal/api/status":  {"internal/base"},
 	"internal/api":         {"internal/api/status", "internal/model", "internal/base"},

@@ -9,14 +9,14 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"lus/internal/composefile"
+	"lus/internal/cli/compose"
 )
 
 func main() {
 	// It lives for milliseconds: collecting garbage of a few MB only costs time.
 	debug.SetGCPercent(400)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := composefile.Main(ctx, os.Args[1:], composefile.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	code := compose.Main(ctx, os.Args[1:], compose.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
 }

@@ -139,9 +139,9 @@ func addresses(p *types.Project) *misplaced {
 	return nil
 }
 
-// room finds services that want to run more containers than there are ports for
+// Room finds services that want to run more containers than there are ports for
 // them in a range of the host's. One port alone they share.
-func room(l *Loaded) error {
+func (l *Loaded) Room() error {
 	for _, s := range l.Project.Services {
 		if s.Scale < 2 {
 			continue

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/spelling"
 )
 
 // explain turns the library's error into one that names file, line and key,
@@ -151,7 +152,7 @@ func invalid(rest string) finding {
 			f = docs.at(strings.Split(path, ".")...)
 		}
 		f.text = fmt.Sprintf("%s: unknown key %q", path, key)
-		if near := nearest(key, siblingsOf(path)); near != "" {
+		if near := spelling.Nearest(key, siblingsOf(path)); near != "" {
 			f.hint = fmt.Sprintf("did you mean %s?", near)
 		} else if !strings.Contains(path, ".") {
 			f.hint = "at the top stand name, services, networks, volumes, secrets, configs and include; a service goes below services:"

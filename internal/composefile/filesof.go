@@ -145,7 +145,7 @@ func hooks(list []types.ServiceHook) []compose.Hook {
 	var out []compose.Hook
 	for _, h := range list {
 		out = append(out, compose.Hook{
-			Cmd: h.Command, User: h.User, Privileged: h.Privileged, WorkingDir: h.WorkingDir, Env: environment(h.Environment),
+			Cmd: h.Command, User: h.User, Privileged: h.Privileged, WorkingDir: h.WorkingDir, Env: Environment(h.Environment),
 		})
 	}
 	return out

@@ -1,7 +1,6 @@
-// Package composefile is lus-compose: it reads Compose files as the calling
-// user, with that user's files and environment, resolves them with the
-// specification's reference library, and sends the result to the daemon. It is
-// the only package that links that library.
+// Package composefile reads Compose files as the calling user, with that user's
+// files and environment, resolves them with the specification's reference
+// library, and says with file and line what is wrong in them.
 package composefile
 
 import (
@@ -38,8 +37,7 @@ type Loaded struct {
 	Project  *compose.Project
 	Services []string // that are switched on in the files, whichever were asked for
 	Warnings []string
-	source   *types.Project
-	asked    []string // services, for a watch; empty: all
+	Source   *types.Project
 	docs     func() documents
 	trusted  bool // the schema had accepted it before and was left out
 	recalled bool // nothing was read anew: all was as before
@@ -127,9 +125,9 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	return l, err
 }
 
-// raw reads the project with options of the library's, for those who want to
+// Raw reads the project with options of the library's, for those who want to
 // see the file rather than to run it.
-func (o LoadOptions) raw(ctx context.Context, extra ...cli.ProjectOptionsFn) (*types.Project, error) {
+func (o LoadOptions) Raw(ctx context.Context, extra ...cli.ProjectOptionsFn) (*types.Project, error) {
 	logrus.SetOutput(io.Discard)
 	r := &reader{LoadOptions: o, extra: extra}
 	options, err := r.prepare()
@@ -151,8 +149,8 @@ func (o LoadOptions) raw(ctx context.Context, extra ...cli.ProjectOptionsFn) (*t
 	return p, nil
 }
 
-// merged is the tree of the merged files.
-func (o LoadOptions) merged(ctx context.Context, extra ...cli.ProjectOptionsFn) (map[string]any, error) {
+// Merged is the tree of the merged files.
+func (o LoadOptions) Merged(ctx context.Context, extra ...cli.ProjectOptionsFn) (map[string]any, error) {
 	logrus.SetOutput(io.Discard)
 	r := &reader{LoadOptions: o, extra: extra}
 	options, err := r.prepare()
@@ -177,9 +175,9 @@ func (r *reader) failed(err error) error {
 	return explain(err, r.more.all(r.options))
 }
 
-// composeVariables are the variables for Compose itself in the files of
+// ComposeVariables are the variables for Compose itself in the files of
 // variables.
-func (o LoadOptions) composeVariables() map[string]string {
+func (o LoadOptions) ComposeVariables() map[string]string {
 	options, err := cli.NewProjectOptions(o.Files, cli.WithWorkingDirectory(o.Dir), cli.WithOsEnv, cli.WithEnvFiles(o.EnvFiles...), cli.WithDotEnv)
 	if err != nil {
 		return nil // it is said when the project is loaded

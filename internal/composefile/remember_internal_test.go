@@ -19,11 +19,11 @@ func recalling(t *testing.T, o LoadOptions) (string, bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := l.source.MarshalYAML()
+	text, err := l.Source.MarshalYAML()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := json.Marshal([]any{l.Project, l.Warnings, l.source.Environment})
+	ours, err := json.Marshal([]any{l.Project, l.Warnings, l.Source.Environment})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/composefile"
 	"lus/internal/model/compose"
 )
 
@@ -149,7 +150,7 @@ func (a *app) change(ctx context.Context, verb string, req *compose.StateRequest
 }
 
 // knows says that the files have a service, switched on or not.
-func knows(l *Loaded, service string) bool {
+func knows(l *composefile.Loaded, service string) bool {
 	return slices.Contains(l.Services, service) || slices.Contains(l.Project.Known, service)
 }
 

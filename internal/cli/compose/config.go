@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"bytes"
@@ -121,7 +121,7 @@ func (o *configFlags) loading() []cli.ProjectOptionsFn {
 func (a *app) resolved(ctx context.Context, o *configFlags, services []string) (*types.Project, error) {
 	var p *types.Project
 	if o.plainly() {
-		l, err := a.options(services).raw(ctx, o.loading()...)
+		l, err := a.options(services).Raw(ctx, o.loading()...)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +131,7 @@ func (a *app) resolved(ctx context.Context, o *configFlags, services []string) (
 		if err != nil {
 			return nil, err
 		}
-		p = l.source
+		p = l.Source
 	}
 	if !o.digests && !o.lock {
 		return p, nil
@@ -193,7 +193,7 @@ func printed(p *types.Project, format string) (text []byte, err error) {
 
 // model is the merged files with their variables as written.
 func (a *app) model(ctx context.Context, o *configFlags) ([]byte, error) {
-	model, err := a.options(nil).merged(ctx, o.loading()...)
+	model, err := a.options(nil).Merged(ctx, o.loading()...)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (a *app) model(ctx context.Context, o *configFlags) ([]byte, error) {
 // variables lists what the files would have filled in.
 func (a *app) variables(ctx context.Context, format string) error {
 	o := &configFlags{noInterpolate: true, noEnv: true, noConsistency: true}
-	model, err := a.options(nil).merged(ctx, append(o.loading(), cli.WithLoadOptions(loader.WithSkipValidation))...)
+	model, err := a.options(nil).Merged(ctx, append(o.loading(), cli.WithLoadOptions(loader.WithSkipValidation))...)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"context"
@@ -14,11 +14,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/composefile"
 	"lus/internal/model/compose"
 )
 
 // watchFlags are the flags of watch.
-type watchFlags struct{ noUp, quiet, prune bool }
+type watchFlags struct {
+	noUp, quiet, prune bool
+	services           []string // to watch; empty: all
+}
 
 // settling is how long no change must come before the ones that came are acted
 // on: an editor or a checkout writes many files at once.
@@ -43,7 +47,7 @@ func watchCommand() command {
 				if err := a.credentials(l.Project); err != nil {
 					return err
 				}
-				if _, err := triggersOf(l.source, services); err != nil {
+				if _, err := triggersOf(l.Source, services); err != nil {
 					return err
 				}
 				if !o.noUp {
@@ -51,7 +55,7 @@ func watchCommand() command {
 						return err
 					}
 				}
-				l.asked = services
+				o.services = services
 				return a.watch(ctx, l, o)
 			}
 		},
@@ -94,9 +98,9 @@ func triggersOf(p *types.Project, services []string) ([]trigger, error) {
 }
 
 // watch acts on changes until ctx ends.
-func (a *app) watch(ctx context.Context, l *Loaded, o watchFlags) error {
+func (a *app) watch(ctx context.Context, l *composefile.Loaded, o watchFlags) error {
 	a.attached = true // what it says itself goes to the same terminal
-	triggers, err := triggersOf(l.source, l.asked)
+	triggers, err := triggersOf(l.Source, o.services)
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (a *app) watch(ctx context.Context, l *Loaded, o watchFlags) error {
 // watching is one watch of a project.
 type watching struct {
 	*app
-	l        *Loaded
+	l        *composefile.Loaded
 	flags    watchFlags
 	triggers []trigger
 }
@@ -287,7 +291,7 @@ func (w *watching) exec(ctx context.Context, service string, h types.ServiceHook
 	if h.WorkingDir != "" {
 		call = append(call, "--workdir", h.WorkingDir)
 	}
-	for _, e := range environment(h.Environment) {
+	for _, e := range composefile.Environment(h.Environment) {
 		call = append(call, "--env", e)
 	}
 	for _, c := range list {

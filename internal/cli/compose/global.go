@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/composefile"
 )
 
 // look registers the options that say how things are printed and how much goes
@@ -79,7 +80,7 @@ func (a *app) environment() {
 			a.load.EnvFiles = strings.Split(list, ",")
 		}
 	}
-	for name, value := range a.load.composeVariables() {
+	for name, value := range a.load.ComposeVariables() {
 		if _, set := os.LookupEnv(name); !set {
 			_ = os.Setenv(name, value)
 		}
@@ -110,15 +111,15 @@ func (a *app) printer() *printer {
 }
 
 // options are those of loading with the services asked for.
-func (a *app) options(services []string) LoadOptions {
+func (a *app) options(services []string) composefile.LoadOptions {
 	o := a.load
 	o.Services = services
 	return o
 }
 
 // project loads the files and tells what has no effect.
-func (a *app) project(ctx context.Context, services []string) (*Loaded, error) {
-	l, err := Load(ctx, a.options(services))
+func (a *app) project(ctx context.Context, services []string) (*composefile.Loaded, error) {
+	l, err := composefile.Load(ctx, a.options(services))
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,9 @@ func (a *app) project(ctx context.Context, services []string) (*Loaded, error) {
 
 // quietly loads the files for verbs that act on what runs already: what the file
 // warns of was said when it was brought up.
-func (a *app) quietly(ctx context.Context) (*Loaded, error) { return Load(ctx, a.options(nil)) }
+func (a *app) quietly(ctx context.Context) (*composefile.Loaded, error) {
+	return composefile.Load(ctx, a.options(nil))
+}
 
 // givenName is the project's name where it is given beside the files.
 func (a *app) givenName() string {
@@ -161,7 +164,7 @@ func (a *app) projectName(ctx context.Context) (string, error) {
 
 // projectOrName is the project for verbs that make use of the file where there
 // is one: none where a name alone is given.
-func (a *app) projectOrName(ctx context.Context) (*Loaded, string, error) {
+func (a *app) projectOrName(ctx context.Context) (*composefile.Loaded, string, error) {
 	l, err := a.quietly(ctx)
 	switch {
 	case err == nil:

@@ -1,4 +1,6 @@
-package composefile
+// Package compose is lus-compose: a file for each verb. It has Compose files
+// read, sends what they say to the daemon, and draws what happens.
+package compose
 
 import (
 	"context"
@@ -10,7 +12,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"lus/internal/base/spelling"
 	"lus/internal/client"
+	"lus/internal/composefile"
 )
 
 // Streams are where a command reads and writes.
@@ -23,7 +27,7 @@ type Streams struct {
 type app struct {
 	Streams
 	daemon   Daemon
-	load     LoadOptions
+	load     composefile.LoadOptions
 	progress string // auto, tty, plain, quiet or json
 	attached bool   // others write to the terminal as well: nothing is redrawn
 	ansi     string // auto, always or never
@@ -138,7 +142,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		for _, c := range all {
 			names = append(names, c.name)
 		}
-		if near := nearest(rest[0], names); near != "" {
+		if near := spelling.Nearest(rest[0], names); near != "" {
 			msg += "; did you mean " + near + "?"
 		}
 		return &usageError{msg, "See 'lus compose --help'.\n"}

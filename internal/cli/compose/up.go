@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/client"
+	"lus/internal/composefile"
 	"lus/internal/model/compose"
 )
 
@@ -128,7 +129,7 @@ func upCommand() command {
 }
 
 // prepared loads the project and fits the request to it.
-func (a *app) prepared(ctx context.Context, o *upFlags, services []string) (*Loaded, error) {
+func (a *app) prepared(ctx context.Context, o *upFlags, services []string) (*composefile.Loaded, error) {
 	l, err := a.project(ctx, services)
 	if err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (a *app) prepared(ctx context.Context, o *upFlags, services []string) (*Loa
 	if err := applyScale(l.Project, o.scale); err != nil {
 		return nil, err
 	}
-	if err := room(l); err != nil && a.load.Together {
+	if err := l.Room(); err != nil && a.load.Together {
 		return nil, err
 	}
 	if o.noDeps {

@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/composefile"
 	"lus/internal/model/compose"
 )
 
@@ -52,7 +53,7 @@ type followed struct {
 
 // foreground brings the project up and shows what it writes until its containers
 // have ended, one of them ends it all, or Ctrl-C stops them.
-func (a *app) foreground(ctx context.Context, req *compose.UpRequest, l *Loaded, o *followFlags) error {
+func (a *app) foreground(ctx context.Context, req *compose.UpRequest, l *composefile.Loaded, o *followFlags) error {
 	a.attached = true // the containers write to the terminal, too
 	f, err := a.newFollower(req, o)
 	if err != nil {
@@ -355,7 +356,7 @@ func (f *follower) holds(service string) bool {
 }
 
 // upAndWatch is a foreground up that follows changes of the sources too.
-func (a *app) upAndWatch(ctx context.Context, req *compose.UpRequest, l *Loaded) error {
+func (a *app) upAndWatch(ctx context.Context, req *compose.UpRequest, l *composefile.Loaded) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var watching sync.WaitGroup

@@ -1,4 +1,4 @@
-package composefile
+package compose
 
 import (
 	"archive/tar"
