@@ -45,7 +45,7 @@ var floors = map[string][]string{
 // light lists the programs that must start in milliseconds or stay small, and
 // what they must therefore not link.
 var light = map[string][]string{
-	"cmd/lus":        {"github.com/moby/buildkit", "github.com/containerd/containerd", "github.com/compose-spec", "modernc.org/sqlite", "google.golang.org/grpc"},
+	"cmd/lus":        {"github.com/moby/buildkit", "github.com/containerd/containerd", "github.com/compose-spec", "modernc.org/sqlite", "google.golang.org/grpc", "github.com/opencontainers/go-digest"},
 	"cmd/lus-keeper": {"net/http", "os/exec", "github.com/spf13/cobra", "github.com/moby/buildkit", "github.com/containerd/containerd", "github.com/vishvananda/netlink", "github.com/google/nftables"},
 	"cmd/lus-dns":    {"net/http", "os/exec", "github.com/spf13/cobra", "github.com/moby/buildkit", "github.com/containerd/containerd", "github.com/google/nftables"},
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"lus/internal/model/container"
 )
 
@@ -123,8 +121,25 @@ type Commit struct {
 
 // Distribution is what a name stands for at its registry.
 type Distribution struct {
-	Descriptor ocispec.Descriptor
-	Platforms  []ocispec.Platform
+	Descriptor Descriptor
+	Platforms  []Platform
+}
+
+// Descriptor names a document by its content. It and Platform have words of their
+// own here: those of the OCI's module compile patterns whenever a program starts.
+type Descriptor struct {
+	MediaType string `json:"mediaType"`
+	Digest    string `json:"digest"`
+	Size      int64  `json:"size"` // bytes
+}
+
+// Platform is what an image runs on.
+type Platform struct {
+	Architecture string   `json:"architecture"`
+	OS           string   `json:"os"`
+	OSVersion    string   `json:"os.version,omitempty"`
+	OSFeatures   []string `json:"os.features,omitempty"`
+	Variant      string   `json:"variant,omitempty"`
 }
 
 // Found is one answer to a search, in Docker's shape.

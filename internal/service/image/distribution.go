@@ -32,7 +32,7 @@ func (s *Service) Distribution(ctx context.Context, ref string, auth *image.Auth
 	if err != nil {
 		return nil, pullError(named, auth, err)
 	}
-	out := &image.Distribution{Descriptor: desc}
+	out := &image.Distribution{Descriptor: image.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest.String(), Size: desc.Size}}
 	out.Platforms, err = offered(ctx, fetcher, desc)
 	if err != nil {
 		return nil, pullError(named, auth, err)
@@ -41,8 +41,8 @@ func (s *Service) Distribution(ctx context.Context, ref string, auth *image.Auth
 }
 
 // offered are the platforms of an index, or the one of a manifest's config.
-func offered(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([]ocispec.Platform, error) {
-	list := []ocispec.Platform{}
+func offered(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([]image.Platform, error) {
+	list := []image.Platform{}
 	if images.IsIndexType(desc.MediaType) {
 		var index ocispec.Index
 		if err := document(ctx, f, desc, &index); err != nil {
@@ -50,7 +50,7 @@ func offered(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([
 		}
 		for _, m := range index.Manifests {
 			if m.Platform != nil {
-				list = append(list, *m.Platform)
+				list = append(list, image.Platform(*m.Platform))
 			}
 		}
 		return list, nil
@@ -66,7 +66,7 @@ func offered(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([
 	if err := document(ctx, f, m.Config, &config); err != nil {
 		return nil, err
 	}
-	return append(list, config.Platform), nil
+	return append(list, image.Platform(config.Platform)), nil
 }
 
 // document reads a manifest, an index or a config from the registry.

@@ -54,7 +54,7 @@ func TestWhatANameStandsForAtItsRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	digest, err := arm.Digest()
-	if err != nil || d.Descriptor.Digest.String() != digest.String() || len(d.Platforms) != 1 || d.Platforms[0].Architecture != "arm64" {
+	if err != nil || d.Descriptor.Digest != digest.String() || len(d.Platforms) != 1 || d.Platforms[0].Architecture != "arm64" {
 		t.Errorf("%+v (%v)", d, err)
 	}
 	many := reg.pushIndex("many:1", mutate.AppendManifests(empty.Index,
