@@ -50,6 +50,11 @@ var light = map[string][]string{
 	"cmd/lus-dns":    {"net/http", "os/exec", "github.com/spf13/cobra", "github.com/moby/buildkit", "github.com/containerd/containerd", "github.com/google/nftables"},
 }
 
+// behind lists libraries whose types stay in one place.
+var behind = map[string]string{
+	"github.com/compose-spec": "internal/composefile",
+}
+
 const module = "lus/"
 
 // pkg is one package as its files show it.
@@ -177,6 +182,18 @@ func TestLightProgramsStayLight(t *testing.T) {
 			for _, b := range banned {
 				if within(target, b) {
 					t.Errorf("%s links %s: %s", program, b, strings.Join(chain, " -> "))
+				}
+			}
+		}
+	}
+}
+
+func TestLibrariesStayBehindTheirPackages(t *testing.T) {
+	for dir, p := range tree(t) {
+		for target, file := range p.imports {
+			for library, place := range behind {
+				if within(target, library) && !within(dir, place) {
+					t.Errorf("%s imports %s: only %s may", file, target, place)
 				}
 			}
 		}

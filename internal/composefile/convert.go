@@ -29,7 +29,7 @@ func convert(p *types.Project, docs func() documents) (*Loaded, error) {
 	out := &compose.Project{Name: p.Name, WorkingDir: p.WorkingDir, ConfigFiles: p.ComposeFiles}
 	out.Known = append(p.ServiceNames(), p.DisabledServiceNames()...)
 	slices.Sort(out.Known)
-	l := &Loaded{Project: out, Source: p, Warnings: warnings}
+	l := &Loaded{Project: out, source: p, Warnings: warnings}
 	linked, clash := links(p)
 	if clash != nil {
 		return nil, located(clash, docs)

@@ -29,7 +29,7 @@ func createRequest(p *types.Project, s types.ServiceConfig, image string, linked
 	r := &container.CreateRequest{
 		Config: container.Config{
 			Hostname: s.Hostname, Domainname: s.DomainName, User: s.User, Image: image,
-			Tty: s.Tty, OpenStdin: s.StdinOpen, Env: Environment(s.Environment),
+			Tty: s.Tty, OpenStdin: s.StdinOpen, Env: environment(s.Environment),
 			Cmd: container.Strings(s.Command), Entrypoint: container.Strings(s.Entrypoint),
 			WorkingDir: s.WorkingDir, StopSignal: s.StopSignal, Healthcheck: check,
 			ExposedPorts: exposed(s), Labels: map[string]string{},
@@ -49,8 +49,7 @@ func createRequest(p *types.Project, s types.ServiceConfig, image string, linked
 	return r, nil
 }
 
-// Environment is a mapping as a container has it.
-func Environment(m types.MappingWithEquals) []string {
+func environment(m types.MappingWithEquals) []string {
 	out := []string{}
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		// A name without a value that the user's environment does not have

@@ -144,9 +144,11 @@ func (f shownFile) read() ([]byte, error) {
 func hooks(list []types.ServiceHook) []compose.Hook {
 	var out []compose.Hook
 	for _, h := range list {
-		out = append(out, compose.Hook{
-			Cmd: h.Command, User: h.User, Privileged: h.Privileged, WorkingDir: h.WorkingDir, Env: Environment(h.Environment),
-		})
+		out = append(out, hook(h))
 	}
 	return out
+}
+
+func hook(h types.ServiceHook) compose.Hook {
+	return compose.Hook{Cmd: h.Command, User: h.User, Privileged: h.Privileged, WorkingDir: h.WorkingDir, Env: environment(h.Environment)}
 }

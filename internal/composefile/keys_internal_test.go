@@ -168,7 +168,7 @@ func write(t *testing.T, pattern, line string) string {
 // sent is what the daemon gets, less the sums that follow from the rest.
 func sent(t *testing.T, pattern, line string) string {
 	t.Helper()
-	l, err := Load(context.Background(), LoadOptions{Files: []string{write(t, pattern, line)}})
+	l, err := Load(context.Background(), Options{Files: []string{write(t, pattern, line)}})
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
@@ -234,7 +234,7 @@ func (e example) reaches(t *testing.T, pattern string) {
 // isNamed holds where the key is named, with the line it stands in.
 func (e example) isNamed(t *testing.T, pattern string, f fate) {
 	file := write(t, pattern, e.with)
-	l, err := Load(context.Background(), LoadOptions{Files: []string{file}})
+	l, err := Load(context.Background(), Options{Files: []string{file}})
 	said := ""
 	switch {
 	case f.what == refused && errs.KindOf(err) != errs.Unsupported:

@@ -20,8 +20,8 @@ import (
 	"lus/internal/model/compose"
 )
 
-// LoadOptions says which files to read and how.
-type LoadOptions struct {
+// Options says which files to read and how.
+type Options struct {
 	Files    []string // empty: COMPOSE_FILE, else the default names, here or in a folder above
 	Name     string   // empty: name: in the file, COMPOSE_PROJECT_NAME, else the folder's name
 	Dir      string   // empty: the first file's folder
@@ -37,7 +37,7 @@ type Loaded struct {
 	Project  *compose.Project
 	Services []string // that are switched on in the files, whichever were asked for
 	Warnings []string
-	Source   *types.Project
+	source   *types.Project
 	docs     func() documents
 	trusted  bool // the schema had accepted it before and was left out
 	recalled bool // nothing was read anew: all was as before
@@ -45,7 +45,7 @@ type Loaded struct {
 
 // reader reads one project.
 type reader struct {
-	LoadOptions
+	Options
 	options   *cli.ProjectOptions
 	more      others
 	trusted   bool            // the schema has accepted the same before
@@ -56,6 +56,9 @@ type reader struct {
 
 // prepare finds the files and the environment.
 func (r *reader) prepare() (*cli.ProjectOptions, error) {
+	// The library warns through a global logger; what is worth saying is said
+	// by notes() with file and line.
+	logrus.SetOutput(io.Discard)
 	r.variables, r.more = map[string]bool{}, others{}
 	options, err := cli.NewProjectOptions(r.Files, append(r.extra,
 		cli.WithWorkingDirectory(r.Dir),
@@ -82,11 +85,8 @@ func (r *reader) prepare() (*cli.ProjectOptions, error) {
 }
 
 // Load reads and resolves a project. Its errors name file, line and key.
-func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
-	// The library warns through a global logger; what is worth saying is said
-	// by notes() with file and line.
-	logrus.SetOutput(io.Discard)
-	r := &reader{LoadOptions: o}
+func Load(ctx context.Context, o Options) (*Loaded, error) {
+	r := &reader{Options: o}
 	p, err := r.read(ctx)
 	if err != nil {
 		return nil, r.failed(err)
@@ -125,45 +125,6 @@ func Load(ctx context.Context, o LoadOptions) (*Loaded, error) {
 	return l, err
 }
 
-// Raw reads the project with options of the library's, for those who want to
-// see the file rather than to run it.
-func (o LoadOptions) Raw(ctx context.Context, extra ...cli.ProjectOptionsFn) (*types.Project, error) {
-	logrus.SetOutput(io.Discard)
-	r := &reader{LoadOptions: o, extra: extra}
-	options, err := r.prepare()
-	if err != nil {
-		return nil, err
-	}
-	p, err := options.LoadProject(ctx)
-	if err != nil {
-		return nil, r.failed(err)
-	}
-	if len(o.Services) > 0 {
-		if p, err = p.WithSelectedServices(o.Services); err != nil {
-			return nil, errs.With(errs.NotFound, err)
-		}
-	}
-	if !o.All {
-		p = p.WithoutUnnecessaryResources()
-	}
-	return p, nil
-}
-
-// Merged is the tree of the merged files.
-func (o LoadOptions) Merged(ctx context.Context, extra ...cli.ProjectOptionsFn) (map[string]any, error) {
-	logrus.SetOutput(io.Discard)
-	r := &reader{LoadOptions: o, extra: extra}
-	options, err := r.prepare()
-	if err != nil {
-		return nil, err
-	}
-	model, err := options.LoadModel(ctx)
-	if err != nil {
-		return nil, r.failed(err)
-	}
-	return model, nil
-}
-
 // failed explains an error of the library's.
 func (r *reader) failed(err error) error {
 	switch {
@@ -177,7 +138,7 @@ func (r *reader) failed(err error) error {
 
 // ComposeVariables are the variables for Compose itself in the files of
 // variables.
-func (o LoadOptions) ComposeVariables() map[string]string {
+func (o Options) ComposeVariables() map[string]string {
 	options, err := cli.NewProjectOptions(o.Files, cli.WithWorkingDirectory(o.Dir), cli.WithOsEnv, cli.WithEnvFiles(o.EnvFiles...), cli.WithDotEnv)
 	if err != nil {
 		return nil // it is said when the project is loaded

@@ -24,7 +24,7 @@ func TestBrokenFilesSayWhatToDo(t *testing.T) {
 	}
 	for _, in := range inputs {
 		t.Run(strings.TrimSuffix(filepath.Base(in), ".yaml"), func(t *testing.T) {
-			_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{in}, Name: "p", Together: true})
+			_, err := composefile.Load(context.Background(), composefile.Options{Files: []string{in}, Name: "p", Together: true})
 			if err == nil {
 				t.Fatal("it was accepted")
 			}
@@ -56,7 +56,7 @@ func load(t *testing.T, text string) *composefile.Loaded {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}, Name: "shop"})
+	l, err := composefile.Load(context.Background(), composefile.Options{Files: []string{file}, Name: "shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestWhatHasNoEffectIsNamed(t *testing.T) {
 
 func TestNoFileNamesTheOnesLookedFor(t *testing.T) {
 	t.Chdir(t.TempDir())
-	_, err := composefile.Load(context.Background(), composefile.LoadOptions{})
+	_, err := composefile.Load(context.Background(), composefile.Options{})
 	if err == nil || !strings.Contains(err.Error(), "compose.yaml") || !errs.Is(err, errs.NotFound) {
 		t.Errorf("got %v", err)
 	}
@@ -163,7 +163,7 @@ func TestALinksNameMeansOneService(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}})
+	_, err := composefile.Load(context.Background(), composefile.Options{Files: []string{file}})
 	if err == nil || !strings.Contains(err.Error(), "compose.yaml:6: services.c.links: a:data: the name data means service b already") {
 		t.Errorf("got %v", err)
 	}
@@ -183,7 +183,7 @@ func TestWhatAnIncludedFileSaysIsFoundThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{filepath.Join(dir, "compose.yaml")}})
+	l, err := composefile.Load(context.Background(), composefile.Options{Files: []string{filepath.Join(dir, "compose.yaml")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestWhatIsNestedWithoutEndIsNotRead(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}})
+	_, err := composefile.Load(context.Background(), composefile.Options{Files: []string{file}})
 	if err == nil || !strings.Contains(err.Error(), "compose.yaml:4: this is not YAML") || len(err.Error()) > 1000 {
 		t.Errorf("got %v", err)
 	}
@@ -215,7 +215,7 @@ func TestAHugeFileIsNotRead(t *testing.T) {
 	if err := os.Truncate(file, 100<<20); err != nil {
 		t.Fatal(err)
 	}
-	_, err := composefile.Load(context.Background(), composefile.LoadOptions{Files: []string{file}})
+	_, err := composefile.Load(context.Background(), composefile.Options{Files: []string{file}})
 	if err == nil || !strings.Contains(err.Error(), "this has 100 MB") {
 		t.Errorf("got %v", err)
 	}
@@ -227,7 +227,7 @@ func TestServicesThatTakeTurnsMayShareAPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []composefile.LoadOptions{{}, {Together: true, Services: []string{"b"}}} {
+	for _, o := range []composefile.Options{{}, {Together: true, Services: []string{"b"}}} {
 		o.Files = []string{file}
 		if _, err := composefile.Load(context.Background(), o); err != nil {
 			t.Errorf("%+v: %v", o, err)

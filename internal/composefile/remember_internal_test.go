@@ -13,17 +13,17 @@ import (
 
 // recalling loads and returns the project as text, and whether it was
 // remembered.
-func recalling(t *testing.T, o LoadOptions) (string, bool) {
+func recalling(t *testing.T, o Options) (string, bool) {
 	t.Helper()
 	l, err := Load(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := l.Source.MarshalYAML()
+	text, err := l.source.MarshalYAML()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := json.Marshal([]any{l.Project, l.Warnings, l.Source.Environment})
+	ours, err := json.Marshal([]any{l.Project, l.Warnings, l.source.Environment})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func recalling(t *testing.T, o LoadOptions) (string, bool) {
 }
 
 // known loads until the project is remembered, and returns it as text.
-func known(t *testing.T, o LoadOptions) string {
+func known(t *testing.T, o Options) string {
 	t.Helper()
 	first, _ := recalling(t, o)
 	recalling(t, o) // now its env_files are known by name
@@ -66,7 +66,7 @@ services:
 	put(t, file, text)
 	put(t, more, "services: {web: {labels: {a: b}}}\n")
 	put(t, filepath.Join(dir, "web.env"), "FROM_FILE=${LUS_TEST_TAG}-x\n")
-	o := LoadOptions{Files: []string{file, more}, Name: "p", EnvFiles: nil}
+	o := Options{Files: []string{file, more}, Name: "p", EnvFiles: nil}
 	last := known(t, o)
 	for _, c := range []struct {
 		what   string
@@ -100,7 +100,7 @@ func TestAnotherTerminalMakesNoOtherProject(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("SSH_TTY", "/dev/pts/1")
 	file := filepath.Join(t.TempDir(), "compose.yaml")
-	o := LoadOptions{Files: []string{file}, Name: "p"}
+	o := Options{Files: []string{file}, Name: "p"}
 	put(t, file, "services: {web: {image: a}}\n")
 	known(t, o)
 	t.Setenv("SSH_TTY", "/dev/pts/2")
@@ -137,7 +137,7 @@ func TestWhatReachesFurtherThanItsFilesIsNotRemembered(t *testing.T) {
 	} {
 		put(t, file, text)
 		for range 3 {
-			if _, recalled := recalling(t, LoadOptions{Files: []string{file}, Name: "p"}); recalled {
+			if _, recalled := recalling(t, Options{Files: []string{file}, Name: "p"}); recalled {
 				t.Errorf("remembered: %s", text)
 			}
 		}
@@ -151,7 +151,7 @@ func TestWhatIsRememberedCannotBeReadByOthers(t *testing.T) {
 	t.Setenv("LUS_TEST_SECRET", "correct horse battery")
 	file := filepath.Join(t.TempDir(), "compose.yaml")
 	put(t, file, "services: {web: {image: a, environment: {PASSWORD: \"${LUS_TEST_SECRET}\"}}}\n")
-	o := LoadOptions{Files: []string{file}, Name: "p"}
+	o := Options{Files: []string{file}, Name: "p"}
 	known(t, o)
 	kept, err := filepath.Glob(filepath.Join(cache, "lus/compose/*.project"))
 	if err != nil || len(kept) != 1 {
@@ -183,13 +183,13 @@ func TestTheOldestOfWhatIsRememberedGoes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "compose.yaml")
 	put(t, file, "services: {web: {image: a}}\n")
 	for i := range most + 3 {
-		recalling(t, LoadOptions{Files: []string{file}, Name: fmt.Sprint("p", i)})
+		recalling(t, Options{Files: []string{file}, Name: fmt.Sprint("p", i)})
 	}
 	kept, err := filepath.Glob(filepath.Join(cache, "lus/compose/*.project"))
 	if err != nil || len(kept) != most {
 		t.Errorf("%d are kept, %v", len(kept), err)
 	}
-	if _, recalled := recalling(t, LoadOptions{Files: []string{file}, Name: fmt.Sprint("p", most+2)}); !recalled {
+	if _, recalled := recalling(t, Options{Files: []string{file}, Name: fmt.Sprint("p", most+2)}); !recalled {
 		t.Error("the newest is gone")
 	}
 }
@@ -206,7 +206,7 @@ func TestAFileThatIsAPipeIsReadOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = w.Close()
-	l, err := Load(context.Background(), LoadOptions{Files: []string{fmt.Sprintf("/dev/fd/%d", r.Fd())}, Name: "p"})
+	l, err := Load(context.Background(), Options{Files: []string{fmt.Sprintf("/dev/fd/%d", r.Fd())}, Name: "p"})
 	if err != nil || len(l.Project.Services) != 1 {
 		t.Errorf("%v, %v", l, err)
 	}

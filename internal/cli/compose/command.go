@@ -27,7 +27,7 @@ type Streams struct {
 type app struct {
 	Streams
 	daemon   Daemon
-	load     composefile.LoadOptions
+	load     composefile.Options
 	progress string // auto, tty, plain, quiet or json
 	attached bool   // others write to the terminal as well: nothing is redrawn
 	ansi     string // auto, always or never

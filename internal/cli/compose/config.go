@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -12,10 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/cli"
-	"github.com/compose-spec/compose-go/v2/loader"
-	"github.com/compose-spec/compose-go/v2/template"
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
@@ -23,6 +18,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/client"
+	"lus/internal/composefile"
 )
 
 // configFlags are the flags of config.
@@ -68,20 +64,22 @@ func (a *app) config(ctx context.Context, o *configFlags, services []string) err
 	switch {
 	case o.variables:
 		return a.variables(ctx, o.format)
+	case !slices.Contains([]string{"", "yaml", "json"}, o.format):
+		return wrongUse("config", "unknown format %q: write yaml or json", o.format)
 	case o.noInterpolate:
 		if o.digests || o.lock {
 			return wrongUse("config", "images whose names are not filled in have no digests: leave out --no-interpolate")
 		}
 		text, err = a.model(ctx, o)
 	default:
-		var p *types.Project
+		var p *composefile.Shown
 		if p, err = a.resolved(ctx, o, services); err != nil || o.quiet {
 			return err
 		}
 		if o.parts() {
 			return a.parts(ctx, p, o)
 		}
-		text, err = printed(p, o.format)
+		text, err = p.Text(o.format)
 	}
 	if err != nil || o.quiet {
 		return err
@@ -101,49 +99,36 @@ func (o *configFlags) parts() bool {
 	return o.services || o.images || o.volumes || o.networks || o.models || o.profiles || o.environment || o.hash != ""
 }
 
-// plainly are the flags by which the file is read otherwise than it would be run.
-func (o *configFlags) plainly() bool { return o.noNormalize || o.noPaths || o.noConsistency || o.noEnv }
-
-// loading are the flags in the library's words.
-func (o *configFlags) loading() []cli.ProjectOptionsFn {
-	out := []cli.ProjectOptionsFn{
-		cli.WithInterpolation(!o.noInterpolate), cli.WithResolvedPaths(!o.noPaths),
-		cli.WithNormalization(!o.noNormalize), cli.WithConsistency(!o.noConsistency),
+// reading is how far the flags let the files be worked out.
+func (o *configFlags) reading() composefile.Reading {
+	return composefile.Reading{
+		NoInterpolation: o.noInterpolate, NoNormalization: o.noNormalize, NoPaths: o.noPaths, NoConsistency: o.noConsistency, NoEnv: o.noEnv,
 	}
-	if o.noEnv {
-		return append(out, cli.WithoutEnvironmentResolution)
-	}
-	return append(out, cli.WithDiscardEnvFile)
 }
 
 // resolved is the project as it would be run, or as far as the flags let it be
 // worked out.
-func (a *app) resolved(ctx context.Context, o *configFlags, services []string) (*types.Project, error) {
-	var p *types.Project
-	if o.plainly() {
-		l, err := a.options(services).Raw(ctx, o.loading()...)
-		if err != nil {
-			return nil, err
-		}
-		p = l
-	} else {
-		l, err := a.project(ctx, services)
-		if err != nil {
-			return nil, err
-		}
-		p = l.Source
+func (a *app) resolved(ctx context.Context, o *configFlags, services []string) (*composefile.Shown, error) {
+	p, err := a.shown(ctx, o, services)
+	if err != nil || !o.digests && !o.lock {
+		return p, err
 	}
-	if !o.digests && !o.lock {
-		return p, nil
+	p, err = p.Pinned(func(named reference.Named) (digest.Digest, error) { return a.digest(ctx, named) })
+	if err == nil && o.lock {
+		p = p.ImagesOnly()
 	}
-	p, err := p.WithImagesResolved(func(named reference.Named) (digest.Digest, error) { return a.digest(ctx, named) })
+	return p, err
+}
+
+func (a *app) shown(ctx context.Context, o *configFlags, services []string) (*composefile.Shown, error) {
+	if how := o.reading(); how != (composefile.Reading{}) {
+		return a.options(services).Show(ctx, how)
+	}
+	l, err := a.project(ctx, services)
 	if err != nil {
 		return nil, err
 	}
-	if o.lock {
-		return imagesOnly(p), nil
-	}
-	return p, nil
+	return l.Shown(), nil
 }
 
 // digest asks the image's registry what the name stands for now.
@@ -168,61 +153,25 @@ func (a *app) digest(ctx context.Context, named reference.Named) (digest.Digest,
 	return found.Descriptor.Digest, err
 }
 
-// imagesOnly leaves the images of a project and nothing else.
-func imagesOnly(p *types.Project) *types.Project {
-	out := &types.Project{Services: types.Services{}}
-	for name, s := range p.Services {
-		out.Services[name] = types.ServiceConfig{ContainerSpec: types.ContainerSpec{Image: s.Image}}
-	}
-	return out
-}
-
-// printed is the project as a file. Dollar signs are doubled, so that reading it
-// again gives the same.
-func printed(p *types.Project, format string) (text []byte, err error) {
-	switch cmp.Or(format, "yaml") {
-	case "yaml":
-		text, err = p.MarshalYAML()
-	case "json":
-		text, err = json.MarshalIndent(p, "", "  ")
-	default:
-		return nil, wrongUse("config", "unknown format %q: write yaml or json", format)
-	}
-	return bytes.ReplaceAll(text, []byte("$"), []byte("$$")), err
-}
-
 // model is the merged files with their variables as written.
 func (a *app) model(ctx context.Context, o *configFlags) ([]byte, error) {
-	model, err := a.options(nil).Merged(ctx, o.loading()...)
+	tree, err := a.options(nil).Tree(ctx, o.reading())
 	if err != nil {
 		return nil, err
 	}
 	if o.services || o.volumes || o.networks {
 		key := map[bool]string{o.services: "services", o.volumes: "volumes", o.networks: "networks"}[true]
-		names, _ := model[key].(map[string]any)
-		return []byte(strings.Join(slices.Sorted(maps.Keys(names)), "\n")), nil
+		return []byte(strings.Join(tree.Names(key), "\n")), nil
 	}
-	switch cmp.Or(o.format, "yaml") {
-	case "json":
-		return json.MarshalIndent(model, "", "  ")
-	case "yaml":
-		var b bytes.Buffer
-		enc := yaml.NewEncoder(&b)
-		enc.SetIndent(2)
-		err := enc.Encode(model)
-		return b.Bytes(), err
-	}
-	return nil, wrongUse("config", "unknown format %q: write yaml or json", o.format)
+	return tree.Text(o.format)
 }
 
 // variables lists what the files would have filled in.
 func (a *app) variables(ctx context.Context, format string) error {
-	o := &configFlags{noInterpolate: true, noEnv: true, noConsistency: true}
-	model, err := a.options(nil).Merged(ctx, append(o.loading(), cli.WithLoadOptions(loader.WithSkipValidation))...)
+	found, err := a.options(nil).Variables(ctx)
 	if err != nil {
 		return err
 	}
-	found := template.ExtractVariables(model, template.DefaultPattern)
 	switch cmp.Or(format, "table") {
 	case "json":
 		return printJSON(a.Out, found)
@@ -244,33 +193,17 @@ func (a *app) variables(ctx context.Context, format string) error {
 }
 
 // parts prints one kind of thing that a project has, one a line.
-func (a *app) parts(ctx context.Context, p *types.Project, o *configFlags) error {
-	switch {
-	case o.services:
-		return a.lines(p.ServiceNames())
-	case o.images:
-		var lines []string
-		for _, name := range p.ServiceNames() {
-			lines = append(lines, cmp.Or(p.Services[name].Image, p.Name+"-"+name))
+func (a *app) parts(ctx context.Context, p *composefile.Shown, o *configFlags) error {
+	for _, part := range []struct {
+		asked bool
+		names func() []string
+	}{
+		{o.services, p.Services}, {o.images, p.Images}, {o.volumes, p.Volumes}, {o.networks, p.Networks},
+		{o.models, p.Models}, {o.profiles, p.Profiles}, {o.environment, p.Environment},
+	} {
+		if part.asked {
+			return a.lines(part.names())
 		}
-		return a.lines(lines)
-	case o.volumes:
-		return a.lines(slices.Sorted(maps.Keys(p.Volumes)))
-	case o.networks:
-		return a.lines(slices.Sorted(maps.Keys(p.Networks)))
-	case o.models:
-		return a.lines(slices.Sorted(maps.Keys(p.Models)))
-	case o.profiles:
-		var lines []string
-		for _, s := range p.AllServices() {
-			lines = append(lines, s.Profiles...)
-		}
-		slices.Sort(lines)
-		return a.lines(slices.Compact(lines))
-	case o.environment:
-		lines := p.Environment.Values()
-		slices.Sort(lines)
-		return a.lines(lines)
 	}
 	l, err := a.quietly(ctx) // the sums are of what is run
 	if err != nil {

@@ -111,7 +111,7 @@ func (a *app) printer() *printer {
 }
 
 // options are those of loading with the services asked for.
-func (a *app) options(services []string) composefile.LoadOptions {
+func (a *app) options(services []string) composefile.Options {
 	o := a.load
 	o.Services = services
 	return o

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
+	"lus/internal/composefile"
 	"lus/internal/model/compose"
 	"lus/internal/model/container"
 )
@@ -116,13 +116,9 @@ func (r *runFlags) readEnv() error {
 	if len(r.envFiles) == 0 {
 		return nil
 	}
-	vars, err := dotenv.GetEnvFromFile(map[string]string{}, r.envFiles)
+	env, err := composefile.EnvFiles(r.envFiles)
 	if err != nil {
 		return errs.New(errs.Invalid, "--env-from-file: %w", err)
-	}
-	var env []string
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		env = append(env, name+"="+vars[name])
 	}
 	r.env = append(env, r.env...)
 	return nil

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
@@ -47,7 +46,7 @@ func watchCommand() command {
 				if err := a.credentials(l.Project); err != nil {
 					return err
 				}
-				if _, err := triggersOf(l.Source, services); err != nil {
+				if _, err := triggersOf(l.Watches(), services); err != nil {
 					return err
 				}
 				if !o.noUp {
@@ -64,32 +63,28 @@ func watchCommand() command {
 
 // trigger is one rule of develop.watch, ready to be asked.
 type trigger struct {
-	service string
-	rule    types.Trigger
-	match   *matcher
+	composefile.Watch
+	match *matcher
 }
 
 // triggersOf are the rules of the services, or of those asked for.
-func triggersOf(p *types.Project, services []string) ([]trigger, error) {
+func triggersOf(all []composefile.Watch, services []string) ([]trigger, error) {
 	var out []trigger
-	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		s := p.Services[name]
-		if s.Develop == nil || len(services) > 0 && !slices.Contains(services, name) {
+	for _, rule := range all {
+		if len(services) > 0 && !slices.Contains(services, rule.Service) {
 			continue
 		}
-		for i, rule := range s.Develop.Watch {
-			m, err := newMatcher(rule, s.Build)
-			if err == nil && rule.Action == types.WatchActionRebuild && s.Build == nil {
-				err = errs.New(errs.Invalid, "action rebuild needs build: in the service")
-			}
-			if err == nil && strings.HasPrefix(string(rule.Action), string(types.WatchActionSync)) && rule.Target == "" {
-				err = errs.New(errs.Invalid, "action %s needs a target in the container", rule.Action)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", name, i, err)
-			}
-			out = append(out, trigger{name, rule, m})
+		m, err := newMatcher(rule)
+		if err == nil && rule.Action == composefile.Rebuild && rule.Build == nil {
+			err = errs.New(errs.Invalid, "action rebuild needs build: in the service")
 		}
+		if err == nil && rule.Syncs() && rule.Target == "" {
+			err = errs.New(errs.Invalid, "action %s needs a target in the container", rule.Action)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", rule.Service, rule.Nth, err)
+		}
+		out = append(out, trigger{rule, m})
 	}
 	if len(out) == 0 {
 		return nil, errs.New(errs.Invalid, "none of the services has develop.watch: say there what to do when which files change")
@@ -100,7 +95,7 @@ func triggersOf(p *types.Project, services []string) ([]trigger, error) {
 // watch acts on changes until ctx ends.
 func (a *app) watch(ctx context.Context, l *composefile.Loaded, o watchFlags) error {
 	a.attached = true // what it says itself goes to the same terminal
-	triggers, err := triggersOf(l.Source, o.services)
+	triggers, err := triggersOf(l.Watches(), o.services)
 	if err != nil {
 		return err
 	}
@@ -158,14 +153,14 @@ type watching struct {
 // initial copies what rules with initial_sync are for.
 func (w *watching) initial(ctx context.Context) error {
 	for _, t := range w.triggers {
-		if !t.rule.InitialSync || !strings.HasPrefix(string(t.rule.Action), string(types.WatchActionSync)) {
+		if !t.InitialSync || !t.Syncs() {
 			continue
 		}
 		pairs, err := t.everything()
 		if err != nil {
 			return err
 		}
-		if err := w.sync(ctx, t.service, pairs); err != nil {
+		if err := w.sync(ctx, t.Service, pairs); err != nil {
 			return err
 		}
 	}
@@ -176,7 +171,7 @@ func (w *watching) initial(ctx context.Context) error {
 type todo struct {
 	rebuild, restart bool
 	sync             map[string]string // host's path -> container's
-	execs            []types.ServiceHook
+	execs            []compose.Hook
 }
 
 // act does what changed files ask for: a rebuild makes the rest needless.
@@ -188,12 +183,12 @@ func (w *watching) act(ctx context.Context, paths []string) error {
 			if !ok {
 				continue
 			}
-			d := todos[t.service]
+			d := todos[t.Service]
 			if d == nil {
 				d = &todo{sync: map[string]string{}}
-				todos[t.service] = d
+				todos[t.Service] = d
 			}
-			d.add(t.rule, path, rel)
+			d.add(t.Watch, path, rel)
 		}
 	}
 	var failed []error
@@ -203,19 +198,19 @@ func (w *watching) act(ctx context.Context, paths []string) error {
 	return errors.Join(failed...)
 }
 
-func (d *todo) add(rule types.Trigger, path, rel string) {
+func (d *todo) add(rule composefile.Watch, path, rel string) {
 	switch rule.Action {
-	case types.WatchActionRebuild:
+	case composefile.Rebuild:
 		d.rebuild = true
-	case types.WatchActionRestart:
+	case composefile.Restart:
 		d.restart = true
 	default:
 		d.sync[path] = strings.TrimSuffix(rule.Target, "/") + "/" + rel
 		if rel == "." {
 			d.sync[path] = rule.Target
 		}
-		d.restart = d.restart || rule.Action == types.WatchActionSyncRestart
-		if rule.Action == types.WatchActionSyncExec && !slices.ContainsFunc(d.execs, func(h types.ServiceHook) bool { return slices.Equal(h.Command, rule.Exec.Command) }) {
+		d.restart = d.restart || rule.Restarts()
+		if rule.Execs() && !slices.ContainsFunc(d.execs, func(h compose.Hook) bool { return slices.Equal(h.Cmd, rule.Exec.Cmd) }) {
 			d.execs = append(d.execs, rule.Exec)
 		}
 	}
@@ -279,7 +274,7 @@ func (w *watching) running(ctx context.Context, service string) ([]summary, erro
 	return lasting(named(list, []string{service})), err
 }
 
-func (w *watching) exec(ctx context.Context, service string, h types.ServiceHook) error {
+func (w *watching) exec(ctx context.Context, service string, h compose.Hook) error {
 	list, err := w.running(ctx, service)
 	if err != nil {
 		return err
@@ -291,12 +286,12 @@ func (w *watching) exec(ctx context.Context, service string, h types.ServiceHook
 	if h.WorkingDir != "" {
 		call = append(call, "--workdir", h.WorkingDir)
 	}
-	for _, e := range composefile.Environment(h.Environment) {
+	for _, e := range h.Env {
 		call = append(call, "--env", e)
 	}
 	for _, c := range list {
-		if err := w.lus(ctx, append(append(slices.Clone(call), c.ID), h.Command...)...); err != nil {
-			return errs.New(errs.Conflict, "%s in %s: %w", strings.Join(h.Command, " "), c.name(), err)
+		if err := w.lus(ctx, append(append(slices.Clone(call), c.ID), h.Cmd...)...); err != nil {
+			return errs.New(errs.Conflict, "%s in %s: %w", strings.Join(h.Cmd, " "), c.name(), err)
 		}
 	}
 	return nil

@@ -13,12 +13,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/fsnotify/fsnotify"
 	"github.com/moby/patternmatcher"
 
 	"lus/internal/base/errs"
 	"lus/internal/client"
+	"lus/internal/composefile"
 )
 
 // matcher says which files a rule is for.
@@ -30,11 +30,11 @@ type matcher struct {
 
 // newMatcher reads a rule's patterns, those of .dockerignore included: what a
 // build would not see is not followed.
-func newMatcher(rule types.Trigger, b *types.BuildConfig) (*matcher, error) {
+func newMatcher(rule composefile.Watch) (*matcher, error) {
 	patterns := append([]string{"**/.git", "**/*~", "**/.*.sw?", "**/.#*", "**/#*#", "**/4913"}, rule.Ignore...)
-	if b != nil && inside(b.Context, rule.Path) {
+	if b := rule.Build; b != nil && inside(b.Folder, rule.Path) {
 		for _, line := range dockerignore(b) {
-			patterns = append(patterns, rebased(line, b.Context, rule.Path)...)
+			patterns = append(patterns, rebased(line, b.Folder, rule.Path)...)
 		}
 	}
 	m := &matcher{path: rule.Path}
@@ -56,9 +56,9 @@ func inside(dir, path string) bool {
 }
 
 // dockerignore are the patterns beside a build's Dockerfile.
-func dockerignore(b *types.BuildConfig) []string {
+func dockerignore(b *composefile.Context) []string {
 	for _, name := range []string{b.Dockerfile + ".dockerignore", ".dockerignore"} {
-		file, err := os.Open(filepath.Join(b.Context, name))
+		file, err := os.Open(filepath.Join(b.Folder, name))
 		if err != nil {
 			continue
 		}
@@ -120,7 +120,7 @@ func (m *matcher) wants(path string) (rel string, ok bool) {
 // everything are all files of a rule, by where they go in the container.
 func (t trigger) everything() (map[string]string, error) {
 	d := &todo{sync: map[string]string{}}
-	err := filepath.WalkDir(t.rule.Path, func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(t.Path, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (t trigger) everything() (map[string]string, error) {
 		case !ok && e.IsDir() && t.match.include == nil:
 			return filepath.SkipDir
 		case ok && !e.IsDir():
-			d.add(t.rule, path, rel)
+			d.add(t.Watch, path, rel)
 		}
 		return nil
 	})
@@ -149,12 +149,12 @@ func watchTree(triggers []trigger) (*sourceTree, error) {
 	}
 	t := &sourceTree{w: w, triggers: triggers}
 	for _, trigger := range triggers {
-		info, err := os.Stat(trigger.rule.Path)
+		info, err := os.Stat(trigger.Path)
 		if err != nil {
 			t.close()
-			return nil, errs.New(errs.Invalid, "services.%s.develop.watch: %w", trigger.service, err)
+			return nil, errs.New(errs.Invalid, "services.%s.develop.watch: %w", trigger.Service, err)
 		}
-		folder := trigger.rule.Path
+		folder := trigger.Path
 		if !info.IsDir() {
 			folder = filepath.Dir(folder) // an editor replaces a file
 		}
@@ -196,11 +196,11 @@ func (t *sourceTree) add(folder string, deep bool, found func(string)) error {
 // cares says that some rule may be for files in a folder.
 func (t *sourceTree) cares(folder string) bool {
 	return slices.ContainsFunc(t.triggers, func(tr trigger) bool {
-		if inside(folder, tr.rule.Path) {
+		if inside(folder, tr.Path) {
 			return true
 		}
-		rel, err := filepath.Rel(tr.rule.Path, folder)
-		if err != nil || !inside(tr.rule.Path, folder) {
+		rel, err := filepath.Rel(tr.Path, folder)
+		if err != nil || !inside(tr.Path, folder) {
 			return false
 		}
 		ignored, err := tr.match.ignore.MatchesOrParentMatches(rel)

@@ -1,0 +1,63 @@
+package composefile
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"lus/internal/model/compose"
+)
+
+// Watch is one rule of develop.watch.
+type Watch struct {
+	Service              string
+	Nth                  int // in the service's list
+	Path, Action, Target string
+	Ignore, Include      []string
+	InitialSync          bool
+	Exec                 compose.Hook
+	Build                *Context // nil: the service is not built
+}
+
+// Context says where a service is built from.
+type Context struct{ Folder, Dockerfile string }
+
+// The rules' actions.
+const (
+	Rebuild  = "rebuild"
+	Restart  = "restart"
+	syncs    = "sync"
+	restarts = "sync+restart"
+	execs    = "sync+exec"
+)
+
+// Syncs says that the rule copies files into containers.
+func (w Watch) Syncs() bool { return strings.HasPrefix(w.Action, syncs) }
+
+// Restarts says that the containers start again once the files are there.
+func (w Watch) Restarts() bool { return w.Action == Restart || w.Action == restarts }
+
+// Execs says that a command is run once the files are there.
+func (w Watch) Execs() bool { return w.Action == execs }
+
+// Watches are the rules of all services, by the services' names.
+func (l *Loaded) Watches() []Watch {
+	var out []Watch
+	for _, name := range slices.Sorted(maps.Keys(l.source.Services)) {
+		s := l.source.Services[name]
+		if s.Develop == nil {
+			continue
+		}
+		for i, t := range s.Develop.Watch {
+			w := Watch{
+				Service: name, Nth: i, Path: t.Path, Action: string(t.Action), Target: t.Target,
+				Ignore: t.Ignore, Include: t.Include, InitialSync: t.InitialSync, Exec: hook(t.Exec),
+			}
+			if s.Build != nil {
+				w.Build = &Context{s.Build.Context, s.Build.Dockerfile}
+			}
+			out = append(out, w)
+		}
+	}
+	return out
+}
