@@ -64,6 +64,12 @@ func (e *Engine) launch(ctx context.Context, u *unit) error {
 	if cleaning != nil {
 		<-cleaning // the former run's leftovers would be in the way
 	}
+	if u.forgotten() { // by the end of that run
+		u.mu.Lock()
+		u.launching = false
+		u.mu.Unlock()
+		return errs.New(errs.NotFound, "No such container: %s", rec.Name)
+	}
 
 	undo := &undo{}
 	l := &launch{e: e, u: u, rec: &rec, gen: gen, undo: undo}

@@ -2,6 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -212,5 +215,65 @@ func TestKillsAtTheMomentOfTheEndAllReturn(t *testing.T) {
 			})
 		}
 		all.Wait()
+	}
+}
+
+// A container that its own end removes is not started once more by who asks just
+// then: nobody would know of that run.
+func TestNothingStartsWhatItsEndRemoves(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	for range 40 {
+		id := h.run("", "exit 0", func(r *container.CreateRequest) { r.HostConfig.AutoRemove = true })
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for {
+					err := h.engine.StartContainer(ctx, id)
+					switch {
+					case errs.Is(err, errs.NotModified):
+						continue
+					case err == nil:
+						t.Errorf("%s was started again", id)
+					case !errs.Is(err, errs.NotFound) && !errs.Is(err, errs.Conflict):
+						t.Errorf("starting it again: %v", err)
+					}
+					return
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// What a frozen process would have done next it does not do when it is killed.
+func TestAKilledFrozenContainerDoesNothingMore(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	for i, kill := range []func(id string) error{
+		func(id string) error { return h.engine.KillContainer(ctx, id, "") },
+		func(id string) error {
+			now := 0
+			return h.engine.StopContainer(ctx, id, "KILL", &now)
+		},
+	} {
+		name := fmt.Sprint("frozen", i)
+		id := h.run(name, "i=0; while :; do i=$((i+1)); echo $i >>/count; done")
+		count := func() int64 {
+			info, err := os.Stat(filepath.Join(h.layout.Container(id), "upper", "count"))
+			if err != nil {
+				return 0
+			}
+			return info.Size()
+		}
+		until(t, "it writes", func() bool { return count() > 0 })
+		must(t, h.engine.PauseContainer(ctx, id))
+		before := count()
+		must(t, kill(id))
+		if after := count(); after != before {
+			t.Errorf("%s wrote %d bytes more", name, after-before)
+		}
 	}
 }

@@ -44,11 +44,6 @@ func (e *Engine) remove(ctx context.Context, u *unit, o container.RemoveOptions)
 		if !o.Force {
 			return errs.New(errs.Conflict, "cannot remove container %q: container is running: stop the container before removing or force remove", "/"+u.snapshot().Name)
 		}
-		if u.snapshot().State.Status == container.Paused {
-			if err := e.resumeFrozen(ctx, u); err != nil {
-				return err
-			}
-		}
 		if err := e.kill(ctx, u, r); err != nil {
 			return err
 		}

@@ -62,13 +62,10 @@ func (e *Engine) halt(ctx context.Context, u *unit, sig string, timeout *int) er
 		return nil
 	}
 	why := unheard(&rec, number)
-	if rec.State.Status == container.Paused {
-		// A frozen process hears no signal.
-		if err := e.resumeFrozen(ctx, u); err != nil {
-			return err
-		}
-	}
 	if err := e.signal(ctx, u, int(number)); err != nil {
+		return err
+	}
+	if err := e.letHear(ctx, u, r); err != nil {
 		return err
 	}
 	var late <-chan time.Time
@@ -90,6 +87,21 @@ func (e *Engine) halt(ctx context.Context, u *unit, sig string, timeout *int) er
 		})
 	}
 	return e.kill(ctx, u, r)
+}
+
+// letHear lets a frozen container go on after a signal was sent: it hears that
+// first, and one that is killed does nothing more.
+func (e *Engine) letHear(ctx context.Context, u *unit, r *run) error {
+	if u.snapshot().State.Status != container.Paused {
+		return nil
+	}
+	err := e.resumeFrozen(ctx, u)
+	select {
+	case <-r.ended: // some kernels do not keep a killed process frozen
+		return nil
+	default:
+		return err
+	}
 }
 
 // unheard tells why a signal may not end the container, as its first process is
@@ -124,6 +136,9 @@ func unheard(rec *container.Container, sig unix.Signal) string {
 // kill ends the run at once and waits for it.
 func (e *Engine) kill(ctx context.Context, u *unit, r *run) error {
 	if err := e.signal(ctx, u, int(unix.SIGKILL)); err != nil {
+		return err
+	}
+	if err := e.letHear(ctx, u, r); err != nil {
 		return err
 	}
 	select {
@@ -192,11 +207,6 @@ func (e *Engine) KillContainer(ctx context.Context, name, sig string) error {
 		return errs.New(errs.Conflict, "cannot kill container: %s: container %s is not running", name, rec.ID)
 	}
 	e.noteKill(u, &rec, number)
-	if rec.State.Status == container.Paused && number == unix.SIGKILL {
-		if err := e.resumeFrozen(ctx, u); err != nil {
-			return err
-		}
-	}
 	if number == unix.SIGKILL {
 		return e.kill(ctx, u, r)
 	}
