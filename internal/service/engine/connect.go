@@ -32,7 +32,7 @@ func (e *Engine) ConnectNetwork(ctx context.Context, name, containerName string,
 	}
 	u.op.Lock()
 	defer u.op.Unlock()
-	rec := u.snapshot()
+	rec, r := u.currentRun()
 	if err := connectable(&rec, n); err != nil {
 		return err
 	}
@@ -53,8 +53,22 @@ func (e *Engine) ConnectNetwork(ctx context.Context, name, containerName string,
 			rec.HostConfig = &h
 		}
 	})
+	e.takeBack(ctx, u, &rec, r)
 	e.tellNetwork(n, "connect", u.id)
 	return e.records.flush(ctx)
+}
+
+// takeBack follows a change of what a container has of the networks. If it ran
+// before and its end came in between, that end did not see the change: then all is
+// given back here. The unit's op is held, so that nobody starts it meanwhile.
+func (e *Engine) takeBack(ctx context.Context, u *unit, before *container.Container, r *run) {
+	if !before.State.Running() || !u.over(r) {
+		return
+	}
+	<-r.ended // it may be giving back this moment
+	now := u.snapshot()
+	e.unplug(ctx, &now)
+	e.change(u, blank)
 }
 
 func connectable(rec *container.Container, n *model.Network) error {
@@ -159,7 +173,7 @@ func (e *Engine) DisconnectNetwork(ctx context.Context, name, containerName stri
 	}
 	u.op.Lock()
 	defer u.op.Unlock()
-	rec := u.snapshot()
+	rec, r := u.currentRun()
 	switch {
 	case rec.Networks[n.Name] == nil:
 		return errs.New(errs.Denied, "container %s is not connected to network %s", rec.ID, n.Name)
@@ -175,6 +189,7 @@ func (e *Engine) DisconnectNetwork(ctx context.Context, name, containerName stri
 		}
 	}
 	e.change(u, func(rec *container.Container) { rec.Networks, rec.Ports = edited.Networks, edited.Ports })
+	e.takeBack(ctx, u, &rec, r)
 	e.tellNetwork(n, "disconnect", u.id)
 	return e.records.flush(ctx)
 }
@@ -250,10 +265,11 @@ func (e *Engine) serveAgain(ctx context.Context, rec *container.Container, place
 
 // renamed makes the new name of a running container known on its networks.
 func (e *Engine) renamed(ctx context.Context, u *unit) error {
-	rec := u.snapshot()
+	rec, r := u.currentRun()
 	if !rec.State.Running() {
 		return nil
 	}
+	defer e.takeBack(ctx, u, &rec, r)
 	places, err := e.placesNow(&rec)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
 	"lus/internal/model/container"
+	"lus/internal/model/network"
 	"lus/internal/model/task"
 )
 
@@ -91,17 +92,14 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 	if before.HostConfig.AutoRemove {
 		e.freeName(u, before.Name)
 	}
-	again, delay := e.finish(u, r, s)
-	now := u.snapshot()
-	e.tellDie(&now, s.Exit)
-	for name := range before.Networks {
-		if n, err := e.network(before.Networks[name].NetworkID); err == nil && onWire(n) {
-			e.tellNetwork(n, "disconnect", now.ID)
+	var left []*network.Network
+	for _, ep := range before.Networks {
+		if n, err := e.network(ep.NetworkID); err == nil && onWire(n) {
+			left = append(left, n)
 		}
 	}
-	e.tellMounts(u, "unmount")
-	close(r.ended) // what they tell of next, a stop, comes after its parts
-	removed := now.HostConfig.AutoRemove && !again
+	again, delay := e.finish(u, r, s, left)
+	removed := u.autoRemove() && !again
 	if removed {
 		e.forget(u)
 	} else {
@@ -133,8 +131,10 @@ func (e *Engine) tellDie(rec *container.Container, x *task.Exit) {
 	e.tell(rec, "die", more...)
 }
 
-// finish writes the end into the record.
-func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time.Duration) {
+// finish writes the end into the record and tells of it and of the networks that
+// it left, all under the lock: whoever sees that it has ended, and does or tells
+// something next, comes after.
+func (e *Engine) finish(u *unit, r *run, s *task.Status, left []*network.Network) (again bool, delay time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.stopProbe()
@@ -157,6 +157,12 @@ func (e *Engine) finish(u *unit, r *run, s *task.Status) (again bool, delay time
 	u.cleaning = r.cleaned
 	u.run = newRun()
 	u.ending = false
+	e.tellDie(&u.rec, s.Exit)
+	for _, n := range left {
+		e.tellNetwork(n, "disconnect", u.id)
+	}
+	e.tellMounts(u, "unmount")
+	close(r.ended)
 	return again, delay
 }
 
@@ -223,8 +229,8 @@ func (e *Engine) makeRoom(ctx context.Context, u *unit) {
 	e.warn("making room", &rec, errors.Join(p.dropLog(), os.RemoveAll(p.upper)))
 }
 
-// forget takes a container out of memory, its name with it, and tells who waits
-// for that. Its folder is left to clear.
+// forget takes a container out of memory, its name with it, and returns once that
+// is told. Its folder is left to clear.
 func (e *Engine) forget(u *unit) {
 	e.mu.Lock()
 	delete(e.units, u.id)
@@ -248,11 +254,13 @@ func (e *Engine) forget(u *unit) {
 	for _, id := range append(mounted, own) {
 		e.Images.Returned(id) // before anybody hears that it is gone
 	}
-	if !already {
-		close(u.gone)
-		e.records.touch(u)
-		e.tell(&rec, "destroy")
+	if already {
+		<-u.gone
+		return
 	}
+	e.records.touch(u)
+	e.tell(&rec, "destroy")
+	close(u.gone) // what they tell of next comes after
 }
 
 // clear removes a forgotten container's folder and, where asked, its anonymous

@@ -91,7 +91,7 @@ func (e *Engine) probe(ctx context.Context, u *unit) {
 		if ctx.Err() != nil {
 			return
 		}
-		e.judge(u, res)
+		e.judge(ctx, u, res)
 	}
 }
 
@@ -186,12 +186,13 @@ func firstOutput(r container.LogReader) string {
 	}
 }
 
-// judge writes a probe's outcome into the record, and tells where the verdict changed.
-func (e *Engine) judge(u *unit, res container.HealthResult) {
+// judge writes a probe's outcome into the record, and tells where the verdict
+// changed. ctx is the probed run's: of the next one it says nothing.
+func (e *Engine) judge(ctx context.Context, u *unit, res container.HealthResult) {
 	var before, after string
 	var rec container.Container
 	u.mu.Lock()
-	if u.rec.State.Health == nil || !u.rec.State.Running() {
+	if u.rec.State.Health == nil || !u.rec.State.Running() || ctx.Err() != nil {
 		u.mu.Unlock()
 		return
 	}

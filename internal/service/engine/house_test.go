@@ -83,7 +83,7 @@ func (i images) CommitImage(context.Context, *image.Commit) (string, error) {
 func (i images) Sweep(context.Context, []string) error { return nil }
 
 // openHouse opens the instance at root; also the next one after a crash.
-func openHouse(root string) (_ *house, err error) {
+func openHouse(root string, change ...func(*engine.Deps)) (_ *house, err error) {
 	ctx := context.Background()
 	h := &house{layout: layout.Resolve(root, filepath.Join(root, "run"))}
 	bin := os.Getenv(binDir)
@@ -104,7 +104,11 @@ func openHouse(root string) (_ *house, err error) {
 	if h.db, err = sqlite.Open(h.layout.Records(), engine.Migrations()); err != nil {
 		return nil, err
 	}
-	h.engine, err = engine.New(engine.Deps{Runtime: mortal(h.rt), Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log})
+	deps := engine.Deps{Runtime: mortal(h.rt), Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log}
+	for _, fn := range change {
+		fn(&deps)
+	}
+	h.engine, err = engine.New(deps)
 	return h, err
 }
 
@@ -184,15 +188,16 @@ func newRoot(t testing.TB) string {
 	return root
 }
 
-// start opens an instance and runs its engine until the test ends.
-func start(t testing.TB) *house {
+// start opens an instance, with parts changed by the functions, and runs its
+// engine until the test ends.
+func start(t testing.TB, change ...func(*engine.Deps)) *house {
 	t.Helper()
-	return reopen(t, newRoot(t))
+	return reopen(t, newRoot(t), change...)
 }
 
-func reopen(t testing.TB, root string) *house {
+func reopen(t testing.TB, root string, change ...func(*engine.Deps)) *house {
 	t.Helper()
-	h, err := openHouse(root)
+	h, err := openHouse(root, change...)
 	if err != nil {
 		t.Fatal(err)
 	}

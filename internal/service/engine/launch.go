@@ -349,6 +349,7 @@ func unmountAt(path string) error {
 // launched notes that the process runs, unless it has ended already.
 func (e *Engine) launched(u *unit, r *run, l *launch) {
 	u.held.take(&l.held)
+	// Told under the lock: whoever sees that it runs, or ends it, comes after.
 	u.mu.Lock()
 	rec := &u.rec
 	rec.State = container.State{Status: container.Running, Pid: l.pid, StartedAt: e.Now(), FinishedAt: rec.State.FinishedAt}
@@ -358,15 +359,14 @@ func (e *Engine) launched(u *unit, r *run, l *launch) {
 	u.launching, u.begun, u.wasStarted = false, false, true
 	early := u.early
 	u.early = nil
-	now := *rec
+	for _, p := range l.places {
+		e.tellNetwork(p.net, "connect", u.id)
+	}
+	e.tellMounts(u, "mount")
+	e.tell(rec, "start")
 	close(r.started)
 	u.mu.Unlock()
 	e.records.touchSoon(u)
-	for _, p := range l.places {
-		e.tellNetwork(p.net, "connect", rec.ID)
-	}
-	e.tellMounts(u, "mount")
-	e.tell(&now, "start")
 	e.tellParents(u)
 	e.startProbe(u, r)
 	if early != nil {

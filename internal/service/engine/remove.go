@@ -17,9 +17,8 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string, o container.R
 	if err != nil {
 		return err
 	}
-	rec := u.snapshot()
-	if !o.Force && (rec.State.Running() || rec.State.Status == container.Restarting) {
-		return errs.New(errs.Conflict, "cannot remove container %q: container is %s: stop the container before removing or force remove", "/"+rec.Name, rec.State.Status)
+	if err := removable(u.snapshot(), o); err != nil {
+		return err
 	}
 	u.mu.Lock()
 	if u.removing {
@@ -37,13 +36,21 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string, o container.R
 	return nil
 }
 
+// removable says why a container cannot be removed; with Force it always can.
+func removable(rec container.Container, o container.RemoveOptions) error {
+	if !o.Force && (rec.State.Running() || rec.State.Status == container.Restarting) {
+		return errs.New(errs.Conflict, "cannot remove container %q: container is %s: stop the container before removing or force remove", "/"+rec.Name, rec.State.Status)
+	}
+	return nil
+}
+
 func (e *Engine) remove(ctx context.Context, u *unit, o container.RemoveOptions) error {
 	u.op.Lock()
 	defer u.op.Unlock()
+	if err := removable(u.snapshot(), o); err != nil { // started meanwhile
+		return err
+	}
 	if r := e.wantStopped(u); r != nil {
-		if !o.Force {
-			return errs.New(errs.Conflict, "cannot remove container %q: container is running: stop the container before removing or force remove", "/"+u.snapshot().Name)
-		}
 		if err := e.kill(ctx, u, r); err != nil {
 			return err
 		}

@@ -96,9 +96,9 @@ func (e *Engine) restartNow(u *unit, off chan struct{}) {
 	u.op.Lock()
 	defer u.op.Unlock()
 	u.mu.Lock()
-	if u.restarts.pending != off || u.removing {
+	if u.restarts.pending != off || u.removing || u.rec.State.Status != container.Restarting {
 		u.mu.Unlock()
-		return // called off meanwhile
+		return // called off meanwhile, or started by hand
 	}
 	u.restarts.pending = nil
 	u.mu.Unlock()

@@ -26,7 +26,7 @@ func (e *Engine) StopContainer(ctx context.Context, name, sig string, timeout *i
 	if err != nil {
 		return err
 	}
-	if !u.snapshot().State.Running() && u.snapshot().State.Status != container.Restarting {
+	if rec := u.snapshot(); !rec.State.Running() && rec.State.Status != container.Restarting {
 		return errs.New(errs.NotModified, "container %s is not running", name)
 	}
 	if err := e.halt(ctx, u, sig, timeout); err != nil {
@@ -60,6 +60,15 @@ func (e *Engine) halt(ctx context.Context, u *unit, sig string, timeout *int) er
 	r := e.wantStopped(u)
 	if r == nil {
 		return nil
+	}
+	// A process that is about to be hears nothing yet.
+	select {
+	case <-r.started:
+	case <-r.ended:
+	case <-u.gone:
+		return nil // removed instead
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	why := unheard(&rec, number)
 	if err := e.signal(ctx, u, int(number)); err != nil {
@@ -166,6 +175,11 @@ func (e *Engine) wantStopped(u *unit) *run {
 		r = u.run
 	case u.rec.State.Status == container.Restarting:
 		u.rec.State.Status = container.Exited
+		// Who waits for the end of the next run waits for one that does not come.
+		off := u.run
+		off.exit = u.last
+		u.run = newRun()
+		close(off.ended)
 	}
 	u.mu.Unlock()
 	e.records.touch(u)
@@ -251,7 +265,7 @@ func (e *Engine) RestartContainer(ctx context.Context, name, sig string, timeout
 	if err != nil {
 		return err
 	}
-	if u.snapshot().HostConfig.AutoRemove && u.snapshot().State.Running() {
+	if rec := u.snapshot(); rec.HostConfig.AutoRemove && rec.State.Running() {
 		return e.restartKept(ctx, u, sig, timeout)
 	}
 	if err := e.halt(ctx, u, sig, timeout); err != nil {

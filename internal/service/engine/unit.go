@@ -95,6 +95,14 @@ func (u *unit) active() bool {
 	return u.launching || u.rec.State.Running()
 }
 
+// over reports whether the run has ended, or is about to give back what it has:
+// what it is given now nobody else takes back.
+func (u *unit) over(r *run) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.run != r || u.ending
+}
+
 func (u *unit) forgotten() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -98,12 +98,10 @@ func (e *Engine) tellVolume(name, action string, more ...string) {
 	e.events.Publish(event.New("volume", action, name, attr, e.Now()))
 }
 
-// tellMounts tells that a run's volumes are mounted, or no more.
+// tellMounts tells that a run's volumes are mounted, or no more; called with the
+// unit's lock held.
 func (e *Engine) tellMounts(u *unit, action string) {
-	u.mu.Lock()
-	ms := u.mounts
-	u.mu.Unlock()
-	for _, m := range ms {
+	for _, m := range u.mounts {
 		switch {
 		case m.Type != mounts.Volume:
 		case action == "mount":

@@ -1,0 +1,239 @@
+package engine_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lus/internal/linux/runtime"
+	"lus/internal/model/container"
+	model "lus/internal/model/network"
+	"lus/internal/service/engine"
+)
+
+// gate holds up a call, where it is shut, until it is opened.
+type gate struct {
+	mu      sync.Mutex
+	arrived chan struct{} // nil: open
+	open    chan struct{}
+}
+
+// shut makes the next call wait.
+func (g *gate) shut() (arrived <-chan struct{}, open func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.arrived, g.open = make(chan struct{}), make(chan struct{})
+	return g.arrived, sync.OnceFunc(func() { close(g.open) })
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	arrived, open := g.arrived, g.open
+	g.arrived = nil
+	g.mu.Unlock()
+	if arrived != nil {
+		close(arrived)
+		<-open
+	}
+}
+
+// gated is a runtime and a name server whose calls can be held up.
+type gated struct {
+	runtime.Runtime
+	engine.Names
+	create, remove, serve gate
+}
+
+func (g *gated) into(d *engine.Deps) {
+	g.Runtime, g.Names = d.Runtime, d.Names
+	d.Runtime, d.Names = gatedRuntime{g.Runtime, g}, gatedNames{g.Names, g}
+}
+
+type gatedRuntime struct {
+	runtime.Runtime
+	g *gated
+}
+
+func (r gatedRuntime) Create(ctx context.Context, c *runtime.Container) (*runtime.Process, error) {
+	r.g.create.pass()
+	return r.Runtime.Create(ctx, c)
+}
+
+func (r gatedRuntime) Delete(ctx context.Context, id string) error {
+	r.g.remove.pass()
+	return r.Runtime.Delete(ctx, id)
+}
+
+type gatedNames struct {
+	engine.Names
+	g *gated
+}
+
+func (n gatedNames) Serve(ctx context.Context, id string, netns *os.File, networks, upstream []string) error {
+	err := n.Names.Serve(ctx, id, netns, networks, upstream)
+	n.g.serve.pass()
+	return err
+}
+
+// secondTime is a program that fails at once and stays when it is started again.
+const secondTime = "test -e /again && exec sleep 1000; touch /again; exit 1"
+
+// A stop that comes while the restart policy starts the container stops what is
+// being started, also when it gives no time.
+func TestAStopDuringARestartStopsIt(t *testing.T) {
+	t.Parallel()
+	var g gated
+	h := start(t, g.into)
+	ctx := limited(t)
+	id := h.create("again", secondTime, policy("always", 0))
+	over := h.next(id)
+	must(t, h.engine.StartContainer(ctx, id))
+	arrived, open := g.create.shut()
+	defer open()
+	h.exit(over)
+	<-arrived
+	stopped := make(chan error, 1)
+	go func() { now := 0; stopped <- h.engine.StopContainer(ctx, id, "", &now) }()
+	until(t, "the stop to be noted", func() bool { return h.inspect(id).ManuallyStopped })
+	open()
+	must(t, <-stopped)
+	if st := h.inspect(id).State; st.Status != container.Exited {
+		t.Errorf("stopped, and is %+v", st)
+	}
+}
+
+// next is the end of the container's next run.
+func (h *house) next(name string) <-chan container.Exit {
+	h.t.Helper()
+	ch, err := h.engine.WaitContainer(limited(h.t), name, "next-exit")
+	must(h.t, err)
+	return ch
+}
+
+// Whoever waits for a container that is between two starts, or follows its
+// output, hears when a stop ends that.
+func TestAStopBetweenRestartsEndsWaiting(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	id := h.run("failing", "echo here; exit 3", policy("always", 0))
+	between := func() bool {
+		c := h.inspect(id)
+		return c.State.Status == container.Restarting && c.RestartCount >= 4 // the pause is long by then
+	}
+	until(t, "a long pause between starts", between)
+	ch, err := h.engine.WaitContainer(ctx, id, "not-running")
+	must(t, err)
+	follower, _, err := h.engine.Logs(ctx, id, container.LogOptions{Stdout: true, Follow: true, Tail: -1})
+	must(t, err)
+	defer follower.Close()
+	must(t, h.engine.StopContainer(ctx, id, "", nil))
+	if x := h.exit(ch); x.Code != 3 {
+		t.Errorf("it ended with %+v", x)
+	}
+	if out := readAll(t, follower); !strings.HasPrefix(out, "here\n") {
+		t.Errorf("followed: %q", out)
+	}
+}
+
+// A start by hand takes the place of the one that the policy was about to make.
+func TestAStartByHandIsNotFollowedByThePolicys(t *testing.T) {
+	t.Parallel()
+	var g gated
+	h := start(t, g.into)
+	ctx := limited(t)
+	id := h.create("again", secondTime, policy("always", 0))
+	arrived, open := g.remove.shut()
+	defer open()
+	over := h.next(id)
+	must(t, h.engine.StartContainer(ctx, id))
+	h.exit(over)
+	<-arrived // its end is cleaned up, after which its restart is due
+	started := make(chan error, 1)
+	go func() { started <- h.engine.StartContainer(ctx, id) }()
+	until(t, "the start by hand", func() bool { return h.inspect(id).RestartCount == 0 })
+	open()
+	must(t, <-started)
+	// The policy's start would come after a tenth of a second.
+	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if st := h.inspect(id).State; st.Status != container.Running {
+			t.Fatalf("it runs, and is %+v", st)
+		}
+	}
+}
+
+// What is told of a container comes in the order in which it happened, however
+// long each word takes.
+func TestEventsComeInTheOrderOfWhatHappened(t *testing.T) {
+	slow := func(d *engine.Deps) {
+		d.Now = func() time.Time {
+			time.Sleep(10 * time.Millisecond)
+			return time.Now()
+		}
+	}
+	h := start(t, slow)
+	ctx, cancel := context.WithCancel(limited(t))
+	defer cancel()
+	_, _, err := h.engine.CreateNetwork(ctx, &model.Network{Name: "app"})
+	must(t, err)
+	events, err := h.engine.Events(ctx, time.Time{}, time.Time{}, map[string][]string{"type": {"container"}})
+	must(t, err)
+	id := h.create("brief", "true", onNetwork("app"), binds("kept:/v"))
+	must(t, h.engine.StartContainer(ctx, id))
+	until(t, "its end", func() bool { return !h.inspect(id).State.Running() })
+	must(t, h.engine.RemoveContainer(ctx, id, container.RemoveOptions{}))
+	var told []string
+	for _, want := range []string{"create", "start", "die", "destroy"} {
+		select {
+		case e := <-events:
+			told = append(told, e.Action)
+		case <-ctx.Done():
+			t.Fatalf("no %s after %v", want, told)
+		}
+	}
+	if got := strings.Join(told, " "); got != "create start die destroy" {
+		t.Errorf("told: %s", got)
+	}
+}
+
+// A container that ends while it is being connected to a network keeps nothing
+// of it: no address, no interface, no name.
+func TestAnEndDuringAConnectionLeavesNothingOfIt(t *testing.T) {
+	var g gated
+	h := start(t, g.into)
+	ctx := limited(t)
+	_, _, err := h.engine.CreateNetwork(ctx, &model.Network{Name: "app", IPAM: model.IPAM{Config: []model.Pool{{Subnet: "10.213.7.0/24"}}}})
+	must(t, err)
+	mine := &container.Endpoint{IPAMConfig: &container.EndpointIPAM{IPv4Address: "10.213.7.9"}}
+	id := h.run("brief", "exec sleep 1000", onNetwork(model.Bridge))
+	arrived, open := g.serve.shut()
+	defer open()
+	connected := make(chan error, 1)
+	go func() { connected <- h.engine.ConnectNetwork(ctx, "app", id, mine) }()
+	<-arrived
+	must(t, h.engine.KillContainer(ctx, id, ""))
+	open()
+	if err := <-connected; err != nil {
+		t.Log("the connection was refused:", err)
+	}
+	for name, ep := range h.inspect(id).Networks {
+		if ep.IPAddress != "" || ep.EndpointID != "" {
+			t.Errorf("ended, and on %s: %+v", name, ep)
+		}
+	}
+	other := h.run("other", "exec sleep 1000", onNetwork(model.Bridge))
+	if err := h.engine.ConnectNetwork(ctx, "app", other, mine); err != nil {
+		t.Errorf("its address is not free: %v", err)
+	}
+	if out, code := h.exec(other, "nslookup brief 127.0.0.11"); code == 0 {
+		t.Errorf("its name still leads somewhere:\n%s", out)
+	}
+	must(t, h.engine.StopContainer(ctx, other, "KILL", nil))
+	must(t, h.engine.Settle(ctx))
+	if left := h.traces(); strings.Contains(left, "link") {
+		t.Errorf("left behind:\n%s", left)
+	}
+}
