@@ -224,7 +224,7 @@ func (e *Engine) execFailed(x *execution, err error) {
 	if errs.Is(err, errs.CommandNotFound) {
 		code = 127
 	}
-	e.execDone(x, code)
+	e.execDone(x, code, func() {})
 	// Where it was forked, the keeper still remembers it, and it may wait for its
 	// start, or run, where nobody waited for that any more.
 	if serr := e.Runtime.Signal(context.Background(), x.key(), int(unix.SIGKILL)); serr != nil && !errs.Is(serr, errs.NotFound) {
@@ -250,30 +250,28 @@ func (e *Engine) execEnded(s task.Status) {
 		if code == task.ExitUnknown {
 			code = 255
 		}
-		if e.execDone(x, code) {
-			rec := x.unit.snapshot()
-			e.tell(&rec, "exec_die", "execID", x.id, "exitCode", strconv.Itoa(code))
-		}
+		rec := x.unit.snapshot()
+		e.execDone(x, code, func() { e.tell(&rec, "exec_die", "execID", x.id, "exitCode", strconv.Itoa(code)) })
 	}
 	if ours(s.Container) {
 		e.ack(s)
 	}
 }
 
-// execDone ends the exec, once, and reports whether it did.
-func (e *Engine) execDone(x *execution, code int) bool {
+// execDone ends the exec, once, and tells of it before those who wait go on.
+func (e *Engine) execDone(x *execution, code int, tell func()) {
 	x.mu.Lock()
 	if x.code != nil {
 		x.mu.Unlock()
-		return false
+		return
 	}
 	x.running, x.pid, x.code, x.endedAt = false, 0, &code, e.Now()
-	close(x.ended)
 	x.mu.Unlock()
 	x.unit.mu.Lock()
 	delete(x.unit.execs, x.id)
 	x.unit.mu.Unlock()
-	return true
+	tell()
+	close(x.ended)
 }
 
 // ResizeExec sets the size of an exec's terminal.

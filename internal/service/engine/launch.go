@@ -384,6 +384,7 @@ func (e *Engine) launchFailed(u *unit, r *run, err error) {
 		code = 126
 	}
 	u.mu.Lock()
+	again := u.rec.State.Status == container.Restarting
 	u.launching, u.begun, u.early = false, false, nil
 	u.rec.State.Error, u.rec.State.ExitCode, u.rec.State.Pid = err.Error(), code, 0
 	if u.wasStarted {
@@ -399,6 +400,9 @@ func (e *Engine) launchFailed(u *unit, r *run, err error) {
 	blank(&u.rec)
 	u.run = newRun()
 	now := u.rec
+	if again { // nobody is told otherwise that it will not come back
+		e.tell(&now, "die", "exitCode", strconv.Itoa(code))
+	}
 	close(r.ended)
 	u.mu.Unlock()
 	e.records.touch(u)

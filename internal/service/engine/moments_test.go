@@ -5,9 +5,11 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"lus/internal/base/errs"
 	"lus/internal/linux/runtime"
 	"lus/internal/model/container"
 	model "lus/internal/model/network"
@@ -45,6 +47,7 @@ type gated struct {
 	runtime.Runtime
 	engine.Names
 	create, remove, serve gate
+	refuse                atomic.Bool // to create
 }
 
 func (g *gated) into(d *engine.Deps) {
@@ -59,6 +62,9 @@ type gatedRuntime struct {
 
 func (r gatedRuntime) Create(ctx context.Context, c *runtime.Container) (*runtime.Process, error) {
 	r.g.create.pass()
+	if r.g.refuse.Load() {
+		return nil, errs.New(errs.Unavailable, "the test refuses")
+	}
 	return r.Runtime.Create(ctx, c)
 }
 
@@ -235,5 +241,59 @@ func TestAnEndDuringAConnectionLeavesNothingOfIt(t *testing.T) {
 	must(t, h.engine.Settle(ctx))
 	if left := h.traces(); strings.Contains(left, "link") {
 		t.Errorf("left behind:\n%s", left)
+	}
+}
+
+// A restart that the policy wants and that fails is told of: whoever watches the
+// container hears that it will not come back.
+func TestARestartThatFailsIsTold(t *testing.T) {
+	t.Parallel()
+	var g gated
+	h := start(t, g.into)
+	ctx, cancel := context.WithCancel(limited(t))
+	defer cancel()
+	events, err := h.engine.Events(ctx, time.Time{}, time.Time{}, map[string][]string{"event": {"start", "die"}})
+	must(t, err)
+	id := h.create("again", "exit 3", policy("always", 0))
+	over := h.next(id)
+	must(t, h.engine.StartContainer(ctx, id))
+	arrived, open := g.create.shut()
+	defer open()
+	h.exit(over)
+	<-arrived
+	g.refuse.Store(true)
+	open()
+	for _, want := range []string{"start", "die 3", "die 128"} {
+		select {
+		case e := <-events:
+			if got := strings.TrimSpace(e.Action + " " + e.Actor.Attributes["exitCode"]); got != want {
+				t.Fatalf("told: %s, want %s", got, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("%s is not told", want)
+		}
+	}
+	if st := h.inspect(id).State; st.Status != container.Exited || st.ExitCode != 128 {
+		t.Errorf("it could not be started again, and is %+v", st)
+	}
+}
+
+// The end of an exec is told by the time that its output ends.
+func TestAnExecsEndIsToldBeforeItsOutputEnds(t *testing.T) {
+	t.Parallel()
+	slow := func(d *engine.Deps) {
+		d.Now = func() time.Time {
+			time.Sleep(10 * time.Millisecond)
+			return time.Now()
+		}
+	}
+	h := start(t, slow)
+	h.run("box", "exec sleep 1000")
+	before := time.Now()
+	h.exec("box", "exit 4")
+	events, err := h.engine.Events(limited(t), before, time.Now(), map[string][]string{"event": {"exec_die"}})
+	must(t, err)
+	if e, told := <-events; !told || e.Actor.Attributes["exitCode"] != "4" {
+		t.Errorf("told: %v %+v", told, e)
 	}
 }

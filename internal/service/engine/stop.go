@@ -216,6 +216,7 @@ func (e *Engine) KillContainer(ctx context.Context, name, sig string) error {
 	if !rec.State.Running() {
 		if rec.State.Status == container.Restarting && number == unix.SIGKILL {
 			e.wantStopped(u)
+			e.tell(&rec, "kill", "signal", strconv.Itoa(int(number)))
 			return nil
 		}
 		return errs.New(errs.Conflict, "cannot kill container: %s: container %s is not running", name, rec.ID)
