@@ -159,6 +159,9 @@ func projectService(p *types.Project, s types.ServiceConfig, linked []string) (*
 		return nil, err
 	}
 	out.PostStart, out.PreStop = hooks(s.PostStart), hooks(s.PreStop)
+	if out.PreStart, err = preStart(p, s); err != nil {
+		return nil, err
+	}
 	if out.Hash, err = hash(out); err != nil {
 		return nil, err
 	}
@@ -177,7 +180,9 @@ func hash(s *compose.Service) (string, error) {
 		Create                               any
 		Files                                []compose.File    `json:",omitempty"`
 		Contents                             []compose.Content `json:",omitempty"`
-	}{s.Name, s.ContainerName, s.Image, s.Platform, s.Create, s.Files, s.Contents})
+		// What ran before a container is part of how it came to be.
+		PreStart []compose.PreStart `json:",omitempty"`
+	}{s.Name, s.ContainerName, s.Image, s.Platform, s.Create, s.Files, s.Contents, s.PreStart})
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,11 @@
 package composefile
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
 
 // keyExamples has one example for each key that does something or is named.
 func keyExamples() map[string]example {
@@ -10,7 +15,32 @@ func keyExamples() map[string]example {
 			all[k] = e
 		}
 	}
+	for k, e := range beforeExamples(all) {
+		all[k] = e
+	}
 	return all
+}
+
+// beforeExamples are those of a service's keys, said of a container that runs
+// before it.
+func beforeExamples(all map[string]example) map[string]example {
+	const s = "services.*."
+	out := map[string]example{
+		"services.*.pre_start.*.per_replica": {with: "pre_start: [{command: [x], per_replica: true}]", want: `"perReplica":true`},
+	}
+	for k, e := range all {
+		key, ok := strings.CutPrefix(k, s)
+		first, _, _ := strings.Cut(key, ".")
+		if !ok || !slices.Contains(types.ContainerSpecAttributes, first) {
+			continue
+		}
+		if strings.HasSuffix(key, ".use_service_name_alias") {
+			continue // they have none of the names by which the service is reached
+		}
+		e.want = strings.Replace(e.want, `"Aliases":["web","www"]`, `"Aliases":["www"]`, 1)
+		out[s+"pre_start.*."+key] = example{with: "pre_start: [{" + strings.ReplaceAll(e.with, "\n    ", ", ") + "}]", want: e.want, without: "pre_start: [{" + strings.ReplaceAll(e.without, "\n    ", ", ") + "}]"}
+	}
+	return out
 }
 
 func plainExamples() map[string]example {
@@ -275,7 +305,6 @@ func namedExamples() map[string]example {
 		"services.*.cpu_percent":     "cpu_percent: 1",
 		"services.*.models":          "models: [m]",
 		"services.*.provider":        "provider: {type: p}",
-		"services.*.pre_start":       "pre_start: [{command: 'true'}]",
 		"services.*.gpus":            "gpus: all",
 		"services.*.storage_opt":     "storage_opt: {size: 1G}",
 		"services.*.cgroup_parent":   "cgroup_parent: other",

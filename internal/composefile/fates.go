@@ -1,10 +1,13 @@
 package composefile
 
 import (
+	"maps"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
 )
 
 // fate is what becomes of a key of a Compose file. Every key that compose-go
@@ -77,6 +80,7 @@ func fates() verdicts {
 	t.deploy()
 	t.build()
 	t.topLevel()
+	t.before()
 	return t
 }
 
@@ -114,12 +118,28 @@ func (t verdicts) service() {
 	t.idle(windows, s, "credential_spec cpu_count cpu_percent")
 	t.idle(noModels, s, "models")
 	t.refused("services run by a provider's plugin cannot be had here", s, "provider")
-	t.refused("containers of their own that run before are not made from hooks: make it a service and wait for it with depends_on, condition: service_completed_successfully", s, "pre_start")
 	t.refused("no device driver for GPUs is here: remove it to run without", s, "gpus")
 	t.refused("the writable layer has no size limit of its own here: remove it", s, "storage_opt")
 	t.refused("containers stand in a cgroup of the daemon: remove it", s, "cgroup_parent")
 	// The library has fields for these, and its schema refuses them before us.
 	t.settled(s, "name dockerfile log_driver log_opt net volume_driver")
+}
+
+// before are the containers that run before a service: what is said of a service's
+// keys goes for theirs.
+func (t verdicts) before() {
+	const s, hook = "services.*.", "services.*.pre_start.*."
+	of := map[string]fate{}
+	for key, f := range t {
+		first, _, _ := strings.Cut(strings.TrimPrefix(key, s), ".")
+		if strings.HasPrefix(key, s) && slices.Contains(types.ContainerSpecAttributes, first) {
+			of[hook+strings.TrimPrefix(key, s)] = f
+		}
+	}
+	maps.Copy(t, of)
+	t.carried("services.*", "pre_start")
+	t.carried("services.*.pre_start.*", "per_replica")
+	t.moot("services.*.pre_start.*.networks.*", "use_service_name_alias") // they never have it
 }
 
 // attachments are what a service has of networks, ports and mounts.

@@ -30,7 +30,7 @@ func judge(p *types.Project, docs func() documents) ([]string, error) {
 		f, known := t[at.pattern]
 		short := strings.Join(at.path[min(2, len(at.path)-1):], ".") // the file's line says whose it is
 		switch {
-		case !known || f.when != nil && !f.when(v):
+		case !known || f.when != nil && !f.when(v), inherited(p, at, v):
 			return false
 		case f.what == idle:
 			notes = append(notes, note{docs().at(at.path...), short, f.why})
@@ -56,6 +56,21 @@ func judge(p *types.Project, docs func() documents) ([]string, error) {
 		out = append(out, n.where()+n.key+": "+n.why)
 	}
 	return slices.Compact(out), nil
+}
+
+// inherited says that a container that runs before a service has a key from
+// there: it is spoken of where it stands.
+func inherited(p *types.Project, at place, v reflect.Value) bool {
+	if len(at.path) != 5 || !strings.HasPrefix(at.pattern, "services.*.pre_start.*.") {
+		return false
+	}
+	of := reflect.ValueOf(p.Services[at.path[1]].ContainerSpec)
+	for i := range of.NumField() {
+		if key, _ := keyOf(of.Type().Field(i)); key == at.path[4] {
+			return reflect.DeepEqual(of.Field(i).Interface(), v.Interface())
+		}
+	}
+	return false
 }
 
 func (n note) order(m note) int {

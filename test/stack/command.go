@@ -91,3 +91,13 @@ func Says(t testing.TB, text string, words ...string) {
 		}
 	}
 }
+
+// Lacks fails the test where text has one of the words.
+func Lacks(t testing.TB, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if strings.Contains(text, w) {
+			t.Errorf("%q is said in:\n%s", w, text)
+		}
+	}
+}

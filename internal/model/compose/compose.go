@@ -34,6 +34,7 @@ const (
 	LabelSlug        = "com.docker.compose.slug"    // of a container of `compose run`
 	LabelReplace     = "com.docker.compose.replace" // the name of the container that it replaces
 	LabelHook        = "com.docker.compose.hook"    // of a container that runs another's hook
+	LabelHookIndex   = "com.docker.compose.hook-index"
 )
 
 // Project is a Compose project with names, paths and variables resolved.
@@ -90,6 +91,9 @@ type Service struct {
 	// Files are put into a container when it is made: secrets and configs that are
 	// no files of the host, or that must belong to somebody else.
 	Files []File `json:"files,omitempty"`
+	// PreStart are containers that run one after the other, each to its end, before
+	// the service's own start.
+	PreStart []PreStart `json:"preStart,omitempty"`
 	// PostStart and PreStop are run in a container, one after the other, once it
 	// has started and before it is asked to stop.
 	PostStart []Hook `json:"postStart,omitempty"`
@@ -142,6 +146,22 @@ type Hook struct {
 	Privileged bool     `json:"privileged,omitempty"`
 	WorkingDir string   `json:"workingDir,omitempty"`
 	Env        []string `json:"env,omitempty"`
+}
+
+// PreStart is a container that must end well before a service's own start.
+type PreStart struct {
+	Image        string        `json:"image"`
+	Platform     string        `json:"platform,omitempty"`
+	PullPolicy   string        `json:"pullPolicy,omitempty"`
+	RefreshAfter time.Duration `json:"refreshAfter,omitempty"`
+	// PerReplica runs one for each container of the service, and not for the first
+	// alone.
+	PerReplica bool `json:"perReplica,omitempty"`
+	// Create is the container to be. It sees what the service's own container
+	// mounts, unless it mounts something else there.
+	Create   container.CreateRequest `json:"create"`
+	Files    []File                  `json:"files,omitempty"`
+	Contents []Content               `json:"contents,omitempty"`
 }
 
 // Dependency says that a service waits for another.
@@ -273,6 +293,7 @@ const (
 	RemoveNetwork   Action = "remove network"
 	RemoveVolume    Action = "remove volume"
 	RemoveImage     Action = "remove image"
+	RunHook         Action = "run"
 	Keep            Action = "keep" // nothing to do: it is as it should be
 )
 

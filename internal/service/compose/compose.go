@@ -45,6 +45,7 @@ type Engine interface {
 	ListVolumes(ctx context.Context, f filter.Filters) ([]*volume.Volume, error)
 	RemoveVolume(ctx context.Context, name string, force bool) error
 	Events(ctx context.Context, since, until time.Time, f filter.Filters) (<-chan event.Event, error)
+	Logs(ctx context.Context, name string, o container.LogOptions) (logs container.LogReader, tty bool, err error)
 	CreateExec(ctx context.Context, name string, cfg *container.ExecConfig) (string, error)
 	StartExec(ctx context.Context, id string, detach, tty bool, size *[2]uint) (*container.Stream, error)
 	InspectExec(ctx context.Context, id string) (*container.Exec, error)
@@ -244,13 +245,14 @@ func (s *Service) Pull(ctx context.Context, req *compose.PullRequest, tell Tell)
 		p.add(&step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.Quiet, optional: req.IgnoreFailures || svc.Build != nil})
 	}
 	for i := range services {
-		for _, ref := range mountedImages(&services[i]) {
-			if !planned[ref] && maker(req.Project, ref).Build == nil {
+		for _, other := range others(req.Project, &services[i]) {
+			ref := other.Image
+			if !planned[ref] && other.Build == nil {
 				if _, err := s.Images.InspectImage(ctx, ref); req.Missing && err == nil {
 					continue
 				}
 				planned[ref] = true
-				p.add(&step{action: compose.PullImage, kind: "Image", name: ref, quiet: req.Quiet, optional: req.IgnoreFailures})
+				p.add(&step{action: compose.PullImage, kind: "Image", name: ref, service: other, quiet: req.Quiet, optional: req.IgnoreFailures})
 			}
 		}
 	}

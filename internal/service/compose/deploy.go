@@ -76,15 +76,24 @@ func kept(p *compose.Project) *compose.Project {
 			b.Secrets, b.SSH, b.Auth = nil, nil, nil
 			s.Build = &b
 		}
-		s.Files = slices.Clone(s.Files)
-		for k := range s.Files {
-			if f := &s.Files[k]; strings.HasPrefix(f.Key, "secrets.") {
-				f.Sum, f.Data = fileSum(*f), nil
-			}
+		s.Files = withoutSecrets(s.Files)
+		s.PreStart = slices.Clone(s.PreStart)
+		for k := range s.PreStart {
+			s.PreStart[k].Files = withoutSecrets(s.PreStart[k].Files)
 		}
 		out.Services[i] = s
 	}
 	return &out
+}
+
+func withoutSecrets(files []compose.File) []compose.File {
+	files = slices.Clone(files)
+	for k := range files {
+		if f := &files[k]; strings.HasPrefix(f.Key, "secrets.") {
+			f.Sum, f.Data = fileSum(*f), nil
+		}
+	}
+	return files
 }
 
 // fileSum is the sum over what a file that is put into a container contains.

@@ -97,6 +97,15 @@ func facets(s *compose.Service) map[string]facet {
 		c.NetworkingConfig = nil
 	}
 	rest(c, put)
+	for i, h := range s.PreStart {
+		hook := facets(&compose.Service{Scale: s.Scale, Image: h.Image, Platform: h.Platform, Create: h.Create, Files: h.Files, Contents: h.Contents})
+		hook["per_replica"] = facet{fmt.Sprint(h.PerReplica), fmt.Sprint(h.PerReplica)}
+		for key, f := range hook {
+			if out[key].value != f.value { // else it is told of the service
+				out[fmt.Sprintf("pre_start.%d.%s", i, key)] = f
+			}
+		}
+	}
 	return out
 }
 

@@ -42,11 +42,12 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 		planned[svc.Image] = st != nil
 	}
 	for i := range services {
-		for _, ref := range mountedImages(&services[i]) {
+		for _, other := range others(req.Project, &services[i]) {
+			ref := other.Image
 			if _, ok := planned[ref]; ok || pinned[ref] != "" {
 				continue
 			}
-			st, err := builds.of(maker(req.Project, ref))
+			st, err := builds.of(other)
 			if err != nil {
 				return nil, err
 			}
@@ -60,7 +61,11 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 	}
 	f := &found{ids: map[string]string{}, pins: map[string]compose.Pin{}, lines: p.lines()}
 	for i := range services {
-		for _, ref := range append(mountedImages(&services[i]), services[i].Image) {
+		refs := []string{services[i].Image}
+		for _, other := range others(req.Project, &services[i]) {
+			refs = append(refs, other.Image)
+		}
+		for _, ref := range refs {
 			if _, ok := f.ids[ref]; ok {
 				continue
 			}
@@ -79,12 +84,25 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 	return f, nil
 }
 
-// mountedImages are the images whose files a service mounts.
-func mountedImages(svc *compose.Service) []string {
-	var out []string
+// others are the images that a service needs beside its own, each with who makes
+// it: those whose files it mounts, and those of its hooks.
+func others(p *compose.Project, svc *compose.Service) []*compose.Service {
+	var out []*compose.Service
 	for _, m := range svc.Create.HostConfig.Mounts {
 		if m.Type == "image" {
-			out = append(out, m.Source)
+			out = append(out, maker(p, m.Source))
+		}
+	}
+	for _, h := range svc.PreStart {
+		of := maker(p, h.Image)
+		if of.Build == nil {
+			of.Platform, of.PullPolicy, of.RefreshAfter = h.Platform, h.PullPolicy, h.RefreshAfter
+		}
+		out = append(out, of)
+		for _, m := range h.Create.HostConfig.Mounts {
+			if m.Type == "image" {
+				out = append(out, maker(p, m.Source))
+			}
 		}
 	}
 	return out

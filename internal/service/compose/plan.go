@@ -43,6 +43,7 @@ type step struct {
 
 	service   *compose.Service
 	number    int
+	hook      int // of the service's pre_start
 	imageID   string
 	old       *container.Container // what is stopped, removed, kept or replaced
 	condition string               // wait
@@ -94,6 +95,8 @@ type upPlan struct {
 	made    map[string][]*step
 	start   map[string][]*step // by service: starts, or keeps
 	waits   map[string]*step   // by service and condition
+	hooked  map[string][]*step // by service: its first hooks, after which all its containers start
+	serving bool               // the service that is planned has a container that goes on
 }
 
 // former finds a service as it was when it had that sum; nil where nobody knows.
@@ -103,7 +106,7 @@ type former = func(service, hash string) *compose.Service
 func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]string, now *observed, was former) (*plan, error) {
 	u := &upPlan{
 		plan: &plan{known: now.ids()}, req: req, now: now, ids: ids, was: was,
-		made: map[string][]*step{}, start: map[string][]*step{}, waits: map[string]*step{},
+		made: map[string][]*step{}, start: map[string][]*step{}, waits: map[string]*step{}, hooked: map[string][]*step{},
 	}
 	if err := u.networks(); err != nil {
 		return nil, err
@@ -212,6 +215,7 @@ func (u *upPlan) service(s *compose.Service) error {
 	}
 	have := slices.Clone(u.now.containers[s.Name])
 	restart := u.dependencyRestarts(s)
+	u.serving = len(s.PreStart) > 0 && u.serves(s, id, restart)
 	var replaced []replica
 	var before []*step
 	for n := 1; n <= s.Scale; n++ {
@@ -278,6 +282,7 @@ func (u *upPlan) update(s *compose.Service, imageID string, replaced []replica, 
 	for _, d := range s.DependsOn {
 		after = append(after, u.conditions(d)...)
 	}
+	after = u.beforeUpdate(s, replaced[0].number, after)
 	up := u.add(&step{action: updateService, kind: "Service", name: s.Name, service: s, imageID: imageID, after: after, replicas: replaced, timeout: u.req.Timeout})
 	for _, r := range replaced {
 		m := u.add(&step{
@@ -449,7 +454,7 @@ func (u *upPlan) begin(s *compose.Service, n int, old *container.Container, name
 		return nil
 	}
 	st := u.add(&step{
-		action: compose.StartContainer, kind: "Container", name: name, after: after, service: s, number: n, old: old,
+		action: compose.StartContainer, kind: "Container", name: name, after: u.before(s, n, after), service: s, number: n, old: old,
 	})
 	u.start[s.Name] = append(u.start[s.Name], st)
 	return st

@@ -120,6 +120,9 @@ func (p *plan) dropImages(req *compose.DownRequest, gone map[string][]*container
 		for _, s := range req.Project.Services {
 			if len(req.Services) == 0 || slices.Contains(req.Services, s.Name) {
 				add(s.Name, s.Image)
+				for _, h := range s.PreStart {
+					add(s.Name, h.Image)
+				}
 			}
 		}
 	}

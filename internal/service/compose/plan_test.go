@@ -19,6 +19,16 @@ func svc(name string, deps ...compose.Dependency) compose.Service {
 	}
 }
 
+// hooked is a service of several containers with hooks, each for every container
+// or for all of them.
+func hooked(s compose.Service, scale int, perReplica ...bool) compose.Service {
+	s.Scale = scale
+	for _, each := range perReplica {
+		s.PreStart = append(s.PreStart, compose.PreStart{Image: "img", PerReplica: each, Create: container.CreateRequest{HostConfig: &container.HostConfig{}}})
+	}
+	return s
+}
+
 func on(service, condition string) compose.Dependency {
 	return compose.Dependency{Service: service, Condition: condition, Required: true}
 }
@@ -121,6 +131,47 @@ start p-web-1 after keep p-db-1, rename p-web-1
 start p-db-1 after create p-db-1
 create p-web-1
 wait p-db-1 (service_healthy) after start p-db-1
+`,
+		},
+		{
+			name:     "hooks come before the first start, after what the service waits for",
+			services: []compose.Service{svc("db"), hooked(svc("web", on("db", compose.ServiceHealthy)), 2, false, true)},
+			want: `create p-db-1
+start p-db-1 after create p-db-1
+create p-web-1
+wait p-db-1 (service_healthy) after start p-db-1
+run p-web-pre_start-0 after create p-web-1, wait p-db-1
+run p-web-pre_start-1-1 after run p-web-pre_start-0
+start p-web-1 after run p-web-pre_start-1-1
+create p-web-2
+run p-web-pre_start-1-2 after create p-web-2, run p-web-pre_start-1-1, wait p-db-1
+start p-web-2 after run p-web-pre_start-1-2
+`,
+		},
+		{
+			name:     "a service that goes on runs no hooks, however many join it",
+			services: []compose.Service{hooked(svc("web"), 2, false)}, have: []*container.Container{running("web", 1, "h-web")},
+			want: "keep p-web-1\ncreate p-web-2\nstart p-web-2 after create p-web-2\n",
+		},
+		{
+			name:     "one that is replaced runs them again",
+			services: []compose.Service{hooked(svc("web"), 1, false)}, have: []*container.Container{running("web", 1, "old")},
+			want: `create p-web-1
+stop p-web-1 after create p-web-1
+remove p-web-1 after stop p-web-1
+rename p-web-1 after remove p-web-1
+run p-web-pre_start-0 after rename p-web-1
+start p-web-1 after run p-web-pre_start-0
+`,
+		},
+		{
+			name:     "several that are replaced a few at a time run those of the service once before",
+			services: []compose.Service{hooked(svc("web"), 2, false, true)},
+			have:     []*container.Container{running("web", 1, "old"), running("web", 2, "old")},
+			want: `run p-web-pre_start-0
+update web after run p-web-pre_start-0
+updated p-web-1 after update web
+updated p-web-2 after update web
 `,
 		},
 		{

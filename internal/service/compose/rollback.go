@@ -113,7 +113,11 @@ func lost(ref string, pin compose.Pin, d *compose.Deployment) string {
 func notKept(p *compose.Project) []string {
 	var out []string
 	for _, s := range p.Services {
-		for _, f := range s.Files {
+		files := slices.Clone(s.Files)
+		for _, h := range s.PreStart {
+			files = append(files, h.Files...)
+		}
+		for _, f := range files {
 			if f.Sum != "" && !slices.Contains(out, f.Key) {
 				out = append(out, f.Key)
 			}
@@ -128,7 +132,11 @@ func changedFiles(d *compose.Deployment) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, s := range d.Config.Services {
-		for _, f := range s.Contents {
+		contents := slices.Clone(s.Contents)
+		for _, h := range s.PreStart {
+			contents = append(contents, h.Contents...)
+		}
+		for _, f := range contents {
 			if seen[f.Path] {
 				continue
 			}

@@ -96,7 +96,7 @@ func places(parallel, steps int) int {
 
 func needsWatch(p *plan) bool {
 	for _, st := range p.steps {
-		if st.action == waitFor || st.action == updateService {
+		if st.action == waitFor || st.action == updateService || st.action == compose.RunHook {
 			return true
 		}
 	}
@@ -120,6 +120,8 @@ func words(a compose.Action) (doing, did string) {
 		return "Building", "Built"
 	case compose.Keep:
 		return "", "Running"
+	case compose.RunHook:
+		return "Running", "Completed"
 	case renewNetwork:
 		return "Recreating", "Recreated"
 	case connectContainer:

@@ -212,6 +212,9 @@ func (s *statePlan) begin(name, verb string) {
 	for _, d := range dependencies(s.now[name]) {
 		after = append(after, s.conditions(d.Service, d.Condition, d.Required)...)
 	}
+	if verb == "start" {
+		after = s.before(service, s.now[name], after)
+	}
 	for _, c := range s.now[name] {
 		st := &step{kind: "Container", name: c.Name, service: service, number: number(c), old: c, after: after}
 		st.action = compose.StartContainer

@@ -13,6 +13,11 @@ import (
 	"lus/internal/model/image"
 )
 
+// Logs are of containers that write nothing.
+func (w *world) Logs(context.Context, string, container.LogOptions) (container.LogReader, bool, error) {
+	return nil, false, errs.New(errs.Unsupported, "nothing is kept")
+}
+
 // CreateExec makes execs whose id says what they run, and where.
 func (w *world) CreateExec(_ context.Context, name string, cfg *container.ExecConfig) (string, error) {
 	return name + " " + strings.Join(cfg.Cmd, " "), nil

@@ -32,6 +32,8 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 		return "", r.confirmed(ctx, st)
 	case compose.PullImage, compose.BuildImage:
 		return "", r.fetch(ctx, st)
+	case compose.RunHook:
+		return "", r.runHook(ctx, st)
 	}
 	free, err := r.slot(ctx)
 	if err != nil {
@@ -211,6 +213,12 @@ func (r *runner) request(st *step) (*container.CreateRequest, error) {
 	if req.Labels[compose.LabelOneoff] != "True" {
 		host.ServiceGroup = r.project.Name + "/" + st.service.Name
 	}
+	return &req, r.join(&host)
+}
+
+// join puts containers in place of the services whose namespaces and volumes are
+// shared.
+func (r *runner) join(host *container.HostConfig) error {
 	for _, mode := range []*string{&host.NetworkMode, &host.IpcMode, &host.PidMode} {
 		name, ok := strings.CutPrefix(*mode, "service:")
 		if !ok {
@@ -218,7 +226,7 @@ func (r *runner) request(st *step) (*container.CreateRequest, error) {
 		}
 		id := r.firstOf(name)
 		if id == "" {
-			return nil, errs.New(errs.Invalid, "it shares a namespace with service %s, which has no container", name)
+			return errs.New(errs.Invalid, "it shares a namespace with service %s, which has no container", name)
 		}
 		*mode = "container:" + id
 	}
@@ -231,14 +239,14 @@ func (r *runner) request(st *step) (*container.CreateRequest, error) {
 		name, mode, hasMode := strings.Cut(from, ":")
 		id := r.firstOf(name)
 		if id == "" {
-			return nil, errs.New(errs.Invalid, "it takes volumes from service %s, which has no container", name)
+			return errs.New(errs.Invalid, "it takes volumes from service %s, which has no container", name)
 		}
 		if hasMode {
 			id += ":" + mode
 		}
 		host.VolumesFrom[i] = id
 	}
-	return &req, nil
+	return nil
 }
 
 // firstOf is the id of a service's first container; empty where it has none.
@@ -342,10 +350,11 @@ func (r *runner) build(ctx context.Context, st *step) error {
 	return nil
 }
 
-// lines cuts what is written into whole lines.
+// lines cuts what is written into whole lines, each with a prefix.
 type lines struct {
-	emit func(string)
-	rest []byte
+	emit   func(string)
+	prefix string
+	rest   []byte
 }
 
 var _ io.Writer = (*lines)(nil)
@@ -353,15 +362,22 @@ var _ io.Writer = (*lines)(nil)
 func (l *lines) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	if i := strings.LastIndexByte(string(l.rest), '\n'); i >= 0 {
-		l.emit(string(l.rest[:i+1]))
+		l.tell(string(l.rest[:i+1]))
 		l.rest = append(l.rest[:0], l.rest[i+1:]...)
 	}
 	return len(p), nil
 }
 
+func (l *lines) tell(text string) {
+	if l.prefix != "" {
+		text = l.prefix + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+l.prefix) + "\n"
+	}
+	l.emit(text)
+}
+
 func (l *lines) flush() {
 	if len(l.rest) > 0 {
-		l.emit(string(l.rest) + "\n")
+		l.tell(string(l.rest) + "\n")
 		l.rest = nil
 	}
 }

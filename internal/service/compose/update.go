@@ -148,6 +148,15 @@ func (u *updating) swap(ctx context.Context, s *swap) error {
 // startNew starts the new container and waits until it is ready, and has been
 // for as long as it is watched.
 func (u *updating) startNew(ctx context.Context, s *swap) error {
+	for i, h := range u.st.service.PreStart {
+		if !h.PerReplica {
+			continue
+		}
+		st := &step{kind: "Container", name: hookName(u.project.Name, u.st.service, i, s.number), service: u.st.service, number: s.number, hook: i}
+		if err := u.runHook(ctx, st); err != nil {
+			return err
+		}
+	}
 	if err := u.slotted(ctx, func() error { return u.Engine.StartContainer(ctx, s.newID) }); err != nil {
 		return err
 	}
