@@ -3,9 +3,12 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -137,6 +140,8 @@ func (s *session) run(ctx context.Context) error {
 		if err := start(ctx, s.e, s.id); err != nil {
 			return err
 		}
+	} else if stream != nil {
+		defer s.letGo(ctx, stream)()
 	}
 	if s.config.Tty && terminal.Is(s.e.Out) {
 		go resize(ctx, s.e, path(s.id, "resize"))
@@ -148,7 +153,7 @@ func (s *session) run(ctx context.Context) error {
 		if detached {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, net.ErrClosed) {
 			fmt.Fprintln(s.e.Err, err) // the exit code is still to be had
 		}
 	}
@@ -161,6 +166,20 @@ func (s *session) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// letGo looks once more at a container that ran before it was joined. If it has
+// ended, that may have been first: then the stream is that of its next run, which
+// nobody waits for. What there is of the former is sent at once.
+func (s *session) letGo(ctx context.Context, stream *client.Stream) (stop func()) {
+	if d, err := inspect(ctx, s.e, s.id); err == nil && d.State.Running {
+		return func() {}
+	}
+	t := time.AfterFunc(lateOutput, func() { _ = stream.Close() })
+	return func() { t.Stop() }
+}
+
+// lateOutput is how long the end of a container that has ended is waited for.
+const lateOutput = 2 * time.Second
 
 func (s *session) attach(ctx context.Context) (*client.Stream, error) {
 	c := s.config
