@@ -10,7 +10,7 @@ import (
 // keyExamples has one example for each key that does something or is named.
 func keyExamples() map[string]example {
 	all := map[string]example{}
-	for _, group := range []map[string]example{plainExamples(), hookExamples(), fileExamples(), limitExamples(), attachmentExamples(), partExamples(), topExamples(), namedExamples()} {
+	for _, group := range []map[string]example{plainExamples(), hookExamples(), fileExamples(), gpuExamples(), limitExamples(), attachmentExamples(), partExamples(), topExamples(), namedExamples()} {
 		for k, e := range group {
 			all[k] = e
 		}
@@ -123,6 +123,21 @@ func hookExamples() map[string]example {
 		out["services.*.blkio_config."+key+".*.path"], out["services.*.blkio_config."+key+".*.rate"] = e, e
 	}
 	return out
+}
+
+// gpuExamples are of devices that are asked for by number or name.
+func gpuExamples() map[string]example {
+	const devices, end = "deploy: {resources: {reservations: {devices: [{", "}]}}}"
+	return map[string]example{
+		"services.*.gpus.*.capabilities":                                  {with: "gpus: [{capabilities: [utility]}]", want: `"Capabilities":[["utility","gpu"]]`},
+		"services.*.gpus.*.driver":                                        {with: "gpus: [{driver: amd}]", want: `"Driver":"amd"`},
+		"services.*.gpus.*.count":                                         {with: "gpus: all", want: `"Count":-1`},
+		"services.*.gpus.*.device_ids":                                    {with: "gpus: [{device_ids: ['1']}]", want: `"DeviceIDs":["1"]`},
+		"services.*.deploy.resources.reservations.devices.*.capabilities": {with: devices + "capabilities: [gpu]" + end, want: `"Capabilities":[["gpu"]]`},
+		"services.*.deploy.resources.reservations.devices.*.driver":       {with: devices + "capabilities: [gpu], driver: nvidia" + end, want: `"Driver":"nvidia"`},
+		"services.*.deploy.resources.reservations.devices.*.count":        {with: devices + "capabilities: [gpu], count: 2" + end, want: `"Count":2`},
+		"services.*.deploy.resources.reservations.devices.*.device_ids":   {with: devices + "capabilities: [gpu], device_ids: ['1']" + end, want: `"DeviceIDs":["1"]`},
+	}
 }
 
 // fileExamples are of secrets and configs that are put into the container.
@@ -305,7 +320,6 @@ func namedExamples() map[string]example {
 		"services.*.cpu_percent":     "cpu_percent: 1",
 		"services.*.models":          "models: [m]",
 		"services.*.provider":        "provider: {type: p}",
-		"services.*.gpus":            "gpus: all",
 		"services.*.storage_opt":     "storage_opt: {size: 1G}",
 		"services.*.cgroup_parent":   "cgroup_parent: other",
 
@@ -319,7 +333,8 @@ func namedExamples() map[string]example {
 		"services.*.deploy.restart_policy.delay":                     "deploy: {restart_policy: {condition: any, delay: 5s}}",
 		"services.*.deploy.restart_policy.window":                    "deploy: {restart_policy: {condition: any, window: 5s}}",
 		"services.*.deploy.resources.reservations.cpus":              "deploy: {resources: {reservations: {cpus: '0.5'}}}",
-		"services.*.deploy.resources.reservations.devices":           "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}",
+		"services.*.gpus.*.options":                                  "gpus: [{options: {a: b}}]",
+		"services.*.deploy.resources.reservations.devices.*.options": "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], options: {a: b}}]}}}",
 		"services.*.deploy.resources.reservations.generic_resources": "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 2}}]}}}",
 	}
 	for key, value := range map[string]string{

@@ -90,7 +90,7 @@ func (t verdicts) service() {
 		"container_name scale restart attach depends_on healthcheck init tty stdin_open stop_signal stop_grace_period platform "+
 		"pull_policy pull_refresh_after links runtime isolation")
 	t.carried(s, "cap_add cap_drop privileged security_opt read_only group_add userns_mode ipc pid uts cgroup sysctls "+
-		"devices device_cgroup_rules oom_score_adj oom_kill_disable ulimits")
+		"devices gpus device_cgroup_rules oom_score_adj oom_kill_disable ulimits")
 	t.carried(s, "cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset "+
 		"mem_limit mem_reservation mem_swappiness memswap_limit pids_limit shm_size blkio_config")
 	t.carried(s, "network_mode networks ports expose dns dns_opt dns_search extra_hosts external_links mac_address")
@@ -118,7 +118,6 @@ func (t verdicts) service() {
 	t.idle(windows, s, "credential_spec cpu_count cpu_percent")
 	t.idle(noModels, s, "models")
 	t.refused("services run by a provider's plugin cannot be had here", s, "provider")
-	t.refused("no device driver for GPUs is here: remove it to run without", s, "gpus")
 	t.refused("the writable layer has no size limit of its own here: remove it", s, "storage_opt")
 	t.refused("containers stand in a cgroup of the daemon: remove it", s, "cgroup_parent")
 	// The library has fields for these, and its schema refuses them before us.
@@ -178,7 +177,11 @@ func (t verdicts) deploy() {
 	t.carried(d+".resources.reservations", "memory")
 	t.idle(swarm, d+".resources.reservations", "cpus generic_resources")
 	t.settled(d+".resources.reservations", "pids") // not in the schema
-	t.refused("no device driver is here that could give devices: remove it to run without", d+".resources.reservations", "devices")
+	t.carried(d+".resources.reservations", "devices")
+	for _, place := range []string{"services.*.gpus.*", d + ".resources.reservations.devices.*"} {
+		t.carried(place, "capabilities driver count device_ids")
+		t.refused("what a GPU brings along is in its CDI specification: remove it", place, "options")
+	}
 	t.idle("are of a swarm's service and not of its containers: write them below labels: of the service", d, "labels")
 	t.carried(d, "update_config rollback_config")
 	for _, what := range []string{".update_config", ".rollback_config"} {

@@ -130,6 +130,10 @@ func resources(s types.ServiceConfig) container.Resources {
 	if len(named) > 0 {
 		r.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: named}}
 	}
+	for _, g := range s.Gpus {
+		g.Capabilities = append(slices.Clone(g.Capabilities), "gpu")
+		r.DeviceRequests = append(r.DeviceRequests, deviceRequest(g))
+	}
 	if s.Deploy == nil {
 		return r
 	}
@@ -142,9 +146,17 @@ func resources(s types.ServiceConfig) container.Resources {
 		}
 	}
 	if v := s.Deploy.Resources.Reservations; v != nil {
+		for _, d := range v.Devices {
+			r.DeviceRequests = append(r.DeviceRequests, deviceRequest(d))
+		}
 		r.MemoryReservation = cmp.Or(int64(v.MemoryBytes), r.MemoryReservation)
 	}
 	return r
+}
+
+// deviceRequest asks for devices by their number or their names.
+func deviceRequest(d types.DeviceRequest) container.DeviceRequest {
+	return container.DeviceRequest{Driver: d.Driver, Count: int(d.Count), DeviceIDs: d.IDs, Capabilities: [][]string{d.Capabilities}}
 }
 
 func blkio(b *types.BlkioConfig) container.BlkioDevices {

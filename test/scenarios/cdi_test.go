@@ -50,7 +50,6 @@ func TestDevicesByName(t *testing.T) {
 	// What it cannot do it says, and the yardstick does it.
 	stack.Says(t, s.Fail(t, 125, "run", "--rm", "--device", "lus.example/dev=hooked", stack.Busybox, "true"), "--runtime runc")
 	s.OK(t, "run", "--rm", "--runtime", "runc", "--device", "lus.example/dev=hooked", stack.Busybox, "true")
-	stack.Says(t, s.Fail(t, 125, "run", "--rm", "--gpus", "all", stack.Busybox, "true"), "--device")
 
 	p := compose(t, s, map[string]string{"compose.yaml": "services:\n  one:\n    image: busybox\n    devices: [lus.example/dev=zero]\n    command: sh -c '" + strings.ReplaceAll(look, "$", "$$") + "; true'\n"})
 	stack.Says(t, p.ok("up"), want...)
@@ -64,6 +63,44 @@ func TestDevicesByName(t *testing.T) {
 	refused.Want(t, 1)
 	stack.Says(t, refused.All(), "Dockerfile:2", "--allow device=lus.example/dev=guarded")
 	s.Build(t, "guarded", files, "--allow", "device=lus.example/dev=guarded").Want(t, 0)
+}
+
+// A request for GPUs is for those that a specification describes; where none does
+// it is told how to come by one.
+func TestGPUsAreThoseThatAreDescribed(t *testing.T) {
+	t.Parallel()
+	s := stack.Idle(t)
+	dir := filepath.Join(filepath.Dir(s.Root), "cdi")
+	write(t, filepath.Join(s.Root, "daemon.json"), `{"cdi-spec-dirs": ["`+dir+`"]}`)
+	s.StartDaemon(t)
+	s.ImportBusybox(t)
+	const missing = "describes a GPU: have its vendor's tool write one, as nvidia-ctk cdi generate"
+	stack.Says(t, s.Fail(t, 125, "run", "--rm", "--gpus", "all", stack.Busybox, "true"), "could not select device driver \"\" with capabilities: [[gpu]]", dir, missing)
+	files := map[string]string{"compose.yaml": `
+services:
+  all: {image: busybox, command: sh -c "echo all $$GPUS", gpus: all}
+  reserved:
+    image: busybox
+    command: sh -c "echo reserved $$GPUS"
+    deploy: {resources: {reservations: {devices: [{driver: nvidia, device_ids: ["1"], capabilities: [gpu]}]}}}
+`}
+	p := compose(t, s, files)
+	up := p.do("up")
+	up.Want(t, 1)
+	stack.Says(t, up.Err, missing)
+
+	spec := "cdiVersion: \"0.6.0\"\nkind: nvidia.com/gpu\ndevices:\n"
+	for _, name := range []string{"0", "1", "all"} {
+		spec += "- {name: \"" + name + "\", containerEdits: {env: [GPUS=" + name + "], deviceNodes: [{path: /dev/nvidia" + name + ", hostPath: /dev/zero}]}}\n"
+	}
+	write(t, filepath.Join(dir, "nvidia.yaml"), spec)
+	for asked, got := range map[string]string{"all": "all", "1": "0", `"device=1"`: "1", "driver=nvidia,count=1": "0"} {
+		line := []string{"run", "--rm", "--gpus", asked, stack.Busybox, "sh", "-c", "echo got $GPUS; test -c /dev/nvidia" + got}
+		stack.Says(t, s.OK(t, line...), "got "+got)
+		stack.Says(t, s.Do(nil, dockerClient(t), line...).Want(t, 0), "got "+got)
+	}
+	stack.Says(t, s.Fail(t, 125, "run", "--rm", "--gpus", "3", stack.Busybox, "true"), "3 GPUs are asked for, and there are 2")
+	stack.Says(t, p.ok("up"), "all all", "reserved 1")
 }
 
 func write(t *testing.T, path, text string) {

@@ -9,7 +9,7 @@ import (
 // options are the flags of run and create, as typed.
 type options struct {
 	attach, env, envFiles, labels, labelFiles, publish, expose          []string
-	volumes, volumesFrom, mounts, tmpfs, devices, deviceRules           []string
+	volumes, volumesFrom, mounts, tmpfs, devices, gpus, deviceRules     []string
 	networks, aliases, dns, dnsSearch, dnsOptions, hosts, linkLocal     []string
 	links                                                               []string
 	capAdd, capDrop, groups, security, ulimits, sysctls, logOpts        []string
@@ -100,6 +100,7 @@ func (o *options) surroundings(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.volumesFrom, "volumes-from", nil, "Mount the volumes of another container")
 	f.StringVar(&o.volumeDriver, "volume-driver", "", "Driver of volumes that are made")
 	f.StringArrayVar(&o.devices, "device", nil, "Add a device of the host: path[:path inside[:rwm]], or vendor.com/class=name of a CDI specification")
+	f.StringArrayVar(&o.gpus, "gpus", nil, "Add GPUs that a CDI specification describes: all, a number, or \"device=0,1\"")
 	f.StringArrayVar(&o.deviceRules, "device-cgroup-rule", nil, "Allow devices, as 'c 13:* rmw'")
 	f.BoolVar(&o.readOnly, "read-only", false, "Mount the root file system read-only")
 	f.StringArrayVar(&o.capAdd, "cap-add", nil, "Add a capability")

@@ -11,7 +11,6 @@ func refusals() map[string]string {
 	const windows = "it is for containers of Windows"
 	return map[string]string{
 		"cpu-count": windows, "cpu-percent": windows, "io-maxbandwidth": windows, "io-maxiops": windows, "isolation": windows,
-		"gpus":          "Lus has no driver for GPUs: use --device with nvidia.com/gpu=all or the like, where a CDI specification names the GPU, or with the device nodes",
 		"kernel-memory": "kernels no longer have this limit: use --memory",
 	}
 }

@@ -248,6 +248,13 @@ func (o *options) fillSecurity(req *container.CreateRequest) (err error) {
 	if len(named) > 0 {
 		h.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: named}}
 	}
+	for _, text := range o.gpus {
+		r, err := gpuRequest(text)
+		if err != nil {
+			return err
+		}
+		h.DeviceRequests = append(h.DeviceRequests, r)
+	}
 	return nil
 }
 

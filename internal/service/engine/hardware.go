@@ -16,12 +16,15 @@ import (
 // giveDevices adds the devices that the container asks for by name to its spec.
 // name is of the runtime, empty for our own.
 func (e *Engine) giveDevices(s *specs.Spec, rec *container.Container, name string) error {
-	names := spec.NamedDevices(rec.HostConfig)
-	if len(names) == 0 {
+	if len(rec.HostConfig.DeviceRequests) == 0 {
 		return nil
 	}
 	if e.Devices == nil {
 		return errs.New(errs.Unsupported, "devices cannot be asked for by name here: pass their nodes")
+	}
+	names, err := spec.Named(rec.HostConfig, e.Devices.Names(), e.Devices.Folders())
+	if err != nil || len(names) == 0 {
+		return err
 	}
 	if err := e.Devices.Inject(s, names); err != nil {
 		return err

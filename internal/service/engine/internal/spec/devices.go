@@ -163,23 +163,32 @@ func Access(s string) bool {
 // driverCDI is the driver of devices that have names.
 const driverCDI = "cdi"
 
-// NamedDevices are the devices that are asked for as vendor.com/class=name.
-func NamedDevices(h *container.HostConfig) []string {
+// Named are the devices that are asked for as vendor.com/class=name, and those
+// that requests for GPUs stand for, of all that there are. folders are where
+// they are described.
+func Named(h *container.HostConfig, all, folders []string) ([]string, error) {
 	var out []string
 	for _, r := range h.DeviceRequests {
-		if r.Driver == driverCDI {
-			out = append(out, r.DeviceIDs...)
+		names := r.DeviceIDs
+		if r.Driver != driverCDI {
+			var err error
+			if names, err = gpusOf(r, all, folders); err != nil {
+				return nil, err
+			}
 		}
+		out = append(out, names...)
 	}
-	return out
+	return out, nil
 }
 
 func checkRequest(r container.DeviceRequest) error {
 	switch {
+	case r.Driver != driverCDI && wantsGPU(r):
+		return checkGPU(r)
 	case r.Driver != driverCDI:
 		return errs.New(errs.Unsupported, "could not select device driver %q with capabilities: %v: ask for a device by the name that its CDI specification gives it (--device vendor.com/class=name)", r.Driver, r.Capabilities)
-	case r.Count != 0 || len(r.Options) > 0 || len(r.Capabilities) > 0:
-		return invalid("a request for CDI devices names them, and has no count, capabilities or options")
+	case r.Count != 0 || len(r.Options) > 0:
+		return invalid("a request for CDI devices names them, and has no count or options")
 	}
 	for _, name := range r.DeviceIDs {
 		if !parser.IsQualifiedName(name) {
