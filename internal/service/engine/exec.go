@@ -94,6 +94,27 @@ func (x *execution) over(now time.Time) bool {
 	return x.code != nil && now.Sub(x.endedAt) > execKept
 }
 
+// dropUnstarted forgets the execs that were asked for in a run that is over and
+// never started: in another run they would be somebody else's.
+func (e *Engine) dropUnstarted(u *unit) {
+	var over []string
+	u.mu.Lock()
+	for id, x := range u.execs {
+		x.mu.Lock()
+		if !x.started {
+			over = append(over, id)
+			delete(u.execs, id)
+		}
+		x.mu.Unlock()
+	}
+	u.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range over {
+		delete(e.execs, id)
+	}
+}
+
 func (e *Engine) execByID(id string) (*execution, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

@@ -98,6 +98,7 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 			left = append(left, n)
 		}
 	}
+	e.dropUnstarted(u)
 	again, delay := e.finish(u, r, s, left)
 	removed := u.autoRemove() && !again
 	if removed {

@@ -183,3 +183,24 @@ func TestExecWithInputAndTerminal(t *testing.T) {
 	}
 	must(t, s.Detach())
 }
+
+// An exec that was asked for belongs to the run it was asked for in.
+func TestAnExecOfARunThatIsOverIsGone(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	id := h.run("asked", "sleep 1000")
+	x, err := h.engine.CreateExec(ctx, id, &container.ExecConfig{Cmd: container.Strings{"true"}, AttachStdout: true})
+	must(t, err)
+	must(t, h.engine.KillContainer(ctx, id, ""))
+	if _, err := h.engine.InspectExec(ctx, x); !errs.Is(err, errs.NotFound) {
+		t.Errorf("after the run: %v", err)
+	}
+	must(t, h.engine.StartContainer(ctx, id))
+	if _, err := h.engine.StartExec(ctx, x, true, false, nil); !errs.Is(err, errs.NotFound) {
+		t.Errorf("in the next run: %v", err)
+	}
+	if left := h.inspect(id).ExecIDs; len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
