@@ -36,6 +36,9 @@ const (
 	port    = 61053
 )
 
+// patience is how long lus-dns may take to answer before it is taken for dead.
+const patience = 10 * time.Second
+
 // Client is a connection to lus-dns. It is safe for concurrent use.
 type Client struct {
 	mu      sync.Mutex
@@ -173,17 +176,16 @@ func (c *Client) Close() error {
 	return errors.Join(err, c.home.Close())
 }
 
+// call asks and waits for the answer. What has been asked is waited for though ctx
+// ends: to give it up would be to give up the connection, which all share.
 func (c *Client) call(ctx context.Context, q wire.Request, files ...*os.File) (wire.Answer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var a wire.Answer
-	deadline := time.Now().Add(10 * time.Second)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+	if err := ctx.Err(); err != nil {
+		return a, err
 	}
-	_ = c.conn.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })
-	defer stop()
+	_ = c.conn.SetDeadline(time.Now().Add(patience))
 	err := wire.Write(c.conn, q, files...)
 	if err == nil {
 		_, err = wire.Read(c.conn, &a)

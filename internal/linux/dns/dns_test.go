@@ -381,6 +381,25 @@ func TestTheClientNoticesTheEnd(t *testing.T) {
 	}
 }
 
+// Whoever goes away while something is asked for it takes the connection from
+// nobody else.
+func TestACancelledCallIsOnlyItsOwn(t *testing.T) {
+	c, _, _ := start(t)
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan struct{})
+		go func() {
+			cancel()
+			close(gone)
+		}()
+		_ = c.SetNames(ctx, "net", map[string][]netip.Addr{"web": {netip.MustParseAddr("192.0.2.1")}})
+		<-gone
+		if _, err := c.List(t.Context()); err != nil {
+			t.Fatalf("another call: %v", err)
+		}
+	}
+}
+
 // Malformed questions get no answer and do no harm; so does a flood.
 func TestHostileQuestions(t *testing.T) {
 	c, _, _ := start(t)

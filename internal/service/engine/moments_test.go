@@ -297,3 +297,26 @@ func TestAnExecsEndIsToldBeforeItsOutputEnds(t *testing.T) {
 		t.Errorf("told: %v %+v", told, e)
 	}
 }
+
+// A container that is being started while the name server is replaced has its
+// names all the same.
+func TestANewNameServerServesWhoIsBeingStarted(t *testing.T) {
+	var g gated
+	h := start(t, g.into)
+	ctx := limited(t)
+	_, _, err := h.engine.CreateNetwork(ctx, &model.Network{Name: "app"})
+	must(t, err)
+	id := h.create("web", "exec sleep 1000", onNetwork("app"))
+	arrived, open := g.serve.shut()
+	defer open()
+	started := make(chan error, 1)
+	go func() { started <- h.engine.StartContainer(ctx, id) }()
+	<-arrived
+	must(t, h.engine.ServeNames(ctx))
+	open()
+	must(t, <-started)
+	must(t, h.engine.Settle(ctx))
+	if out, code := h.exec(id, "nslookup web 127.0.0.11"); code != 0 {
+		t.Errorf("it does not find itself:\n%s", out)
+	}
+}

@@ -211,7 +211,12 @@ func (e *Engine) ServeNames(ctx context.Context) error {
 	}
 	var all []served
 	for _, u := range e.all() {
-		rec := u.snapshot()
+		rec, starting := u.starting()
+		if starting { // it may have told the one before of itself, or this one already
+			delete(idle, rec.ID)
+			e.deferred.do(func() { e.serveLate(ctx, u) })
+			continue
+		}
 		if !rec.State.Running() || rec.State.Pid == 0 {
 			continue
 		}
@@ -240,6 +245,22 @@ func (e *Engine) ServeNames(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// serveLate serves a container that was being started once it runs.
+func (e *Engine) serveLate(ctx context.Context, u *unit) {
+	u.op.Lock()
+	defer u.op.Unlock()
+	rec, r := u.currentRun()
+	if !rec.State.Running() {
+		return
+	}
+	places, err := e.placesNow(&rec)
+	if err == nil && named(places) {
+		err = e.serveAgain(ctx, &rec, places)
+		e.takeBack(ctx, u, &rec, r)
+	}
+	e.warn("serving names", &rec, err)
 }
 
 // sweepFolders removes the folders of containers that no record knows, and

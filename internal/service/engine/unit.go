@@ -109,6 +109,13 @@ func (u *unit) forgotten() bool {
 	return u.removed
 }
 
+// starting is the record, and whether a start is under way.
+func (u *unit) starting() (container.Container, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rec, u.launching
+}
+
 func (u *unit) autoRemove() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
