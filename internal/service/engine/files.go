@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"lus/internal/base/errs"
 	"lus/internal/linux/network"
 	"lus/internal/model/container"
@@ -38,11 +40,19 @@ func (p paths) makeFolder() error {
 				err = os.MkdirAll(d.path, d.mode)
 			}
 			if err != nil {
-				return errs.New(errs.Unavailable, "cannot make the container's folder: %w", err)
+				return errs.New(errs.Unavailable, "cannot make the container's folder: %w", roomless(err))
 			}
 		}
 	}
 	return nil
+}
+
+// roomless says of a full disk what to do about it.
+func roomless(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("its disk is full, free some space there: %w", err)
+	}
+	return err
 }
 
 // dropLog removes the container's output.
@@ -72,7 +82,7 @@ func (e *Engine) writeFiles(rec *container.Container, places []place) error {
 	}{{p.hostname, []byte(name + "\n")}, {p.hosts, hosts}, {p.resolv, e.resolvConf(rec, places)}} {
 		// Written in place: whoever has the old file mounted sees the new text.
 		if err := os.WriteFile(f.path, f.data, 0o644); err != nil {
-			return errs.New(errs.Unavailable, "cannot write %s: %w", f.path, err)
+			return errs.New(errs.Unavailable, "cannot write %s: %w", f.path, roomless(err))
 		}
 	}
 	return nil

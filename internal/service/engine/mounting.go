@@ -137,7 +137,7 @@ func (e *Engine) fill(v *volumeEntry, layers *union.FS, target string) error {
 	if !slices.ContainsFunc(e.users(v.Name), (*unit).active) {
 		err = errors.Join(err, emptyFolder(v.Mountpoint))
 	}
-	return errs.New(errs.Unavailable, "cannot copy the image's content of %s into volume %s: %w", target, v.Name, err)
+	return errs.New(errs.Unavailable, "cannot copy the image's content of %s into volume %s: %w", target, v.Name, roomless(err))
 }
 
 // points is the mounts as inspect shows them.

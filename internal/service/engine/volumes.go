@@ -84,7 +84,7 @@ func (e *Engine) makeVolume(ctx context.Context, v volume.Volume) (*volumeEntry,
 		e.mu.Lock()
 		delete(e.volumes, v.Name)
 		e.mu.Unlock()
-		return nil, errs.New(errs.Unavailable, "cannot make volume %s: %w", v.Name, err)
+		return nil, errs.New(errs.Unavailable, "cannot make volume %s: %w", v.Name, roomless(err))
 	}
 	e.tellVolume(v.Name, "create")
 	return entry, nil
