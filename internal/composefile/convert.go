@@ -21,7 +21,7 @@ import (
 
 // convert turns the library's project into ours. What a single host cannot
 // honour is refused where silence would harm, else told in Warnings.
-func convert(p *types.Project, docs func() documents) (*Loaded, error) {
+func convert(p *types.Project, access Access, docs func() documents) (*Loaded, error) {
 	warnings, err := judge(p, docs)
 	if err != nil {
 		return nil, err
@@ -30,6 +30,10 @@ func convert(p *types.Project, docs func() documents) (*Loaded, error) {
 	out.Known = append(p.ServiceNames(), p.DisabledServiceNames()...)
 	slices.Sort(out.Known)
 	l := &Loaded{Project: out, source: p, Warnings: warnings}
+	p, socketless := withSocket(p, access)
+	if socketless != nil {
+		return nil, located(socketless, docs)
+	}
 	linked, clash := links(p)
 	if clash != nil {
 		return nil, located(clash, docs)

@@ -69,6 +69,7 @@ func plainExamples() map[string]example {
 		"services.*.pull_refresh_after": {with: "pull_policy: refresh\n    pull_refresh_after: 1h", want: `"refreshAfter":3600000000000`},
 		"services.*.links":              {with: "links: ['db:database']", want: `"Aliases":["db","database"]`},
 		"services.*.runtime":            {with: "runtime: runc", want: `"Runtime":"runc"`},
+		"services.*.use_api_socket":     {with: "use_api_socket: true", want: `"Source":"/run/lus.sock","Target":"/var/run/docker.sock"`},
 		"services.*.isolation":          {with: "isolation: default", want: `"Isolation":"default"`},
 
 		"services.*.depends_on.*.condition": {with: "depends_on: {db: {condition: service_healthy}}", want: `"condition":"service_healthy"`},
@@ -314,7 +315,6 @@ func namedExamples() map[string]example {
 		"jobs":   "jobs: {j: {image: busybox, triggers: {manual: true}}}",
 
 		"services.*.umask":           "umask: 18",
-		"services.*.use_api_socket":  "use_api_socket: true",
 		"services.*.credential_spec": "credential_spec: {file: f}",
 		"services.*.cpu_count":       "cpu_count: 1",
 		"services.*.cpu_percent":     "cpu_percent: 1",

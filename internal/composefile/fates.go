@@ -114,7 +114,7 @@ func (t verdicts) service() {
 	t.put(fate{what: local}, s, "develop")
 
 	t.idle("has no effect: no runtime here sets it; let the program do so", s, "umask")
-	t.refused("would give the program all power over this host: remove it, or mount the socket as a volume if that is what you want", s, "use_api_socket")
+	t.carried(s, "use_api_socket")
 	t.idle(windows, s, "credential_spec cpu_count cpu_percent")
 	t.idle(noModels, s, "models")
 	t.refused("services run by a provider's plugin cannot be had here", s, "provider")

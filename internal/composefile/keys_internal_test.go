@@ -168,7 +168,9 @@ func write(t *testing.T, pattern, line string) string {
 // sent is what the daemon gets, less the sums that follow from the rest.
 func sent(t *testing.T, pattern, line string) string {
 	t.Helper()
-	l, err := Load(context.Background(), Options{Files: []string{write(t, pattern, line)}})
+	l, err := Load(context.Background(), Options{Files: []string{write(t, pattern, line)}, Access: Access{
+		Socket: "/run/lus.sock", Logins: func() ([]byte, error) { return []byte("{}"), nil },
+	}})
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}

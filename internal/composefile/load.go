@@ -30,6 +30,7 @@ type Options struct {
 	Services []string // empty: all
 	Together bool     // the services are to run side by side
 	All      bool     // what no service uses is made too
+	Access   Access   // for services that speak to the daemon
 }
 
 // Loaded is a project and what its reader should know.
@@ -113,7 +114,7 @@ func Load(ctx context.Context, o Options) (*Loaded, error) {
 			return nil, err
 		}
 	}
-	l, err := convert(p, docs)
+	l, err := convert(p, o.Access, docs)
 	if err == nil {
 		if env := files(o.EnvFiles); len(env) > 0 {
 			for i := range l.Project.Services {

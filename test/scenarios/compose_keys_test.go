@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -97,4 +98,36 @@ networks: {default: {labels: {role: net}}}
 	if strings.Contains(p.OK(t, "volume", "ls"), p.name+"_unused") {
 		t.Error("a volume that no service uses was made")
 	}
+}
+
+// A service with use_api_socket speaks to the daemon as Docker's clients do, with
+// the credentials of who brought it up, which are kept nowhere.
+func TestAServiceGetsTheDaemonsSocket(t *testing.T) {
+	t.Parallel()
+	const secret = "YW5uOnNlc2FtZQ=="
+	p := compose(t, shared(t), map[string]string{
+		"docker/config.json": `{"auths": {"registry.example": {"auth": "` + secret + `"}}}`,
+		"compose.yaml": `
+services:
+  asks:
+    image: busybox
+    use_api_socket: true
+    volumes: ["` + filepath.Join(shared(t).Bin, "lus") + `:/lus:ro"]
+    environment: {LUS_HOST: "unix:///var/run/docker.sock"}
+    command: sh -c "cat $$DOCKER_CONFIG/config.json; /lus ps --format '{{.Names}}'"
+  own:
+    image: busybox
+    use_api_socket: true
+    environment: {DOCKER_CONFIG: /mine}
+    command: sh -c "echo own $$DOCKER_CONFIG; test -S /var/run/docker.sock && echo another socket; ls /run/secrets || true"
+`})
+	as := func(args ...string) string {
+		line := append([]string{"DOCKER_CONFIG=" + filepath.Join(p.dir, "docker"), filepath.Join(p.Bin, "lus"), "compose", "-p", p.name}, args...)
+		return p.DoIn(p.dir, nil, "env", line...).Want(t, 0)
+	}
+	as("create")
+	stack.Says(t, as("up", "--no-recreate"), `{"auths":{"registry.example":{"auth":"`+secret+`"}}}`, p.name+"-asks-1\n", "own /mine", "another socket")
+	stack.Lacks(t, as("config"), secret, "use_api_socket:\n")
+	stack.Lacks(t, as("logs", "own"), "docker\n")
+	stack.Lacks(t, p.OK(t, "deploy", "show", "--format", "json", p.deployed()[0]), secret)
 }
