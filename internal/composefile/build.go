@@ -23,7 +23,11 @@ func buildRequest(p *types.Project, s types.ServiceConfig, tag string) (*build.R
 		Dockerfile: b.Dockerfile, DockerfileText: []byte(b.DockerfileInline),
 		Tags: append([]string{tag}, b.Tags...), Args: map[string]*string{},
 		Target: b.Target, NoCache: b.NoCache, Pull: b.Pull, ShmSize: int64(b.ShmSize),
+		NoCacheFilter: b.NoCacheFilter, Allow: slices.Clone(b.Entitlements),
 		NetworkMode: b.Network, ExtraHosts: b.ExtraHosts.AsList(":"),
+	}
+	if b.Privileged && !slices.Contains(r.Allow, "security.insecure") {
+		r.Allow = append(r.Allow, "security.insecure")
 	}
 	if len(b.Platforms) > 1 {
 		return nil, errs.New(errs.Unsupported, "build: platforms: images of several platforms are not built yet; leave one")

@@ -280,6 +280,9 @@ func partExamples() map[string]example {
 		"services.*.build.ssh.*.path":          {with: "build: {context: /srv, ssh: [mine=/home/key]}", want: `["/home/key"]`},
 		"services.*.build.additional_contexts": {with: "build: {context: /srv, additional_contexts: {a: /other}}", want: `"contexts":{"a":"/other"}`},
 		"services.*.volumes.*.image.subpath":   {with: "volumes: [{type: image, source: httpd, target: /i, image: {subpath: s}}]", want: `"Type":"image","Source":"httpd","Target":"/i","ImageOptions":{"Subpath":"s"}`},
+		"services.*.build.no_cache_filter":     {with: "build: {context: /srv, no_cache_filter: [base]}", want: `"noCacheFilter":["base"]`},
+		"services.*.build.entitlements":        {with: "build: {context: /srv, entitlements: [network.host]}", want: `"allow":["network.host"]`},
+		"services.*.build.privileged":          {with: "build: {context: /srv, privileged: true}", want: `"allow":["security.insecure"]`},
 		"services.*.build.platforms":           {with: "build: {context: /srv, platforms: [linux/arm64]}", want: `"platform":"linux/arm64"`},
 	}
 }
@@ -338,9 +341,7 @@ func namedExamples() map[string]example {
 		"services.*.deploy.resources.reservations.generic_resources": "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 2}}]}}}",
 	}
 	for key, value := range map[string]string{
-		"no_cache_filter": "[s]", "provenance": "'true'", "sbom": "'true'",
-		"isolation":  "hyperv",
-		"privileged": "true", "entitlements": "[network.host]",
+		"provenance": "'true'", "sbom": "'true'", "isolation": "hyperv",
 	} {
 		named["services.*.build."+key] = "build: {context: /srv, " + key + ": " + value + "}"
 	}

@@ -64,7 +64,7 @@ const (
 	notYet   = "is not carried out yet and has no effect"
 	swarm    = "is for a swarm of hosts and has no effect here"
 	windows  = "is for Windows and has no effect here"
-	noModels = "AI models are not run here"
+	noModels = "has no effect: AI models are not run here; run a server of models as a service, and give the others its address in environment:"
 )
 
 // fates is what becomes of every key.
@@ -117,9 +117,9 @@ func (t verdicts) service() {
 	t.carried(s, "use_api_socket")
 	t.idle(windows, s, "credential_spec cpu_count cpu_percent")
 	t.idle(noModels, s, "models")
-	t.refused("services run by a provider's plugin cannot be had here", s, "provider")
-	t.refused("the writable layer has no size limit of its own here: remove it", s, "storage_opt")
-	t.refused("containers stand in a cgroup of the daemon: remove it", s, "cgroup_parent")
+	t.refused("the program of a provider is not run here: run what it stands for as a service with an image, or give the others its address in environment:", s, "provider")
+	t.refused("the writable layer has no size limit of its own here: remove it; a tmpfs has one (tmpfs: /place:size=64m)", s, "storage_opt")
+	t.refused("containers stand in a cgroup of the daemon's own: remove it, and give the service limits (mem_limit, cpus)", s, "cgroup_parent")
 	// The library has fields for these, and its schema refuses them before us.
 	t.settled(s, "name dockerfile log_driver log_opt net volume_driver")
 }
@@ -194,16 +194,14 @@ func (t verdicts) deploy() {
 
 func (t verdicts) build() {
 	const b = "services.*.build"
-	t.carried(b, "context dockerfile dockerfile_inline args labels target no_cache pull network extra_hosts shm_size tags platforms ulimits secrets ssh additional_contexts cache_from cache_to")
+	t.carried(b, "context dockerfile dockerfile_inline args labels target no_cache no_cache_filter privileged entitlements pull network extra_hosts shm_size tags platforms ulimits secrets ssh additional_contexts cache_from cache_to")
 	t.carried(b+".secrets.*", "source target")
 	t.moot(b+".secrets.*", "uid gid mode") // the step that mounts it says them
 	t.carried(b+".ulimits.*", "single soft hard")
 	t.carried(b+".ssh.*", "id path")
-	t.idle("has no effect: write no_cache to build every step anew", b, "no_cache_filter")
-	t.idle("is not made here and has no effect", b, "provenance sbom")
+	t.idle("has no effect: images of this store hold no attestations; `lus build --output type=oci,dest=FILE` makes one that does", b, "provenance sbom")
 	t.idle(windows, b, "isolation")
 	t.only(b+".isolation", func(v reflect.Value) bool { return v.String() != "default" })
-	t.refused("privileged builds are not carried out: remove it", b, "privileged entitlements")
 }
 
 func (t verdicts) topLevel() {

@@ -256,8 +256,8 @@ func notHere() map[string]string {
 	return map[string]string{
 		"builder":    "images are built by the daemon itself",
 		"memory":     "build steps have no limits of their own: limit the daemon as a whole",
-		"provenance": "no attestations are made",
-		"sbom":       "no attestations are made",
+		"provenance": "images of this store hold no attestations; `lus build --output type=oci,dest=FILE` makes one that does",
+		"sbom":       "images of this store hold no attestations; `lus build --output type=oci,dest=FILE` makes one that does",
 	}
 }
 
