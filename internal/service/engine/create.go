@@ -49,6 +49,7 @@ func (e *Engine) CreateContainer(ctx context.Context, name string, req *containe
 		e.withdraw(u)
 		return nil, err
 	}
+	u.made.Store(true)
 	now := u.snapshot()
 	e.tell(&now, "create")
 	return &container.CreateResponse{ID: rec.ID, Warnings: []string{}}, nil
@@ -281,7 +282,8 @@ func planEndpoint(n *model.Network, asked *container.Endpoint) (*container.Endpo
 // plainName says that a word can be a name on a network.
 func plainName(s string) bool { return s != "" && !strings.ContainsAny(s, " \t\n\x00/:") }
 
-// enter puts the unit under its name, or a made-up one, where others see it.
+// enter puts the unit under its name, or a made-up one. Nobody finds it there
+// before it is made, but what it is made of counts as used.
 func (e *Engine) enter(u *unit, name string) error {
 	if name != "" {
 		if err := e.claimName(u, name); err != nil {
@@ -330,6 +332,7 @@ func (e *Engine) withdraw(u *unit) {
 	u.removed = true
 	close(u.gone)
 	u.mu.Unlock()
+	e.hideAnonymous(u)
 	e.records.touch(u)
 	e.deferred.do(func() { e.clear(u, true) })
 }

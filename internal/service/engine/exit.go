@@ -102,7 +102,7 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 	again, delay := e.finish(u, r, s, left)
 	removed := u.autoRemove() && !again
 	if removed {
-		e.forget(u)
+		e.forget(u, true)
 	} else {
 		e.records.touch(u)
 	}
@@ -231,8 +231,9 @@ func (e *Engine) makeRoom(ctx context.Context, u *unit) {
 }
 
 // forget takes a container out of memory, its name with it, and returns once that
-// is told. Its folder is left to clear.
-func (e *Engine) forget(u *unit) {
+// is told. With volumes those that were made for it alone go along. Its folder and
+// theirs are left to clear.
+func (e *Engine) forget(u *unit, volumes bool) {
 	e.mu.Lock()
 	delete(e.units, u.id)
 	for name, holder := range e.names {
@@ -258,6 +259,9 @@ func (e *Engine) forget(u *unit) {
 	if already {
 		<-u.gone
 		return
+	}
+	if volumes {
+		e.hideAnonymous(u)
 	}
 	e.records.touch(u)
 	e.tell(&rec, "destroy")

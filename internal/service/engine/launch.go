@@ -408,7 +408,7 @@ func (e *Engine) launchFailed(u *unit, r *run, err error) {
 	e.records.touch(u)
 	e.Log.Warn("container not started", "container", now.Name, "id", ids.Short(now.ID), "err", err)
 	if now.HostConfig.AutoRemove {
-		e.forget(u)
+		e.forget(u, true)
 		e.deferred.do(func() { e.clear(u, true) })
 	}
 }

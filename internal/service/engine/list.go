@@ -65,7 +65,7 @@ func (e *Engine) ListContainers(ctx context.Context, o container.ListOptions) ([
 	out := []*container.Container{}
 	for _, u := range e.all() {
 		rec := u.full()
-		if (all || rec.State.Running() || rec.State.Status == container.Restarting) && q.match(rec) {
+		if u.made.Load() && (all || rec.State.Running() || rec.State.Status == container.Restarting) && q.match(rec) {
 			out = append(out, rec)
 		}
 	}

@@ -14,15 +14,15 @@ func (e *Engine) find(name string) (*unit, error) {
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if u := e.units[name]; u != nil {
+	if u := e.units[name]; u != nil && u.made.Load() {
 		return u, nil
 	}
-	if u := e.names[strings.TrimPrefix(name, "/")]; u != nil {
+	if u := e.names[strings.TrimPrefix(name, "/")]; u != nil && u.made.Load() {
 		return u, nil
 	}
 	var found *unit
 	for id, u := range e.units {
-		if !strings.HasPrefix(id, name) {
+		if !strings.HasPrefix(id, name) || !u.made.Load() {
 			continue
 		}
 		if found != nil {

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -318,5 +319,92 @@ func TestANewNameServerServesWhoIsBeingStarted(t *testing.T) {
 	must(t, h.engine.Settle(ctx))
 	if out, code := h.exec(id, "nslookup web 127.0.0.11"); code != 0 {
 		t.Errorf("it does not find itself:\n%s", out)
+	}
+}
+
+// The volumes that were made for a container are gone when it is, for all that
+// there is still to clean up.
+func TestAnonymousVolumesGoAtOnce(t *testing.T) {
+	t.Parallel()
+	var g gated
+	h := start(t, g.into)
+	ctx := limited(t)
+	own := func(r *container.CreateRequest) { r.Volumes = map[string]struct{}{"/own": {}} }
+	auto := func(r *container.CreateRequest) { r.HostConfig.AutoRemove = true }
+	for what, end := range map[string]func(id string){
+		"a removal": func(id string) {
+			must(t, h.engine.RemoveContainer(ctx, id, container.RemoveOptions{Force: true, Volumes: true}))
+		},
+		"its end": func(id string) {
+			gone, err := h.engine.WaitContainer(ctx, id, "removed")
+			must(t, err)
+			must(t, h.engine.KillContainer(ctx, id, ""))
+			h.exit(gone)
+		},
+	} {
+		before := time.Now()
+		id := h.run("", "exec sleep 1000", own, auto)
+		arrived, open := g.remove.shut()
+		end(id)
+		<-arrived
+		if list, err := h.engine.ListVolumes(ctx, nil); err != nil || len(list) != 0 {
+			t.Errorf("after %s: %v, %d volumes", what, err, len(list))
+		}
+		events, err := h.engine.Events(ctx, before, time.Now(), map[string][]string{"event": {"destroy"}})
+		must(t, err)
+		var told []string
+		for e := range events {
+			told = append(told, e.Type)
+		}
+		if got := strings.Join(told, " "); got != "volume container" {
+			t.Errorf("after %s these were told to be gone: %s", what, got)
+		}
+		open()
+		must(t, h.engine.Settle(ctx))
+		if left, err := os.ReadDir(h.layout.Volumes()); err != nil || len(left) != 0 {
+			t.Errorf("after %s: %v, %d folders", what, err, len(left))
+		}
+	}
+}
+
+// held is a reader that nothing comes from until it is let go; then it is empty.
+type held struct {
+	*gate
+}
+
+func (r held) Read([]byte) (int, error) {
+	r.pass()
+	return 0, io.EOF
+}
+
+// A container that is being made has its name, and is seen when it is whole.
+func TestAContainerIsSeenWhenItIsMade(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	var files gate
+	arrived, open := files.shut()
+	defer open()
+	made := make(chan error, 1)
+	go func() {
+		req := request("true")
+		req.Files = held{&files}
+		_, err := h.engine.CreateContainer(ctx, "half", req)
+		made <- err
+	}()
+	<-arrived
+	if list, err := h.engine.ListContainers(ctx, container.ListOptions{All: true}); err != nil || len(list) != 0 {
+		t.Errorf("half made, and listed: %v, %v", list, err)
+	}
+	if err := h.engine.StartContainer(ctx, "half"); !errs.Is(err, errs.NotFound) {
+		t.Errorf("starting half a container: %v", err)
+	}
+	if _, err := h.engine.CreateContainer(ctx, "half", request("true")); !errs.Is(err, errs.Conflict) {
+		t.Errorf("its name a second time: %v", err)
+	}
+	open()
+	must(t, <-made)
+	if st := h.inspect("half").State; st.Status != container.Created {
+		t.Errorf("made, and is %+v", st)
 	}
 }

@@ -165,18 +165,49 @@ func (e *Engine) points(ms []mounts.Mount) []container.MountPoint {
 	return out
 }
 
+// anonymous are the names of the volumes that were made for the container.
+func (u *unit) anonymous() (names []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, m := range u.mounts {
+		if m.Type == mounts.Volume && m.Anonymous && m.Name != "" {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// hideAnonymous takes the volumes that were made for this container, and that no
+// other has, from everybody's sight: with the answer that it is gone they are gone.
+func (e *Engine) hideAnonymous(u *unit) {
+	for _, name := range u.anonymous() {
+		v, err := e.volume(name)
+		if err != nil || !v.fill.TryLock() {
+			continue // gone, or another has it just now
+		}
+		hidden := len(e.users(name)) == 0 && e.hideVolume(v)
+		v.fill.Unlock()
+		if !hidden {
+			continue
+		}
+		e.tellVolume(name, "destroy")
+		u.mu.Lock()
+		u.hidden = append(u.hidden, v)
+		u.mu.Unlock()
+	}
+}
+
 // removeAnonymous removes the volumes that were made for this container alone.
 func (e *Engine) removeAnonymous(ctx context.Context, u *unit) {
 	u.mu.Lock()
-	ms := u.mounts
-	rec := u.rec
+	hidden, rec := u.hidden, u.rec
 	u.mu.Unlock()
-	for _, m := range ms {
-		if m.Type != mounts.Volume || !m.Anonymous || m.Name == "" {
-			continue
-		}
-		if err := e.RemoveVolume(ctx, m.Name, true); err != nil && !errs.Is(err, errs.Conflict) {
-			e.warn("removing an anonymous volume", &rec, err, "volume", m.Name)
+	for _, v := range hidden {
+		e.warn("removing an anonymous volume", &rec, e.dropVolume(ctx, v), "volume", v.Name)
+	}
+	for _, name := range u.anonymous() {
+		if err := e.RemoveVolume(ctx, name, true); err != nil && !errs.Is(err, errs.Conflict) {
+			e.warn("removing an anonymous volume", &rec, err, "volume", name)
 		}
 	}
 }

@@ -329,7 +329,7 @@ func (e *Engine) resume() {
 		case rec.State.Running():
 			e.startProbe(u, r)
 		case rec.HostConfig.AutoRemove && rec.State.Status != container.Running:
-			e.forget(u)
+			e.forget(u, true)
 			e.deferred.do(func() { e.clear(u, true) })
 		case started && due(&rec):
 			e.restarting.Go(func() { e.startAgain(u) })

@@ -195,6 +195,7 @@ func (e *Engine) load(ctx context.Context) error {
 	return e.DB.Read(ctx, func(tx *sql.Tx) error {
 		err := each(tx, "SELECT record FROM containers", func(w *row) {
 			u := newUnit(&w.Container, w.Mounts)
+			u.made.Store(true)
 			u.gen, u.wasStarted, u.begun = w.Generation, w.Started, w.Begun
 			e.units[u.id] = u
 			e.names[w.Container.Name] = u

@@ -62,7 +62,7 @@ func (e *Engine) remove(ctx context.Context, u *unit, o container.RemoveOptions)
 	}
 	cleaning := u.cleaning
 	u.mu.Unlock()
-	e.forget(u)
+	e.forget(u, o.Volumes || auto)
 	if auto && cleaning != nil {
 		return nil // its own end clears it away
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"lus/internal/model/container"
 	"lus/internal/model/event"
@@ -17,6 +18,8 @@ type unit struct {
 	// op is held by whoever starts, removes, renames or reconnects it. Stopping
 	// does not hold it, so that it can be killed meanwhile.
 	op sync.Mutex
+	// made: it is whole, and to be seen.
+	made atomic.Bool
 
 	mu sync.Mutex // guards what follows
 	// rec is the record. What its pointers and maps lead to is never changed in
@@ -41,6 +44,7 @@ type unit struct {
 	probe    *probe
 	execs    map[string]*execution
 	readers  sync.WaitGroup // followers of its output
+	hidden   []*volumeEntry // volumes of its own that it took along
 	held     undo           // gives back the volumes that its run has mounted
 }
 

@@ -242,13 +242,9 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string, force bool) erro
 		rec := us[0].snapshot()
 		return errs.New(errs.Conflict, "remove %s: volume is in use - [%s]: remove container %s first", name, rec.ID, rec.Name)
 	}
-	e.mu.Lock()
-	if e.volumes[name] != v {
-		e.mu.Unlock()
+	if !e.hideVolume(v) {
 		return nil // somebody else did
 	}
-	delete(e.volumes, name)
-	e.mu.Unlock()
 	if err := e.forgetVolume(ctx, name); err != nil {
 		e.mu.Lock()
 		e.volumes[name] = v
@@ -256,8 +252,31 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string, force bool) erro
 		return err
 	}
 	e.tellVolume(name, "destroy")
+	return v.removeFolder()
+}
+
+// hideVolume takes a volume out of memory, and reports whether it was there.
+func (e *Engine) hideVolume(v *volumeEntry) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.volumes[v.Name] != v {
+		return false
+	}
+	delete(e.volumes, v.Name)
+	return true
+}
+
+// dropVolume removes a volume that is hidden and told to be gone already.
+func (e *Engine) dropVolume(ctx context.Context, v *volumeEntry) error {
+	if err := e.forgetVolume(ctx, v.Name); err != nil {
+		return err // the next daemon finds it
+	}
+	return v.removeFolder()
+}
+
+func (v *volumeEntry) removeFolder() error {
 	if err := os.RemoveAll(filepath.Dir(v.Mountpoint)); err != nil {
-		return errs.New(errs.Unavailable, "volume %s is forgotten, but its folder could not be removed: %w", name, err)
+		return errs.New(errs.Unavailable, "volume %s is forgotten, but its folder could not be removed: %w", v.Name, err)
 	}
 	return nil
 }
