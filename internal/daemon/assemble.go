@@ -60,7 +60,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	certs := certificate.New(certificate.Deps{Dir: l.Certificates(), Log: o.log})
 	registries := o.registries
 	registries.Trust = image.Trust{Folders: []string{filepath.Join(filepath.Dir(l.Config()), "certs.d"), "/etc/lus/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"}, Own: certs.Trusted}
-	images, err := image.New(image.Deps{Store: store, Registries: registries, Users: users, Held: users.held, Own: own, Events: events.emit, Log: o.log})
+	images, err := image.New(image.Deps{Store: store, Registries: registries, Users: users, Held: users.held, Own: own, Events: events.emit, Limits: image.Limits{Stall: o.stall}, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func assemble(ctx context.Context, o options) (d *daemon, err error) {
 	}
 	d.runs("the accounts", accounts.Run)
 	edge := token.New(accounts, o.log)
-	reg, listener, err := newRegistry(ctx, registry.Deps{Store: store, DB: db, Access: edge, Transport: registries.Trust.Transport(), Log: o.log}, edge, certs)
+	reg, listener, err := newRegistry(ctx, registry.Deps{Store: store, DB: db, Access: edge, Limits: registry.Limits{Stall: o.stall * 2 / 3}, Transport: registries.Trust.Transport(), Log: o.log}, edge, certs)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"lus/internal/base/errs"
 	"lus/internal/service/image"
@@ -21,6 +22,8 @@ type config struct {
 	// Insecure registries may do without TLS, or without a certificate that
 	// somebody vouches for: HOST, HOST:PORT, or a network such as 10.0.0.0/8.
 	Insecure []string `json:"insecure-registries"`
+	// Timeout is how long a registry may send or take nothing.
+	Timeout duration `json:"registry-timeout"`
 	// Devices are folders of specifications of devices (CDI), in place of the
 	// usual ones.
 	Devices []string `json:"cdi-spec-dirs"`
@@ -41,6 +44,24 @@ func (m *mirrors) UnmarshalJSON(data []byte) error {
 	err := json.Unmarshal(data, &byHost)
 	*m = byHost
 	return err
+}
+
+// duration is written as people do: "30s", "2m".
+type duration time.Duration
+
+// UnmarshalJSON takes what could be meant: less than a second would end what is
+// well, more than a day is for ever.
+func (d *duration) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	v, err := time.ParseDuration(text)
+	if err != nil || v < time.Second || v > 24*time.Hour {
+		return fmt.Errorf(`%q is no time between a second and a day: write one as "30s"`, text)
+	}
+	*d = duration(v)
+	return nil
 }
 
 // maxConfig bounds the file.
@@ -91,10 +112,12 @@ func (c *config) read(d *json.Decoder) error {
 			to = &c.Mirrors
 		case "insecure-registries":
 			to = &c.Insecure
+		case "registry-timeout":
+			to = &c.Timeout
 		case "cdi-spec-dirs":
 			to = &c.Devices
 		default:
-			return fmt.Errorf("%q is not known here: there are registry-mirrors, insecure-registries and cdi-spec-dirs", key)
+			return fmt.Errorf("%q is not known here: there are registry-mirrors, insecure-registries, registry-timeout and cdi-spec-dirs", key)
 		}
 		if err := d.Decode(to); err != nil {
 			return fmt.Errorf("%q is not what belongs there: %w", key, err)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTheConfigurationFile(t *testing.T) {
@@ -20,6 +21,7 @@ func TestTheConfigurationFile(t *testing.T) {
 		`{}`: {},
 		`{"registry-mirrors": ["https://m.example"], "insecure-registries": ["lan:5000", "10.0.0.0/8"]}`: {
 			Mirrors: mirrors{"docker.io": {"https://m.example"}}, Insecure: []string{"lan:5000", "10.0.0.0/8"}},
+		`{"registry-timeout": "2m"}`:                                    {Timeout: duration(2 * time.Minute)},
 		`{"cdi-spec-dirs": ["/srv/cdi"]}`:                               {Devices: []string{"/srv/cdi"}},
 		`{"registry-mirrors": {"ghcr.io": ["https://a", "https://b"]}}`: {Mirrors: mirrors{"ghcr.io": {"https://a", "https://b"}}},
 	} {
@@ -42,6 +44,8 @@ func TestAWrongConfigurationSaysWhere(t *testing.T) {
 		"{}\n{}":                                               ":2: this is no JSON",
 		"[]":                                                   ":1: the configuration is no JSON object",
 		"{\n\n \"insecure-registry\": []}":                     `:3: "insecure-registry" is not known`,
+		"{\n \"registry-timeout\": \"soon\"}":                  `:2: "registry-timeout" is not what belongs there: "soon" is no time between`,
+		"{\n \"registry-timeout\": \"10ms\"}":                  `between a second and a day`,
 		"{\n \"insecure-registries\": \"a\"}":                  `:2: "insecure-registries" is not what belongs there`,
 		"{\n \"registry-mirrors\":\n  {\"a\": 1}}":             `"registry-mirrors" is not what belongs there`,
 	} {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -41,6 +42,8 @@ type options struct {
 	provenance string
 	// registries says how registries are reached where the defaults do not do.
 	registries image.Registries
+	// stall is how long a registry may send or take nothing; 0: the usual.
+	stall time.Duration
 	// devices are the folders of specifications of devices.
 	devices []string
 }
@@ -109,6 +112,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	o.registries = c.with(o.registries)
+	o.stall = time.Duration(c.Timeout)
 	o.devices = c.Devices
 	if o.devices == nil {
 		o.devices = cdi.Dirs()

@@ -147,11 +147,14 @@ func leases(t *testing.T, s *stack.Stack) (ids []string) {
 
 // settled is a stack whose daemon has died once, so that what is made once and what
 // a start cleans once is done, with what the machine and its store have then.
-func settled(t *testing.T) (s *stack.Stack, before stack.Machine, kept, held []string) {
+func settled(t *testing.T, config ...string) (s *stack.Stack, before stack.Machine, kept, held []string) {
 	t.Helper()
 	s = stack.Start(t)
 	s.Stop()
 	held = leases(t, s)
+	for _, text := range config {
+		configure(t, s, text)
+	}
 	s.StartDaemon(t)
 	s.OK(t, "run", "--rm", stack.Busybox, "true")
 	s.Build(t, "warm", map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nRUN true\n"}).Want(t, 0)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"os"
 
 	"lus/internal/model/registry"
 )
@@ -24,8 +23,8 @@ type Registry interface {
 	DeleteManifest(ctx context.Context, who registry.Who, repository, ref string) error
 
 	BlobSize(ctx context.Context, who registry.Who, repository, digest string) (int64, error)
-	// OpenBlob opens the file that is the blob.
-	OpenBlob(ctx context.Context, who registry.Who, repository, digest string) (*os.File, error)
+	// OpenBlob opens the blob: its file, where it has one yet.
+	OpenBlob(ctx context.Context, who registry.Who, repository, digest string) (io.ReadSeekCloser, error)
 	DeleteBlob(ctx context.Context, who registry.Who, repository, digest string) error
 	// Mount links a blob of another repository; false: upload it.
 	Mount(ctx context.Context, who registry.Who, repository, digest, from string) (bool, error)

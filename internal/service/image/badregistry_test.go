@@ -59,6 +59,17 @@ func halfThenHang(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
+// drips sends a byte now and then, and would go on for ever.
+func drips(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "1000000")
+	for every := time.NewTicker(20 * time.Millisecond); r.Context().Err() == nil; <-every.C {
+		if _, err := io.WriteString(w, "x"); err != nil {
+			return
+		}
+		w.(http.Flusher).Flush()
+	}
+}
+
 func halfThenGone(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", "400")
 	io.WriteString(w, "half of it")
@@ -81,6 +92,7 @@ func TestEveryStageOfAPullMayGoWrong(t *testing.T) {
 	}
 	body := []misdeed{
 		{"stops in the middle", halfThenHang, errs.Unavailable, "stalled"},
+		{"sends a byte now and then", drips, errs.Unavailable, "stalled"},
 		{"breaks off", halfThenGone, errs.Unavailable, ""},
 		{"sends something else", answer("something else"), errs.Unavailable, ""},
 		{"sends nothing", answer(""), errs.Unavailable, ""},

@@ -161,7 +161,9 @@ func ignoreExists(err error) error {
 // later it is kept, if it is worth it.
 func (f *fetch) leave(ctx context.Context, err error) {
 	st, serr := f.s.store.ContentStore().Status(context.WithoutCancel(ctx), f.ref())
-	later := transient(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	var status remoteerrors.ErrUnexpectedStatus
+	later := transient(err) || errors.As(err, &status) && busy(status.StatusCode) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if serr == nil && later && !full(err) && st.Offset >= store.MinPartial {
 		if kerr := f.s.store.KeepPartial(ctx, f.ref()); kerr == nil {
 			return

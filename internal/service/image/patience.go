@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,15 +12,10 @@ import (
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/stall"
 )
 
-// errStalled: the registry sent or took nothing for too long.
-var errStalled = errors.New("the registry stopped sending")
-
 const (
-	// silence is how many times the usual a registry may take to answer what was
-	// sent whole: some put a layer together only then.
-	silence = 5
 	// maxWait is the longest pause that a registry may ask for.
 	maxWait = time.Minute
 	// maxAnswer bounds every answer but blobs: manifests, tokens, errors.
@@ -109,83 +103,14 @@ func notice(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// once sends a request and sees to it that it moves: it ends when neither side
-// sends anything for too long.
+// once sends a request and sees to it that it moves, and that no answer but a blob
+// is long.
 func (t *road) once(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	watch := time.AfterFunc(t.limits.Stall, func() { cancel(errStalled) })
-	done := func() { watch.Stop(); cancel(nil) }
-	sent := r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
-		// While we produce, the registry is not to blame.
-		guard := func(b io.ReadCloser) io.ReadCloser {
-			return &guarded{ReadCloser: b, before: func() { watch.Stop() }, after: func(err error) {
-				if err != nil {
-					watch.Reset(silence * t.limits.Stall)
-				} else {
-					watch.Reset(t.limits.Stall)
-				}
-			}}
-		}
-		sent.Body = guard(r.Body)
-		if get := r.GetBody; get != nil {
-			sent.GetBody = func() (io.ReadCloser, error) {
-				b, err := get()
-				if err != nil {
-					return nil, err
-				}
-				return guard(b), nil
-			}
-		}
+	resp, err := stall.Transport{Next: next, Limit: t.limits.Stall}.RoundTrip(r)
+	if err == nil && !strings.Contains(r.URL.Path, "/blobs/") && r.Response == nil {
+		resp.Body = &modest{ReadCloser: resp.Body, left: maxAnswer}
 	}
-	resp, err := next.RoundTrip(sent)
-	if err != nil {
-		err = stalled(ctx, err)
-		done()
-		return nil, err
-	}
-	watch.Stop()
-	body := &guarded{ReadCloser: resp.Body, closed: done, before: func() { watch.Reset(t.limits.Stall) }, after: func(error) { watch.Stop() }, ctx: ctx}
-	resp.Body = body
-	if !strings.Contains(r.URL.Path, "/blobs/") && r.Response == nil {
-		resp.Body = &modest{ReadCloser: body, left: maxAnswer}
-	}
-	return resp, nil
-}
-
-// stalled tells our own cancelling from the caller's.
-func stalled(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errStalled) {
-		return errStalled
-	}
-	return err
-}
-
-// guarded is a body that tells when it is read.
-type guarded struct {
-	io.ReadCloser
-	before func()
-	after  func(error)
-	closed func()
-	ctx    context.Context
-}
-
-func (g *guarded) Read(p []byte) (int, error) {
-	g.before()
-	n, err := g.ReadCloser.Read(p)
-	g.after(err)
-	if err != nil && g.ctx != nil && !errors.Is(err, io.EOF) {
-		err = stalled(g.ctx, err)
-	}
-	return n, err
-}
-
-func (g *guarded) Close() error {
-	err := g.ReadCloser.Close()
-	if g.closed != nil {
-		g.closed()
-	}
-	return err
+	return resp, err
 }
 
 // modest is an answer that must not be endless.

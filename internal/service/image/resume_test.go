@@ -203,6 +203,21 @@ func TestTheNextPullGoesOn(t *testing.T) {
 		p.pull(p.ref)
 		p.arrived()
 	})
+	t.Run("after the rest was put off", func(t *testing.T) {
+		p := newParcel(t)
+		p.aborted()
+		p.reg.behind(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, p.layer) {
+				return false
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		})
+		p.refuse(p.ref, errs.Unavailable, "503 Service Unavailable")
+		p.reg.behind(p.door)
+		p.pull(p.ref)
+		p.arrived(rest)
+	})
 	t.Run("after the part went bad", func(t *testing.T) {
 		p := newParcel(t)
 		p.aborted()

@@ -19,6 +19,7 @@ import (
 	"github.com/distribution/reference"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/stall"
 	"lus/internal/model/image"
 )
 
@@ -111,7 +112,7 @@ func commonError(what, host string, err error) error {
 		return told(errs.Unavailable, err, "the %s was cancelled", what)
 	case full(err):
 		return noSpace(err)
-	case errors.Is(err, errStalled):
+	case errors.Is(err, stall.Err):
 		return told(errs.Unavailable, err, "the %s stalled: the registry %s stopped sending and takes nothing any more: try again later, or use another registry", what, host)
 	}
 	if untrusted := certificate(host, err); untrusted != nil {
@@ -194,6 +195,6 @@ func transient(err error) bool {
 		return busy(status.StatusCode) && status.RequestMethod != http.MethodGet && status.RequestMethod != http.MethodHead
 	}
 	// A reset is a token that ran out while a body was sent: it is sent anew.
-	return errors.Is(err, errStalled) || errors.Is(err, content.ErrReset) ||
+	return errors.Is(err, stall.Err) || errors.Is(err, content.ErrReset) ||
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && (unreachable(err) || brokenOff(err))
 }

@@ -3,7 +3,7 @@ package registry
 import (
 	"context"
 	"database/sql"
-	"os"
+	"io"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -35,8 +35,12 @@ func (s *Service) BlobSize(ctx context.Context, who registry.Who, repository, di
 	if err != nil {
 		return 0, err
 	}
-	if err := s.fetched(ctx, repository, d); err != nil {
+	coming, err := s.openComing(ctx, repository, d)
+	if err != nil {
 		return 0, err
+	}
+	if coming != nil {
+		return coming.c.size, coming.Close()
 	}
 	size, err := s.linked(ctx, repository, d.String())
 	if err != nil {
@@ -48,17 +52,9 @@ func (s *Service) BlobSize(ctx context.Context, who registry.Who, repository, di
 	return size, s.touch(ctx, repository, d.String())
 }
 
-// fetched brings a blob here where its repository comes from elsewhere.
-func (s *Service) fetched(ctx context.Context, repository string, d digest.Digest) error {
-	src, there, err := s.from(ctx, repository)
-	if err != nil || src == nil {
-		return err
-	}
-	return s.freshBlob(ctx, src, there, repository, d)
-}
-
-// OpenBlob opens a blob of a repository where it lies.
-func (s *Service) OpenBlob(ctx context.Context, who registry.Who, repository, digest string) (*os.File, error) {
+// OpenBlob opens a blob of a repository where it lies: it is an *os.File, or, while
+// it comes from another registry, a reader that waits for what is not there yet.
+func (s *Service) OpenBlob(ctx context.Context, who registry.Who, repository, digest string) (io.ReadSeekCloser, error) {
 	if err := s.may(ctx, who, repository, registry.Read); err != nil {
 		return nil, err
 	}
@@ -66,17 +62,24 @@ func (s *Service) OpenBlob(ctx context.Context, who registry.Who, repository, di
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fetched(ctx, repository, d); err != nil {
+	coming, err := s.openComing(ctx, repository, d)
+	if err != nil {
 		return nil, err
+	}
+	if coming != nil {
+		return coming, nil
 	}
 	if _, err := s.linked(ctx, repository, d.String()); err != nil {
 		return nil, err
 	}
 	f, err := s.store.OpenBlob(ctx, d)
-	if errdefs.IsNotFound(err) {
+	switch {
+	case errdefs.IsNotFound(err):
 		return nil, registry.Fail(errs.NotFound, registry.BlobUnknown, "the blob %s of %s is lost: push it again", d, repository)
+	case err != nil:
+		return nil, err
 	}
-	return f, err
+	return f, nil
 }
 
 // DeleteBlob unlinks a blob that no manifest of the repository names.

@@ -5,20 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"lus/internal/base/errs"
-	"lus/internal/base/ids"
 	"lus/internal/model/registry"
 	"lus/internal/service/registry/internal/upstream"
 	"lus/internal/store/sqlite"
 )
-
-// stall is how long another registry may send nothing.
-const stall = time.Minute
 
 // once does something that many may ask for at the same time, once, and goes on
 // with it where the first who asked goes away.
@@ -81,8 +76,6 @@ func (s *Service) orHere(ctx context.Context, src *source, repository, tag strin
 }
 
 func (s *Service) fetchManifest(ctx context.Context, src *source, there, repository, tag, ref string) error {
-	ctx, cancel := context.WithTimeout(ctx, stall)
-	defer cancel()
 	desc, err := src.Resolve(ctx, ref)
 	if err != nil {
 		return err
@@ -141,91 +134,4 @@ func (s *Service) retag(ctx context.Context, repository, tag, d string) error {
 func adopt(tx *sql.Tx, repository string, src *source, now time.Time) error {
 	_, err := tx.Exec("INSERT INTO registry_repositories(name, created, upstream) VALUES(?, ?, ?) ON CONFLICT DO NOTHING", repository, now.Unix(), src.mark())
 	return err
-}
-
-// freshBlob sees to it that a blob of another registry is here.
-func (s *Service) freshBlob(ctx context.Context, src *source, there, repository string, d digest.Digest) error {
-	if _, err := s.linked(ctx, repository, d.String()); err == nil {
-		return nil
-	}
-	if why := src.resting(s.now()); why != nil {
-		return registry.Fail(errs.Unavailable, registry.Unavailable, "%s is fetched from %s, which does not answer: %s: try again later", repository, src.URL, why)
-	}
-	err := s.once(ctx, "blob "+repository+" "+d.String(), func(ctx context.Context) error {
-		return s.fetchBlob(ctx, src, there, repository, d)
-	})
-	var code registry.Code
-	switch {
-	case err == nil, ctx.Err() != nil, errors.As(err, &code):
-		return err
-	case errors.Is(err, upstream.ErrNone):
-		return registry.Fail(errs.NotFound, registry.BlobUnknown, "%s has no blob %s for %s", src.URL, d, repository)
-	}
-	if !errors.Is(err, upstream.ErrRefused) {
-		src.failed(s.now(), err)
-	}
-	return registry.Fail(errs.Unavailable, registry.Unavailable, "%s is fetched from %s, which does not give the blob %s: %s: try again later", repository, src.URL, d, err)
-}
-
-// fetchBlob brings a blob here, whoever else has it: that others have it says
-// nothing about whether it is the other registry's to give.
-func (s *Service) fetchBlob(ctx context.Context, src *source, there, repository string, d digest.Digest) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	rc, size, err := src.Blob(ctx, there, d)
-	if err != nil {
-		return err
-	}
-	defer rc.Close()
-	left, err := s.room(ctx, repository)
-	if err != nil {
-		return err
-	}
-	if size > left {
-		return overQuota(repository)
-	}
-	in, err := s.store.Ingest(ctx, hold, "lus-through-"+ids.New())
-	if err != nil {
-		return noRoom(err)
-	}
-	defer in.Discard(ctx)
-	watch := time.AfterFunc(stall, cancel)
-	defer watch.Stop()
-	to := &counted{w: in}
-	_, err = io.CopyBuffer(to, io.LimitReader(&alive{rc, func() { watch.Reset(stall) }}, left+1), make([]byte, 256<<10))
-	switch {
-	case to.err != nil:
-		return noRoom(to.err)
-	case err != nil:
-		return err
-	case to.n > left:
-		return overQuota(repository)
-	case in.Digest().Algorithm() == d.Algorithm() && in.Digest() != d:
-		return fmt.Errorf("what %s sent is not %s", src.URL, d)
-	}
-	s.gate.RLock()
-	defer s.gate.RUnlock()
-	if err := in.Commit(ctx, to.n, d); err != nil {
-		return noRoom(err)
-	}
-	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
-		if err := adopt(tx, repository, src, s.now()); err != nil {
-			return err
-		}
-		return s.link(tx, repository, d.String(), to.n)
-	})
-}
-
-// alive tells of each read that brought something.
-type alive struct {
-	io.Reader
-	tell func()
-}
-
-func (a *alive) Read(p []byte) (int, error) {
-	n, err := a.Reader.Read(p)
-	if n > 0 {
-		a.tell()
-	}
-	return n, err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/stall"
 	"lus/internal/model/registry"
 	"lus/internal/store/content"
 	"lus/internal/store/sqlite"
@@ -32,6 +33,9 @@ type Limits struct {
 	Uploads int           // under way at the same time
 	Idle    time.Duration // an upload that nobody went on with for so long ends
 	Grace   time.Duration // a blob that no manifest names stays for so long
+	// Stall is how long another registry may send nothing. Who waits for us should
+	// have more patience, to be told so.
+	Stall time.Duration
 }
 
 // Deps is what the registry needs; Store, DB and Access are required.
@@ -77,10 +81,11 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.transport = patience{d.Transport}
 	if d.Transport == nil {
-		s.transport = patience{http.DefaultTransport}
+		d.Transport = http.DefaultTransport
 	}
+	s.transport = stall.Transport{Next: d.Transport, Limit: s.limits.Stall}
+	s.upstreams.blobs = map[string]*coming{}
 	s.upstreams.ctx, s.upstreams.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.loadUpstreams(ctx); err != nil {
 		return nil, err
@@ -100,6 +105,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.Grace == 0 {
 		l.Grace = 24 * time.Hour
+	}
+	if l.Stall == 0 {
+		l.Stall = 20 * time.Second
 	}
 	return l
 }

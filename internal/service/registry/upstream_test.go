@@ -1,10 +1,13 @@
 package registry_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +16,7 @@ import (
 
 	"lus/internal/base/errs"
 	model "lus/internal/model/registry"
+	"lus/internal/service/registry"
 )
 
 // way leads to another registry; it can be cut, and counts what is asked.
@@ -131,6 +135,84 @@ func TestWhatIsFetchedFromElsewhereIsNotPushedTo(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+}
+
+// A big blob is sent on while it comes, to all who ask, and only to its last byte
+// when it is whole. What is broken off is gone on with the next time.
+func TestABlobIsSentOnWhileItComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registry.Limits{Stall: time.Second})
+	text := strings.Repeat("0123456789abcdef", 256<<10) // 4 MB
+	m, half := manifest(text), len(text)/2
+	var mu sync.Mutex
+	var ranges []string
+	var healthy atomic.Bool
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			rw.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			rw.Header().Set("Docker-Content-Digest", dig(m))
+			http.ServeContent(rw, r, "", time.Time{}, strings.NewReader(m))
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body) // else nobody sees that the client is gone
+		if r.Method == http.MethodHead {
+			rw.Header().Set("Content-Length", strconv.Itoa(len(text)))
+			return
+		}
+		mu.Lock()
+		ranges = append(ranges, r.Header.Get("Range"))
+		mu.Unlock()
+		if healthy.Load() {
+			http.ServeContent(rw, r, "", time.Time{}, strings.NewReader(text))
+			return
+		}
+		if r.Header.Get("Range") == "" {
+			rw.Header().Set("Content-Length", strconv.Itoa(len(text)))
+			_, _ = io.WriteString(rw, text[:half])
+			_ = http.NewResponseController(rw).Flush()
+		}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "far", URL: srv.URL}); err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/far/x/manifests/1", "")
+	get := func() *http.Response {
+		t.Helper()
+		resp, err := http.Get(w.url + "/v2/far/x/blobs/" + dig(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		if resp.StatusCode != http.StatusOK || resp.ContentLength != int64(len(text)) {
+			t.Fatalf("%s, of %d bytes", resp.Status, resp.ContentLength)
+		}
+		return resp
+	}
+	for _, resp := range []*http.Response{get(), get()} {
+		part := make([]byte, half)
+		if _, err := io.ReadFull(resp.Body, part); err != nil || string(part) != text[:half] {
+			t.Fatalf("what is there: %v", err)
+		}
+		if _, err := io.ReadAll(resp.Body); err == nil {
+			t.Error("what broke off looks whole")
+		}
+	}
+	if a := w.want(http.StatusServiceUnavailable, "", "GET", "/v2/far/x/blobs/"+dig(text), ""); !strings.Contains(a.body, "stopped sending") {
+		t.Error(a.body)
+	}
+	healthy.Store(true)
+	w.ahead.Store(int64(time.Minute))
+	if a := w.want(http.StatusOK, "", "GET", "/v2/far/x/blobs/"+dig(text), ""); a.body != text {
+		t.Errorf("%d bytes, not the right %d", len(a.body), len(text))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if last := ranges[len(ranges)-1]; last != fmt.Sprintf("bytes=%d-", half) || ranges[0] != "" {
+		t.Errorf("asked for were %q", ranges)
+	}
+	w.want(http.StatusOK, "", "HEAD", "/v2/far/x/blobs/"+dig(text), "")
 }
 
 // A registry that sends something else than it names is not believed.

@@ -3,10 +3,7 @@ package registry
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +25,7 @@ type upstreams struct {
 	mu     sync.Mutex
 	list   map[string]*source // by prefix
 	flight singleflight.Group // what is being fetched: each thing once
+	blobs  map[string]*coming // and blobs, by repository and digest
 
 	ctx    context.Context // ends with the service
 	cancel context.CancelFunc
@@ -221,44 +219,4 @@ func (u *source) mark() string {
 		return ""
 	}
 	return u.Prefix + "/"
-}
-
-// answerTime is how long another registry may take to begin its answer.
-const answerTime = 20 * time.Second
-
-// patience is a way to other registries by which one that does not answer is not
-// waited for long.
-type patience struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper. How long the body takes is for those to
-// say who read it.
-func (p patience) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	late := time.AfterFunc(answerTime, func() { cancel(errLate) })
-	resp, err := p.RoundTripper.RoundTrip(r.WithContext(ctx))
-	if !late.Stop() && errors.Is(context.Cause(ctx), errLate) {
-		err = errors.Join(errLate, err)
-	}
-	if err != nil {
-		if resp != nil {
-			_ = resp.Body.Close() // it came too late
-		}
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = &ending{resp.Body, func() { cancel(nil) }}
-	return resp, nil
-}
-
-var errLate = errors.New("it did not answer in time")
-
-// ending is a body that says when it is closed.
-type ending struct {
-	io.ReadCloser
-	closed func()
-}
-
-func (e *ending) Close() error {
-	defer e.closed()
-	return e.ReadCloser.Close()
 }

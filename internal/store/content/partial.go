@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 )
@@ -69,6 +70,59 @@ func (s *Store) DropPartials(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// Partial opens a writer for a blob and goes on with what a former one left under
+// ref, which begins with PartialPrefix. Commit has the lease called hold keep the
+// blob. End it with Leave.
+func (s *Store) Partial(ctx context.Context, hold, ref string) (*Partial, error) {
+	leased, release, err := s.Lease(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.content.Writer(leased, content.WithRef(ref))
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return &Partial{Ingest{Writer: w, store: s, hold: hold, ref: ref}, release}, nil
+}
+
+// Partial is a blob that is being received, and may be left for later.
+type Partial struct {
+	Ingest
+	release func() error
+}
+
+// Open opens the file that the blob is received into. It can be read also after
+// the end of that.
+func (p *Partial) Open() (*os.File, error) {
+	dir := filepath.Join(p.store.root, "content", "ingest")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if ref, err := os.ReadFile(filepath.Join(dir, e.Name(), "ref")); err == nil && strings.HasSuffix(string(ref), "/"+p.ref) {
+			return os.Open(filepath.Join(dir, e.Name(), "data"))
+		}
+	}
+	return nil, fmt.Errorf("what comes of a blob is not in %s: %w", dir, errdefs.ErrNotFound)
+}
+
+// Leave ends the receiving. What was not committed is kept for somebody who goes on
+// with it, where later says so and it is worth it.
+func (p *Partial) Leave(ctx context.Context, later bool) {
+	size, err := p.Size()
+	_ = p.Close() // what matters was written
+	if later = later && err == nil && size >= MinPartial; later {
+		err = p.store.KeepPartial(ctx, p.ref)
+	} else {
+		p.store.DropIngest(ctx, p.hold, p.ref)
+		err = p.store.DropPartial(ctx, p.ref)
+	}
+	if err = errors.Join(err, p.release()); err != nil {
+		p.store.log.Warn("leaving what came of a blob", "ref", p.ref, "error", err)
+	}
 }
 
 // keepPartials holds what a former process was fetching when it ended.
