@@ -207,7 +207,7 @@ func (r *runner) follow(ctx context.Context, id string, w io.Writer) error {
 	if err != nil {
 		return ignore(err, errs.Unsupported, errs.Invalid) // another driver has it
 	}
-	defer logs.Close()
+	defer func() { _ = logs.Close() }() // it was only read
 	stop := context.AfterFunc(ctx, func() { _ = logs.Close() })
 	defer stop()
 	for {
