@@ -408,3 +408,19 @@ func TestAContainerIsSeenWhenItIsMade(t *testing.T) {
 		t.Errorf("made, and is %+v", st)
 	}
 }
+
+// A container that its end is to remove is removed by it after a restart too,
+// however soon that comes.
+func TestARestartedContainerIsStillRemovedByItsEnd(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	for range 20 {
+		id := h.run("", "test -e /again && exit 0; touch /again; exec sleep 1000", func(r *container.CreateRequest) { r.HostConfig.AutoRemove = true })
+		until(t, "its first run", func() bool { _, code := h.exec(id, "test -e /again"); return code == 0 })
+		gone, err := h.engine.WaitContainer(ctx, id, "removed")
+		must(t, err)
+		must(t, h.engine.RestartContainer(ctx, id, "KILL", nil))
+		h.exit(gone)
+	}
+}

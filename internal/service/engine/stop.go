@@ -284,7 +284,8 @@ func (e *Engine) RestartContainer(ctx context.Context, name, sig string, timeout
 	return nil
 }
 
-// restartKept restarts a container that would be removed by its end.
+// restartKept restarts a container that would be removed by its end. The end of
+// its next run removes it again.
 func (e *Engine) restartKept(ctx context.Context, u *unit, sig string, timeout *int) error {
 	set := func(v bool) {
 		e.change(u, func(rec *container.Container) {
@@ -294,12 +295,17 @@ func (e *Engine) restartKept(ctx context.Context, u *unit, sig string, timeout *
 		})
 	}
 	set(false)
-	defer set(true)
-	if err := e.halt(ctx, u, sig, timeout); err != nil {
+	err := e.halt(ctx, u, sig, timeout)
+	set(true)
+	if err != nil {
 		return err
 	}
 	if err := e.StartContainer(ctx, u.id); err != nil && !errs.Is(err, errs.NotModified) {
-		return errors.Join(err, e.RemoveContainer(ctx, u.id, container.RemoveOptions{Force: true, Volumes: true}))
+		gone := e.RemoveContainer(ctx, u.id, container.RemoveOptions{Force: true, Volumes: true})
+		if errs.Is(gone, errs.NotFound) {
+			gone = nil // by the start that failed
+		}
+		return errors.Join(err, gone)
 	}
 	rec := u.snapshot()
 	e.tell(&rec, "restart")
