@@ -155,6 +155,9 @@ func (a *app) verb(ctx context.Context, c command, args []string) error {
 	f.SetOutput(io.Discard)
 	f.SetInterspersed(!c.rest)
 	help := f.BoolP("help", "h", false, "show this text")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.Replace(name, "no-TTY", "no-tty", 1)) // as it was written once
+	})
 	do := c.flags(a, f)
 	if err := f.Parse(args); err != nil {
 		return &usageError{err.Error(), fmt.Sprintf("See 'lus compose %s --help'.\n", c.name)}

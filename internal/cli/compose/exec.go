@@ -76,9 +76,17 @@ func (a *app) anyContainer(ctx context.Context, service string, index int) (summ
 	}
 	list = numbered(lasting(named(list, []string{service})), index)
 	if len(list) == 0 {
-		return summary{}, errs.New(errs.NotFound, "service %q has no container; `lus compose up -d %s` makes one", service, service)
+		return summary{}, noContainer(service, index)
 	}
 	return list[0], nil
+}
+
+// noContainer says that a service has none, or none with that number.
+func noContainer(service string, index int) error {
+	if index > 1 {
+		return errs.New(errs.NotFound, "service %q has no container %d", service, index)
+	}
+	return errs.New(errs.NotFound, "service %q has no container; `lus compose up -d %s` makes one", service, service)
 }
 
 // container finds one running container of a service.
@@ -110,7 +118,7 @@ func execCommand() command {
 			index := f.Int("index", 0, "which of the service's containers (default: the first)")
 			noTTY := f.BoolP("no-tty", "T", false, "no terminal (default: one where a person types)")
 			stdin := f.BoolP("interactive", "i", true, "pass on input")
-			tty := f.BoolP("tty", "t", false, "a terminal in any case")
+			tty := f.BoolP("tty", "t", true, "a terminal, where a person types")
 			privileged := f.Bool("privileged", false, "give all capabilities")
 			user := f.StringP("user", "u", "", "user and group: name or number[:group]")
 			workdir := f.StringP("workdir", "w", "", "working directory")
@@ -125,7 +133,7 @@ func execCommand() command {
 				call := []string{"exec"}
 				for flag, on := range map[string]bool{
 					"--detach": *detach, "--interactive": !*detach && *stdin, "--privileged": *privileged,
-					"--tty": !*detach && !*noTTY && (*tty || a.terminal()),
+					"--tty": !*detach && !*noTTY && *tty && a.terminal(),
 				} {
 					if on {
 						call = append(call, flag)

@@ -38,6 +38,7 @@ type follower struct {
 	readers sync.WaitGroup
 
 	follows map[string]*followed // by container id
+	early   []engineEvent        // ends of containers that ran before and that up may have replaced
 	up      bool                 // everything was started
 	code    int                  // what the program ends with
 }
@@ -133,10 +134,10 @@ func (f *follower) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := f.catchUp(ctx); err != nil {
+			f.up, done = true, nil
+			if over, err := f.catchUp(ctx); over || err != nil {
 				return err
 			}
-			f.up, done = true, nil
 		case err := <-ended:
 			if err == nil {
 				err = errs.New(errs.Unavailable, "the daemon went away; the containers go on")
@@ -152,8 +153,19 @@ func (f *follower) run(ctx context.Context) error {
 // idle says that no container runs any more.
 func (f *follower) idle() bool {
 	for _, c := range f.follows {
-		if c.running || c.restarting {
+		if (c.running || c.restarting) && f.counts(c.service) {
 			return false
+		}
+	}
+	return true
+}
+
+// counts says that the end of a service's containers is waited for: of those that
+// are shown, or of all where none is.
+func (f *follower) counts(service string) bool {
+	for _, shown := range f.shown {
+		if shown {
+			return f.shown[service] || service == f.flags.codeFrom
 		}
 	}
 	return true
@@ -162,10 +174,20 @@ func (f *follower) idle() bool {
 // catchUp takes in the containers that up left as they were, and those that it
 // started and of which no event has come yet: they may have ended already, and
 // what they wrote is to be shown all the same.
-func (f *follower) catchUp(ctx context.Context) error {
+func (f *follower) catchUp(ctx context.Context) (over bool, err error) {
 	list, err := f.a.containers(ctx, f.req.Project.Name, true)
 	if err != nil {
-		return err
+		return false, err
+	}
+	for _, e := range f.early {
+		i := slices.IndexFunc(list, func(c summary) bool { return c.ID == e.Actor.ID })
+		if i < 0 || list[i].State != "exited" {
+			continue // it was replaced, or started again
+		}
+		f.follows[e.Actor.ID] = &followed{name: list[i].name(), service: e.service()}
+		if over, err := f.died(ctx, e); over || err != nil {
+			return over, err
+		}
 	}
 	for _, c := range lasting(list) {
 		if f.follows[c.ID] != nil || !slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == c.service() }) {
@@ -177,7 +199,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 		case "exited":
 			startedAt, err := f.a.startOf(ctx, c.ID)
 			if err != nil {
-				return err
+				return false, err
 			}
 			if startedAt.Before(f.began) {
 				continue
@@ -185,7 +207,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 		}
 		f.started(ctx, c.ID, c.name(), c.service())
 	}
-	return nil
+	return false, nil
 }
 
 // startOf is when a container was started last; zero where it never was, or is
@@ -204,13 +226,17 @@ func (a *app) startOf(ctx context.Context, id string) (time.Time, error) {
 func (f *follower) happened(ctx context.Context, e engineEvent) (over bool, err error) {
 	service := e.service()
 	known := slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == service })
-	if !known || e.Actor.Attributes[compose.LabelOneoff] == "True" {
+	if !known || e.Actor.Attributes[compose.LabelOneoff] == "True" || e.Actor.Attributes[compose.LabelHook] != "" {
 		return false, nil
 	}
 	switch e.Action {
 	case "start":
 		f.started(ctx, e.Actor.ID, e.Actor.Attributes["name"], service)
 	case "die":
+		if f.follows[e.Actor.ID] == nil && !f.up {
+			f.early = append(f.early, e)
+			return false, nil
+		}
 		return f.died(ctx, e)
 	}
 	return false, nil
@@ -290,7 +316,7 @@ func (f *follower) died(ctx context.Context, e engineEvent) (bool, error) {
 		return false, nil
 	}
 	o := f.flags
-	if !o.abort && o.codeFrom == "" && (!o.abortFailed || code == 0) {
+	if !f.counts(c.service) || !o.abort && o.codeFrom == "" && (!o.abortFailed || code == 0) {
 		return false, nil
 	}
 	fmt.Fprintln(f.a.Err, "Aborting on container exit...")

@@ -25,6 +25,8 @@ func (a *app) look(f *pflag.FlagSet) {
 	f.BoolVar(&a.verbose, "verbose", false, "say which files are read")
 	f.StringVar(&a.load.Dir, "workdir", "", "the same as --project-directory")
 	f.Bool("compatibility", false, "names with _ as docker-compose 1 made them: not to be had")
+	f.Bool("no-ansi", false, "the same as --ansi never")
+	_ = f.MarkHidden("no-ansi")
 	_ = f.MarkHidden("workdir")
 	_ = f.MarkHidden("compatibility")
 }
@@ -35,6 +37,9 @@ func (a *app) settle(f *pflag.FlagSet) error {
 		return &usageError{"--compatibility: containers are named PROJECT-SERVICE-1 here: leave it out", "See 'lus compose --help'.\n"}
 	}
 	a.environment()
+	if on, err := f.GetBool("no-ansi"); err == nil && on && a.ansi == "" {
+		a.ansi = "never"
+	}
 	for _, o := range []struct {
 		value      *string
 		flag, name string

@@ -37,7 +37,7 @@ func imagesCommand() command {
 				if err := tableOrJSON("images", *format); err != nil {
 					return err
 				}
-				name, err := a.projectName(ctx)
+				name, _, err := a.known(ctx, args, false)
 				if err != nil {
 					return err
 				}

@@ -38,6 +38,14 @@ func logsCommand() command {
 			f.StringVar(&o.until, "until", "", "what came before a time (2026-01-02T13:23:37Z), or before 42m ago")
 			f.StringVar(&o.since, "since", "", "what came since a time (2026-01-02T13:23:37Z) or for a duration (42m)")
 			return func(ctx context.Context, services []string) error {
+				if o.index != 0 && len(services) != 1 {
+					return wrongUse("logs", "--index is for one service: name it")
+				}
+				for flag, value := range map[string]string{"since": o.since, "until": o.until} {
+					if _, err := parseTime("--"+flag, value); value != "" && err != nil {
+						return err
+					}
+				}
 				name, _, err := a.known(ctx, services, false)
 				if err != nil {
 					return err
@@ -55,7 +63,9 @@ func (a *app) logs(ctx context.Context, project string, services []string, o log
 	if err != nil {
 		return err
 	}
-	list = numbered(named(list, services), o.index)
+	if list = numbered(named(list, services), o.index); o.index != 0 && len(list) == 0 {
+		return noContainer(services[0], o.index)
+	}
 	width := 0
 	for _, c := range list {
 		width = max(width, len(label(c, project)))

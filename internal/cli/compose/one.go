@@ -105,7 +105,7 @@ func statsCommand() command {
 			once := f.Bool("no-stream", false, "print once")
 			full := f.Bool("no-trunc", false, "cut nothing off")
 			return func(ctx context.Context, services []string) error {
-				name, err := a.projectName(ctx)
+				name, _, err := a.known(ctx, services, false)
 				if err != nil {
 					return err
 				}
@@ -186,7 +186,7 @@ func (a *app) copyFiles(ctx context.Context, from, to string, index int, all boo
 	}
 	list = numbered(list, index)
 	if len(list) == 0 {
-		return errs.New(errs.NotFound, "service %q has no container; `lus compose up -d %s` makes one", target, target)
+		return noContainer(target, index)
 	}
 	for _, c := range list[:len(list)-1] {
 		if err := a.lus(ctx, append(append([]string{"cp"}, flags...), from, c.ID+":"+place)...); err != nil {

@@ -111,6 +111,11 @@ type publisher struct {
 	Protocol      string
 }
 
+// String is one as templates print it.
+func (p publisher) String() string {
+	return fmt.Sprintf("%d/%s -> %s:%d", p.TargetPort, p.Protocol, p.URL, p.PublishedPort)
+}
+
 func (r psRow) Publishers() []publisher {
 	out := []publisher{}
 	for _, p := range r.c.Ports {

@@ -28,6 +28,8 @@ func rmCommand() command {
 			force := f.BoolP("force", "f", false, "do not ask")
 			stop := f.BoolP("stop", "s", false, "stop them first")
 			volumes := f.BoolP("volumes", "v", false, "remove their anonymous volumes too")
+			f.BoolP("all", "a", false, "as it is anyway")
+			_ = f.MarkHidden("all")
 			return func(ctx context.Context, services []string) error {
 				project, _, err := a.known(ctx, services, false)
 				if err != nil {
@@ -96,7 +98,7 @@ func topCommand() command {
 		name: "top", dry: true, args: "[SERVICE...]", short: "List the processes of the running containers", example: "lus compose top web",
 		flags: func(a *app, _ *pflag.FlagSet) func(context.Context, []string) error {
 			return func(ctx context.Context, services []string) error {
-				project, err := a.projectName(ctx)
+				project, _, err := a.known(ctx, services, false)
 				if err != nil {
 					return err
 				}
@@ -136,6 +138,7 @@ func pullCommand() command {
 			deps := f.Bool("include-deps", false, "what the services depend on too")
 			f.BoolVar(&req.IgnoreBuildable, "ignore-buildable", false, "leave out what can be built")
 			f.BoolVar(&req.IgnoreFailures, "ignore-pull-failures", false, "go on where an image cannot be pulled")
+			outdated(f, "parallel", "no-parallel")
 			policy := f.String("policy", "always", "always, or missing: leave what is here")
 			return func(ctx context.Context, services []string) error {
 				if *policy != "always" && *policy != "missing" {

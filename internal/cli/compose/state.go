@@ -47,7 +47,8 @@ func (a *app) each(ctx context.Context, project string, services []string, verb,
 	list = named(list, services)
 	list = slices.DeleteFunc(list, func(c summary) bool { return c.State != "running" && c.State != "paused" })
 	if len(list) == 0 {
-		return errs.New(errs.NotFound, "project %s has no containers for this; `lus compose up -d` makes them", project)
+		_, err := fmt.Fprintf(a.Err, "No container to %s\n", verb)
+		return err
 	}
 	if a.dryRun {
 		for _, c := range list {

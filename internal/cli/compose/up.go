@@ -112,7 +112,7 @@ func upCommand() command {
 				}
 				o.settle()
 				a.load.Together = !o.req.NoStart
-				l, err := a.prepared(ctx, o, services)
+				l, err := a.prepared(ctx, "up", o, services)
 				if err != nil {
 					return err
 				}
@@ -129,12 +129,12 @@ func upCommand() command {
 }
 
 // prepared loads the project and fits the request to it.
-func (a *app) prepared(ctx context.Context, o *upFlags, services []string) (*composefile.Loaded, error) {
+func (a *app) prepared(ctx context.Context, verb string, o *upFlags, services []string) (*composefile.Loaded, error) {
 	l, err := a.project(ctx, services)
 	if err != nil {
 		return nil, err
 	}
-	if err := applyScale(l.Project, o.scale); err != nil {
+	if err := applyScale(verb, l.Project, o.scale); err != nil {
 		return nil, err
 	}
 	if err := l.Room(); err != nil && a.load.Together {
@@ -172,7 +172,7 @@ func createCommand() command {
 					return err
 				}
 				o.req.NoStart = true
-				if _, err := a.prepared(ctx, o, services); err != nil {
+				if _, err := a.prepared(ctx, "create", o, services); err != nil {
 					return err
 				}
 				return a.up(ctx, &o.req)
@@ -198,7 +198,7 @@ func scaleCommand() command {
 					services = append(services, name)
 				}
 				a.load.Together = true
-				if _, err := a.prepared(ctx, o, services); err != nil {
+				if _, err := a.prepared(ctx, "scale", o, services); err != nil {
 					return err
 				}
 				return a.up(ctx, &o.req)
@@ -207,12 +207,12 @@ func scaleCommand() command {
 	}
 }
 
-func applyScale(p *compose.Project, scale []string) error {
+func applyScale(verb string, p *compose.Project, scale []string) error {
 	for _, s := range scale {
 		name, count, ok := strings.Cut(s, "=")
 		n, err := strconv.Atoi(count)
 		if !ok || err != nil || n < 0 {
-			return &usageError{fmt.Sprintf("invalid --scale %q: write SERVICE=NUM, as in --scale web=3", s), "See 'lus compose up --help'.\n"}
+			return wrongUse(verb, "invalid scale %q: write SERVICE=NUM, as in web=3", s)
 		}
 		found := false
 		for i := range p.Services {
@@ -254,6 +254,7 @@ type buildFlags struct {
 // notHere are flags of docker compose's that ask for what is not to be had.
 func notHere() map[string]string {
 	return map[string]string{
+		"print":      "no bake file is made: `lus compose config` shows what is built",
 		"builder":    "images are built by the daemon itself",
 		"memory":     "build steps have no limits of their own: limit the daemon as a whole",
 		"provenance": "images of this store hold no attestations; `lus build --output type=oci,dest=FILE` makes one that does",
@@ -274,8 +275,11 @@ func buildCommand() command {
 			f.BoolVar(&o.deps, "with-dependencies", false, "what the services depend on too")
 			f.StringArrayVar(&o.args, "build-arg", nil, "NAME=VALUE for ARG instructions")
 			f.StringArrayVar(&o.ssh, "ssh", nil, "keys or agents for RUN --mount=type=ssh: default, or ID=PATH")
+			f.BoolVar(&o.req.Check, "check", false, "check the Dockerfiles and build nothing")
+			outdated(f, "parallel", "compress", "force-rm", "no-rm")
 			for name := range notHere() {
 				o.unknown[name] = f.String(name, "", "not to be had")
+				f.Lookup(name).NoOptDefVal = map[bool]string{true: "true"}[name == "print"]
 				_ = f.MarkHidden(name)
 			}
 			return func(ctx context.Context, services []string) error {
@@ -287,6 +291,14 @@ func buildCommand() command {
 				return a.build(ctx, o, services)
 			}
 		},
+	}
+}
+
+// outdated registers switches that docker compose takes and ignores.
+func outdated(f *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		f.Bool(name, false, "has no effect any more")
+		_ = f.MarkDeprecated(name, "it has no effect any more")
 	}
 }
 
@@ -306,6 +318,9 @@ func (a *app) build(ctx context.Context, o *buildFlags, services []string) error
 	}
 	if !o.deps {
 		alone(l.Project, services)
+	}
+	if !slices.ContainsFunc(slices.Concat(l.Project.Services, l.Project.Bases), func(s compose.Service) bool { return s.Build != nil }) {
+		fmt.Fprintln(a.Err, "warning: nothing is built: no service has build:")
 	}
 	o.req.Project, o.req.Services = l.Project, services
 	p := a.printer()

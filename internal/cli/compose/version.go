@@ -17,7 +17,10 @@ func versionCommand() command {
 		flags: func(a *app, f *pflag.FlagSet) func(context.Context, []string) error {
 			short := f.Bool("short", false, "the number alone")
 			format := f.StringP("format", "f", "", "pretty (default) or json")
-			return func(context.Context, []string) error {
+			return func(_ context.Context, args []string) error {
+				if len(args) > 0 {
+					return wrongUse("version", "version takes no arguments")
+				}
 				switch v := version.String(); {
 				case *short:
 					return a.lines([]string{strings.TrimPrefix(v, "v")})

@@ -260,6 +260,7 @@ type BuildRequest struct {
 	Services []string `json:"services,omitempty"` // empty: all that have a build section
 	NoCache  bool     `json:"noCache,omitempty"`
 	Pull     bool     `json:"pull,omitempty"`
+	Check    bool     `json:"check,omitempty"` // the Dockerfiles, and build nothing
 	DryRun   bool     `json:"dryRun,omitempty"`
 }
 

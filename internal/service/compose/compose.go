@@ -195,6 +195,9 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 	if err != nil {
 		return err
 	}
+	if req.Check {
+		return s.checkBuilds(ctx, services, tell)
+	}
 	p := &plan{}
 	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) {
 		if svc.Build == nil {

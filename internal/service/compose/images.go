@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/model/build"
 	"lus/internal/model/compose"
 	"lus/internal/model/image"
 )
@@ -234,6 +236,32 @@ func imageStep(req *compose.UpRequest, svc *compose.Service, inspect func(string
 		return pull, nil
 	}
 	return nil, nil
+}
+
+// checkBuilds checks the Dockerfiles of services and tells what is found.
+func (s *Service) checkBuilds(ctx context.Context, services []compose.Service, tell Tell) error {
+	var found []string
+	for _, svc := range services {
+		if svc.Build == nil {
+			continue
+		}
+		b, code := *svc.Build, 0
+		b.Call = "check"
+		b.Result = func(r build.Result) {
+			code = r.Code
+			tell(compose.Event{Text: svc.Name + ": " + strings.TrimSpace(r.Answer) + "\n"})
+		}
+		if _, err := s.Builder.Build(ctx, &b, io.Discard); err != nil {
+			return about("image", svc.Image, err)
+		}
+		if code != 0 {
+			found = append(found, svc.Name)
+		}
+	}
+	if len(found) > 0 {
+		return errs.New(errs.Conflict, "the check found something in the Dockerfile of %s", strings.Join(found, ", "))
+	}
+	return nil
 }
 
 // stale tells of an image that is kept although its Dockerfile was changed after
