@@ -97,8 +97,9 @@ func (s *Stack) BuildOnce(t testing.TB, name, dir string) string {
 // building lets one test build while the others wait for the same image.
 var building sync.Mutex
 
-// BuildAlone lets nobody else build a folder of the repository until done: two
-// builds of one folder at once make two images, and the next may take either.
+// BuildAlone lets nobody else build a folder of the repository until done. Equal
+// builds at once share one image; but compose labels what it builds, so that its
+// image of a folder is another, and the name would stand for either.
 func BuildAlone() (done func()) {
 	building.Lock()
 	return building.Unlock
