@@ -85,13 +85,18 @@ func borrowed(p *types.Project, b *types.BuildConfig, r *build.Request) error {
 	}
 	for name, from := range b.AdditionalContexts {
 		if other, ok := strings.CutPrefix(from, types.ServicePrefix); ok {
-			from = "docker-image://" + imageOf(p, p.AllServices()[other])
+			of := p.AllServices()[other]
+			from = "docker-image://" + imageOf(p, of)
+			if of.Build != nil {
+				r.Here = append(r.Here, name)
+			}
 		}
 		if r.Contexts == nil {
 			r.Contexts = map[string]string{}
 		}
 		r.Contexts[name] = from
 	}
+	slices.Sort(r.Here)
 	var err error
 	if r.CacheFrom, err = caches("cache_from", b.CacheFrom); err == nil {
 		r.CacheTo, err = caches("cache_to", b.CacheTo)

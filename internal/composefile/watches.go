@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"lus/internal/model/compose"
 )
 
@@ -40,15 +42,24 @@ func (w Watch) Restarts() bool { return w.Action == Restart || w.Action == resta
 // Execs says that a command is run once the files are there.
 func (w Watch) Execs() bool { return w.Action == execs }
 
-// Watches are the rules of all services, by the services' names.
+// Watches are the rules of all services, by the services' names. Of those that do
+// not run and that others are built from, they are the ones that rebuild.
 func (l *Loaded) Watches() []Watch {
+	all := maps.Clone(map[string]types.ServiceConfig(l.source.Services))
+	for _, base := range l.Project.Bases {
+		all[base.Name] = l.source.AllServices()[base.Name]
+	}
 	var out []Watch
-	for _, name := range slices.Sorted(maps.Keys(l.source.Services)) {
-		s := l.source.Services[name]
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name]
 		if s.Develop == nil {
 			continue
 		}
+		_, runs := l.source.Services[name]
 		for i, t := range s.Develop.Watch {
+			if !runs && string(t.Action) != Rebuild {
+				continue
+			}
 			w := Watch{
 				Service: name, Nth: i, Path: t.Path, Action: string(t.Action), Target: t.Target,
 				Ignore: t.Ignore, Include: t.Include, InitialSync: t.InitialSync, Exec: hook(t.Exec),

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -367,6 +368,44 @@ services:
 	stack.Eventually(t, "the restart", func() bool { return started() != before && cat("web", "/page.conf") == "q" })
 	write("image/version", "2")
 	stack.Eventually(t, "the new image", func() bool { return cat("built", "/version") == "2" })
+}
+
+// What changes a service's image changes those that are built from it, also where
+// that one does not run, or runs and only the other is watched.
+func TestComposeWatchRebuildsWhatIsBuiltFromAChangedService(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ profile, asked string }{{"profiles: [never]", ""}, {"command: sleep 300", ""}, {"command: sleep 300", "app"}} {
+		t.Run(c.profile+c.asked, func(t *testing.T) {
+			p := compose(t, shared(t), map[string]string{
+				"base/Dockerfile": "FROM busybox\nCOPY version /version\n", "base/version": "1",
+				"mid/Dockerfile": "FROM base\n", "app/Dockerfile": "FROM mid\nCMD [\"sleep\",\"300\"]\n",
+				"compose.yaml": `
+services:
+  app:
+    build: {context: app, additional_contexts: {mid: "service:mid"}}
+    init: true
+  mid:
+    profiles: [never]
+    build: {context: mid, additional_contexts: {base: "service:base"}}
+  base:
+    build: base
+    init: true
+    ` + c.profile + `
+    develop: {watch: [{path: base, action: rebuild}]}
+`})
+			t.Cleanup(func() { p.Lus("rmi", "-f", p.name+"-app", p.name+"-mid", p.name+"-base") })
+			wait, interrupt := p.start(slices.DeleteFunc([]string{"watch", c.asked}, func(s string) bool { return s == "" })...)
+			t.Cleanup(func() { interrupt(); wait() })
+			version := func() string { return strings.TrimSpace(p.do("exec", "-T", "app", "cat", "/version").Out) }
+			stack.Eventually(t, "the first build", func() bool { return version() == "1" })
+			stack.Eventually(t, "the new image", func() bool {
+				if err := os.WriteFile(filepath.Join(p.dir, "base/version"), []byte("2"), 0o644); err != nil {
+					t.Error(err)
+				}
+				return version() == "2"
+			})
+		})
+	}
 }
 
 // News may come late: what a container wrote that ended before anybody heard of

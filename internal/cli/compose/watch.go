@@ -46,7 +46,7 @@ func watchCommand() command {
 				if err := a.credentials(l.Project); err != nil {
 					return err
 				}
-				if _, err := triggersOf(l.Watches(), services); err != nil {
+				if _, err := triggersOf(l, services); err != nil {
 					return err
 				}
 				if !o.noUp {
@@ -67,11 +67,14 @@ type trigger struct {
 	match *matcher
 }
 
-// triggersOf are the rules of the services, or of those asked for.
-func triggersOf(all []composefile.Watch, services []string) ([]trigger, error) {
+// triggersOf are the rules of the services, or of those asked for and what they are
+// built from.
+func triggersOf(l *composefile.Loaded, services []string) ([]trigger, error) {
 	var out []trigger
-	for _, rule := range all {
-		if len(services) > 0 && !slices.Contains(services, rule.Service) {
+	for _, rule := range l.Watches() {
+		asked := func(name string) bool { return slices.Contains(services, name) }
+		if len(services) > 0 && !asked(rule.Service) &&
+			(rule.Action != composefile.Rebuild || !slices.ContainsFunc(builtFrom(l.Project, rule.Service), asked)) {
 			continue
 		}
 		m, err := newMatcher(rule)
@@ -95,7 +98,7 @@ func triggersOf(all []composefile.Watch, services []string) ([]trigger, error) {
 // watch acts on changes until ctx ends.
 func (a *app) watch(ctx context.Context, l *composefile.Loaded, o watchFlags) error {
 	a.attached = true // what it says itself goes to the same terminal
-	triggers, err := triggersOf(l.Watches(), o.services)
+	triggers, err := triggersOf(l, o.services)
 	if err != nil {
 		return err
 	}
@@ -191,11 +194,50 @@ func (w *watching) act(ctx context.Context, paths []string) error {
 			d.add(t.Watch, path, rel)
 		}
 	}
+	for name, d := range maps.Clone(todos) {
+		if !d.rebuild {
+			continue
+		}
+		for _, other := range builtFrom(w.l.Project, name) {
+			if len(w.flags.services) == 0 || slices.Contains(w.flags.services, other) {
+				todos[other] = &todo{rebuild: true}
+			}
+		}
+		if !runs(w.l.Project, name) || len(w.flags.services) > 0 && !slices.Contains(w.flags.services, name) {
+			delete(todos, name) // it is built with those
+		}
+	}
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(todos)) {
 		failed = append(failed, w.do(ctx, name, todos[name]))
 	}
 	return errors.Join(failed...)
+}
+
+// builtFrom are the services whose images are built, also by way of others, from the
+// image of the one called name.
+func builtFrom(p *compose.Project, name string) []string {
+	var out []string
+	reached := map[string]bool{name: true}
+	for more := true; more; {
+		more = false
+		for _, s := range slices.Concat(p.Services, p.Bases) {
+			if reached[s.Name] || !slices.ContainsFunc(s.BuildFrom, func(from string) bool { return reached[from] }) {
+				continue
+			}
+			reached[s.Name], more = true, true
+			if runs(p, s.Name) {
+				out = append(out, s.Name)
+			}
+		}
+	}
+	return out
+}
+
+// runs reports whether a service is one that runs, and not only one that others are
+// built from.
+func runs(p *compose.Project, name string) bool {
+	return slices.ContainsFunc(p.Services, func(s compose.Service) bool { return s.Name == name })
 }
 
 func (d *todo) add(rule composefile.Watch, path, rel string) {

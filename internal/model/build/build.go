@@ -42,6 +42,9 @@ type Request struct {
 	SSH map[string][]string `json:"ssh,omitempty"`
 	// Contexts are further contexts by name: an absolute path or a URL.
 	Contexts map[string]string `json:"contexts,omitempty"`
+	// Here are those of Contexts that are images of this host, and of no registry:
+	// Pull does not look for newer ones.
+	Here []string `json:"here,omitempty"`
 	// Outputs say where the result goes; none: into the image store.
 	Outputs []Output `json:"outputs,omitempty"`
 	// CacheFrom and CacheTo are caches beside the store's own.

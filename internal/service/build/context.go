@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lus/internal/base/errs"
@@ -93,6 +94,9 @@ func contexts(j *engine.Job, req *build.Request) error {
 		}
 		if strings.HasPrefix(where, "docker-image://") || remote(where) == nil {
 			j.Attrs["context:"+name] = where
+			if slices.Contains(req.Here, name) {
+				j.Attrs[engine.AttrHere] = strings.TrimPrefix(j.Attrs[engine.AttrHere]+","+strings.TrimPrefix(where, "docker-image://"), ",")
+			}
 			continue
 		}
 		if st, err := os.Stat(where); !filepath.IsAbs(where) || err != nil || !st.IsDir() {

@@ -199,7 +199,7 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 		return s.checkBuilds(ctx, services, tell)
 	}
 	p := &plan{}
-	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) {
+	builds := builds{project: req.Project, plan: p, step: func(svc *compose.Service) (*step, error) {
 		if svc.Build == nil {
 			return nil, nil
 		}

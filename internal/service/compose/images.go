@@ -31,7 +31,7 @@ func (s *Service) images(ctx context.Context, req *compose.UpRequest, services [
 	p := &plan{}
 	planned := map[string]bool{}
 	inspect := s.inspectOnce(ctx)
-	builds := builds{project: req.Project, plan: p, tell: tell, step: func(svc *compose.Service) (*step, error) { return imageStep(req, svc, inspect, tell) }}
+	builds := builds{project: req.Project, plan: p, step: func(svc *compose.Service) (*step, error) { return imageStep(req, svc, inspect, tell) }}
 	for i := range services {
 		svc := &services[i]
 		if planned[svc.Image] || pinned[svc.Image] != "" {
@@ -143,7 +143,6 @@ func (s *Service) inspectOnce(ctx context.Context) func(ref string) (*image.Imag
 type builds struct {
 	project *compose.Project
 	plan    *plan
-	tell    Tell
 	// step is what has to be done for a service's image; nil where nothing has.
 	step func(*compose.Service) (*step, error)
 	made map[string]*step // by service; nil: nothing has to be done
@@ -165,11 +164,6 @@ func (b *builds) of(svc *compose.Service) (*step, error) {
 		return nil, err
 	}
 	if st != nil && st.build != nil {
-		if len(svc.BuildFrom) > 0 && st.build.Pull {
-			// BuildKit would ask a registry for the services' images too.
-			st.build.Pull = false
-			b.tell(compose.Event{Warning: fmt.Sprintf("service %s: base images are not pulled anew, for it is built from the image of service %s, which no registry has: `lus pull` them", svc.Name, strings.Join(svc.BuildFrom, ", "))})
-		}
 		for _, name := range svc.BuildFrom {
 			base := serviceOf(b.project, name)
 			if base == nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerfile/version"
@@ -13,7 +14,9 @@ import (
 	"github.com/moby/buildkit/frontend/gateway"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/worker"
+	"github.com/opencontainers/go-digest"
 )
 
 // The names of frontends.
@@ -82,8 +85,32 @@ func buildDockerfile(ctx context.Context, c gwclient.Client) (*gwclient.Result, 
 	return res, nil
 }
 
-// builtIn answers for frontends that this daemon has in itself.
+// AttrHere is the attribute with the images that are this host's own, separated by
+// commas: no registry is asked for newer ones.
+const AttrHere = "lus.here"
+
+// builtIn answers for frontends that this daemon has in itself, and for images that
+// are nowhere else.
 type builtIn struct{ gwclient.Client }
+
+// ResolveImageConfig implements gateway client.Client.
+func (b builtIn) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	if opt.ImageOpt != nil && b.here(ref) {
+		local := *opt.ImageOpt
+		local.ResolveMode = pb.AttrImageResolveModePreferLocal
+		opt.ImageOpt = &local
+	}
+	return b.Client.ResolveImageConfig(ctx, ref, opt)
+}
+
+func (b builtIn) here(ref string) bool {
+	for name := range strings.SplitSeq(b.BuildOpts().Opts[AttrHere], ",") {
+		if named, err := reference.ParseNormalizedNamed(name); err == nil && reference.TagNameOnly(named).String() == ref {
+			return true
+		}
+	}
+	return false
+}
 
 // Solve implements gateway client.Client.
 func (b builtIn) Solve(ctx context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
