@@ -48,8 +48,8 @@ func TestK15ImagesAreCompared(t *testing.T) {
 	stack.Says(t, s.Fail(t, 1, "image", "compare", stack.Debian, "no-such-image"), "No such image: no-such-image")
 }
 
-// The list of apk is read as dpkg's is, and rpm's database where it is one of
-// SQLite; of another, or a damaged one, only its being there is told.
+// The list of apk is read as dpkg's is, and rpm's database; of a damaged one, only
+// its being there is told.
 func TestK15OtherPackageManagers(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

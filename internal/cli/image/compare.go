@@ -146,6 +146,7 @@ func (c *compared) readPackages(ctx context.Context, e *command.Env, id string) 
 		{"rpm", "/var/lib/rpm/Packages", ""},
 		{"rpm", "/var/lib/rpm/Packages.db", ""},
 		{"rpm", "/usr/lib/sysimage/rpm/Packages.db", ""},
+		{"rpm", "/usr/lib/sysimage/rpm/Packages", ""},
 	} {
 		resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: "/containers/" + id + "/archive", Query: url.Values{"path": {db.path}}})
 		if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Invalid) {
@@ -158,13 +159,11 @@ func (c *compared) readPackages(ctx context.Context, e *command.Env, id string) 
 		switch {
 		case db.name != "":
 			c.packages, err = packagesIn(resp.Body, db.name)
-		case strings.HasSuffix(db.path, ".sqlite"):
+		default:
 			c.packages, err = rpmPackages(resp.Body)
 			if errs.Is(err, errs.Invalid) || errs.Is(err, errs.Unsupported) {
 				c.counted, err = false, nil // the rest can be compared
 			}
-		default:
-			c.counted = false // in a format of its own
 		}
 		resp.Body.Close()
 		return err
