@@ -12,7 +12,7 @@ import (
 // at loads a file and says whether the schema was left out.
 func at(t *testing.T, file string) (l *Loaded, trusted bool) {
 	t.Helper()
-	l, err := Load(context.Background(), Options{Files: []string{file}, Name: "p"})
+	l, err := Load(context.Background(), Options{Files: []string{file}, Name: "p", Access: access()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestTheSchemaIsLeftOutOnlyForWhatItAcceptedBefore(t *testing.T) {
 		t.Error("another variable was trusted")
 	}
 	put(t, file, "services:\n  web:\n    image: a\n    prots: [\"80\"]\n")
-	_, err := Load(context.Background(), Options{Files: []string{file}, Name: "p"})
+	_, err := Load(context.Background(), Options{Files: []string{file}, Name: "p", Access: access()})
 	if err == nil || !strings.Contains(err.Error(), "did you mean ports?") {
 		t.Errorf("a changed file got %v", err)
 	}

@@ -168,9 +168,7 @@ func write(t *testing.T, pattern, line string) string {
 // sent is what the daemon gets, less the sums that follow from the rest.
 func sent(t *testing.T, pattern, line string) string {
 	t.Helper()
-	l, err := Load(context.Background(), Options{Files: []string{write(t, pattern, line)}, Access: Access{
-		Socket: "/run/lus.sock", Logins: func() ([]byte, error) { return []byte("{}"), nil },
-	}})
+	l, err := Load(context.Background(), Options{Files: []string{write(t, pattern, line)}, Access: access()})
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
@@ -272,4 +270,10 @@ func (e example) isNamed(t *testing.T, pattern string, f fate) {
 	if !strings.Contains(said, want) || !strings.Contains(said, key+": "+f.why) {
 		t.Errorf("%s\nis not named as %s... %s: %s, but\n%s", e.with, want, key, f.why, said)
 	}
+}
+
+// access is that of a user who reaches the daemon by its socket and is signed in
+// nowhere.
+func access() Access {
+	return Access{Socket: "/run/lus.sock", Logins: func() ([]byte, error) { return []byte("{}"), nil }}
 }
