@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // check finds what the library and its schema let pass and what could not be
 // carried out: it is said with file and line before anything is made.
 func check(p *types.Project, docs func() documents) error {
-	for _, f := range []func(*types.Project) *misplaced{imageNames, publishedPorts, subnets, addresses} {
+	for _, f := range []func(*types.Project) *misplaced{imageNames, containerNames, publishedPorts, exposedPorts, mountPoints, subnets, addresses} {
 		if m := f(p); m != nil {
 			at := docs().at(m.path...)
 			at.text, at.hint = m.text, m.hint
@@ -47,6 +48,52 @@ func imageNames(p *types.Project) *misplaced {
 				[]string{"services", name, "image"},
 				fmt.Sprintf("services.%s.image: %q is not the name of an image: %v", name, image, err),
 				"write [registry/]name[:tag], in lower case, as nginx:1.27",
+			}
+		}
+	}
+	return nil
+}
+
+func containerNames(p *types.Project) *misplaced {
+	for _, name := range services(p) {
+		c := p.Services[name].ContainerName
+		first := strings.Trim(c[:min(1, len(c))], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+		if c != "" && (len(c) < 2 || first != "" || strings.Trim(c, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "") {
+			return &misplaced{
+				[]string{"services", name, "container_name"},
+				fmt.Sprintf("services.%s.container_name: %q cannot be the name of a container", name, c),
+				"a name begins with a letter or digit and has letters, digits, dots, hyphens and underscores, two at least",
+			}
+		}
+	}
+	return nil
+}
+
+func exposedPorts(p *types.Project) *misplaced {
+	for _, name := range services(p) {
+		for i, port := range p.Services[name].Expose {
+			number, _, _ := strings.Cut(port, "/")
+			if lo, _, ok := portRange(number); !ok || lo == 0 {
+				return &misplaced{
+					[]string{"services", name, "expose", strconv.Itoa(i)},
+					fmt.Sprintf("services.%s.expose: %q is not a port of the container", name, port),
+					"write a number from 1 to 65535, or a range as 8080-8082",
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func mountPoints(p *types.Project) *misplaced {
+	for _, name := range services(p) {
+		for i, v := range p.Services[name].Volumes {
+			if !path.IsAbs(v.Target) {
+				return &misplaced{
+					[]string{"services", name, "volumes", strconv.Itoa(i)},
+					fmt.Sprintf("services.%s.volumes: %q is no place in a container", name, v.Target),
+					"write its whole path, as ./data:/data",
+				}
 			}
 		}
 	}

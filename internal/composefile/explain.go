@@ -26,6 +26,9 @@ func explain(err error, files []string) error {
 	if f.text == "" {
 		f.text = msg
 	}
+	if msg == "empty compose file" {
+		f.hint = "it has no services: write services: and below it what is to run"
+	}
 	if msg == "top-level object must be a mapping" && f.hint == "" {
 		f.hint = "a Compose file begins with services:; another kind of file is named with -f"
 	}
@@ -67,7 +70,7 @@ func find(msg string, files []string) finding {
 	docs := parse(files)
 	if path, ok := interpolated(msg); ok {
 		f := docs.at(path...)
-		f.text = fmt.Sprintf("%s: %s", strings.Join(path, "."), strings.Join(strings.Fields(afterColon(msg, strings.Join(path, "."))), " "))
+		f.text = cast(fmt.Sprintf("%s: %s", strings.Join(path, "."), strings.Join(strings.Fields(afterColon(msg, strings.Join(path, "."))), " ")))
 		if strings.Contains(msg, "invalid interpolation") {
 			f.text = fmt.Sprintf("%s: invalid interpolation %s", strings.Join(path, "."), lastLine(msg))
 			f.hint = "write ${NAME}, ${NAME:-default} or ${NAME:?message}; a dollar sign itself is $$"
@@ -116,6 +119,13 @@ func broken(rest string, files []string) finding {
 		f.hint = "anchors (&a) and aliases (*a) that multiply each other are not expanded: write out what is meant"
 	case strings.Contains(f.text, "unknown anchor"):
 		f.hint = "name it with & before the * that uses it; a text that begins with * goes in quotes"
+	case strings.Contains(f.text, "did not find expected ','") && strings.Contains(lineOf(f.file, f.line), "${"):
+		f.hint = `a variable within braces or brackets goes in quotes: "${NAME}"`
+	case strings.Contains(f.text, "did not find expected ','"):
+		f.hint = "a { or [ is not closed, or a comma is missing"
+	case strings.HasPrefix(lineOf(f.file, f.line+1), "\t"):
+		f.line++
+		f.hint = "this line begins with a tab: indent with spaces"
 	case strings.HasPrefix(lineOf(f.file, f.line), "\t"):
 		f.hint = "this line begins with a tab: indent with spaces"
 	}
@@ -144,6 +154,10 @@ func invalid(rest string) finding {
 	f := docs.at(strings.Split(path, ".")...)
 	f.file = file
 	f.text = text
+	if said, hint := mistyped(path, complaint); said != "" {
+		f.text, f.hint = said, hint
+		return f
+	}
 	if complaint == "false schema" || strings.Contains(complaint, "additional properties") {
 		key := path[strings.LastIndexByte(path, '.')+1:]
 		// The keys too many stand in quotes where the path is that of their mapping.

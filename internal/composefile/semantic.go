@@ -22,9 +22,69 @@ func semantic(msg string, docs documents) finding {
 		f.hint = "remove container_name, or scale to 1"
 		return f
 	}
-	for _, look := range []func(string, documents) (finding, bool){loop, variables, included, undefined, portNumber, decoding, placed} {
+	for _, look := range []func(string, documents) (finding, bool){parts, loop, variables, included, undefined, portNumber, decoding, placed} {
 		if f, ok := look(msg, docs); ok {
 			return f
+		}
+	}
+	return finding{file: docs.first()}
+}
+
+// parts finds entries of lists, and values that stand in a line of their own,
+// which the library's message quotes or numbers.
+func parts(msg string, docs documents) (finding, bool) {
+	switch {
+	case strings.HasSuffix(msg, " must be a mapping") && !strings.HasPrefix(msg, "top-level"):
+		path := strings.TrimSuffix(msg, " must be a mapping")
+		f := docs.at(strings.Split(path, ".")...)
+		f.text, f.hint = mistyped(path, "must be a mapping")
+		return f, true
+	case strings.HasSuffix(msg, "is missing a mount target"):
+		_, place, _ := strings.Cut(msg, "service volume ")
+		place, _, _ = strings.Cut(place, " ")
+		path := strings.Split(place, ".")
+		f := docs.at(path...)
+		f.text, f.hint = strings.Join(path, ".")+": it does not say where in the container it is seen", "write SOURCE:TARGET without a space, as ./data:/data, or give it target:"
+		return f, true
+	case strings.HasPrefix(msg, "invalid IP address: "):
+		f := docs.scalar(strings.TrimPrefix(msg, "invalid IP address: "))
+		f.hint = "write [ADDRESS:]HOST:CONTAINER, as 127.0.0.1:8080:80"
+		return f, true
+	case strings.HasPrefix(msg, "invalid ranges specified for container and host Ports: "):
+		inside, host, _ := strings.Cut(strings.TrimPrefix(msg, "invalid ranges specified for container and host Ports: "), " and ")
+		f := docs.scalar(host + ":" + inside)
+		f.text, f.hint = fmt.Sprintf("ports: %s of the host and %s of the container are not equally many", host, inside), "make the ranges equally long, as 8000-8002:80-82, or write one port of the container"
+		return f, true
+	case strings.HasPrefix(msg, "non-string key in "):
+		path, key, _ := strings.Cut(strings.TrimPrefix(msg, "non-string key in "), ": ")
+		f := docs.at(strings.Split(path, ".")...)
+		f.text = path + ": the key " + key + " is a number"
+		f.hint = "write it in quotes"
+		if strings.HasSuffix(path, ".ports") {
+			f.hint = "ports are a list: begin the line with a hyphen, as - \"8080:80\""
+		}
+		return f, true
+	case strings.HasPrefix(msg, "healthcheck.test must start"):
+		f := healthTest(docs)
+		f.text, f.hint = msg, "write test: curl -f http://localhost, or test: [CMD, curl, -f, http://localhost]"
+		return f, true
+	}
+	return finding{}, false
+}
+
+// healthTest finds the first test of a healthcheck that does not begin as one.
+func healthTest(docs documents) finding {
+	for _, doc := range docs {
+		all, _ := child(doc.root, "services")
+		if all == nil {
+			continue
+		}
+		for i := 0; i+1 < len(all.Content); i += 2 {
+			check, _ := child(all.Content[i+1], "healthcheck")
+			test, line := child(check, "test")
+			if test != nil && len(test.Content) > 0 && !slices.Contains([]string{"CMD", "CMD-SHELL", "NONE"}, test.Content[0].Value) {
+				return finding{file: doc.file, line: line}
+			}
 		}
 	}
 	return finding{file: docs.first()}

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,4 +81,14 @@ services:
 	}
 	p.ok("kill")
 	stack.Says(t, p.do("kill").Want(t, 0)+p.do("kill").Err, "No container to kill")
+
+	// What is stopped already is stopped, and who ends a wait is told nothing.
+	p.ok("stop", "-t", "0")
+	stack.Says(t, p.ok("down")+p.do("stop").Err, "nothing is stopped")
+	p.ok("stop", "web")
+	p.ok("up", "-d")
+	cut := p.DoIn(p.dir, nil, "timeout", "-s", "INT", "1", filepath.Join(p.Bin, "lus"), "compose", "-p", p.name, "wait", "web")
+	if cut.Err != "" {
+		t.Errorf("a wait that is cut short says %s", cut.Err)
+	}
 }

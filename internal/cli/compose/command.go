@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 
@@ -79,8 +80,8 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		return 0
 	case errors.As(err, &code):
 		return int(code)
-	case errors.Is(err, context.Canceled):
-		return 130
+	case errors.Is(err, context.Canceled), ctx.Err() != nil && errors.Is(err, net.ErrClosed):
+		return 130 // what was waited for was cut off
 	case errors.As(err, &usage):
 		fmt.Fprintf(s.Err, "%s\n\n%s", usage.msg, usage.help)
 		return 125

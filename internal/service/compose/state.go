@@ -45,6 +45,10 @@ func (s *Service) state(ctx context.Context, verb string, req *compose.StateRequ
 		return err
 	}
 	p, err := planState(verb, req, now)
+	if errs.Is(err, errs.NotFound) && verb == "stop" && inFile(req) {
+		tell(compose.Event{Warning: "nothing is stopped: " + err.Error()})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -57,6 +61,16 @@ func (s *Service) state(ctx context.Context, verb string, req *compose.StateRequ
 		project = &compose.Project{Name: req.Name, Parallel: req.Parallel}
 	}
 	return s.run(ctx, project, p, tell)
+}
+
+// inFile says that the services asked for are those of a file, or all: that they
+// have no containers is no error of who asks.
+func inFile(req *compose.StateRequest) bool {
+	known := map[string]bool{}
+	if req.Project != nil {
+		known = knownServices(req.Project)
+	}
+	return !slices.ContainsFunc(req.Services, func(name string) bool { return !known[name] })
 }
 
 // statePlan gathers what planning one start, stop or restart needs. What depends
