@@ -212,7 +212,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for network, names := range map[string]map[string][]netip.Addr{
-		"front": {"web": ips("172.18.0.2"), "Proxy.Example": ips("172.18.0.3"), "0123456789ab": ips("172.18.0.2")},
+		"front": {"web": ips("172.18.0.2", "fd00:18::2"), "Proxy.Example": ips("172.18.0.3"), "0123456789ab": ips("172.18.0.2")},
 		"back":  {"db": ips("172.19.0.2")},
 		"other": {"secret": ips("172.20.0.2")},
 	} {
@@ -234,6 +234,10 @@ func TestNames(t *testing.T) {
 		{"db", mdns.TypeMX, mdns.RcodeSuccess, ""},
 		{"secret", mdns.TypeA, mdns.RcodeNameError, ""},
 		{"2.0.18.172.in-addr.arpa", mdns.TypePTR, mdns.RcodeSuccess, "web."},
+		{"web", mdns.TypeAAAA, mdns.RcodeSuccess, "fd00:18::2"},
+		{"proxy.example", mdns.TypeAAAA, mdns.RcodeSuccess, ""},
+		{"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.1.0.0.0.0.d.f.ip6.arpa", mdns.TypePTR, mdns.RcodeSuccess, "web."},
+		{"3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.1.0.0.0.0.d.f.ip6.arpa", mdns.TypePTR, mdns.RcodeNameError, ""},
 		{"2.0.20.172.in-addr.arpa", mdns.TypePTR, mdns.RcodeNameError, ""},
 		{"example.test", mdns.TypeA, mdns.RcodeSuccess, "192.0.2.7"},
 		{"nowhere.test", mdns.TypeA, mdns.RcodeNameError, ""},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -74,8 +75,12 @@ func (s *Server) pointer(c *container, q *dns.Msg, name string) *dns.Msg {
 	return a
 }
 
-// reversed reads 2.0.18.172.in-addr.arpa.
+// reversed reads 2.0.18.172.in-addr.arpa, and the same of IPv6, where each label
+// is a digit of the address.
 func reversed(name string) (netip.Addr, bool) {
+	if labels, ok := strings.CutSuffix(name, ".ip6.arpa"); ok {
+		return reversed6(strings.Split(labels, "."))
+	}
 	labels, ok := strings.CutSuffix(name, ".in-addr.arpa")
 	parts := strings.Split(labels, ".")
 	if !ok || len(parts) != 4 {
@@ -83,6 +88,22 @@ func reversed(name string) (netip.Addr, bool) {
 	}
 	ip, err := netip.ParseAddr(parts[3] + "." + parts[2] + "." + parts[1] + "." + parts[0])
 	return ip, err == nil
+}
+
+func reversed6(digits []string) (netip.Addr, bool) {
+	var b [16]byte
+	if len(digits) != 2*len(b) {
+		return netip.Addr{}, false
+	}
+	for i, d := range digits {
+		v, err := strconv.ParseUint(d, 16, 4)
+		if err != nil || len(d) != 1 {
+			return netip.Addr{}, false
+		}
+		at := len(b) - 1 - i/2
+		b[at] |= byte(v) << (4 * (i % 2))
+	}
+	return netip.AddrFrom16(b), true
 }
 
 func reply(q *dns.Msg) *dns.Msg {
