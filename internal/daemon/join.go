@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -108,7 +107,7 @@ func (b *buildNetwork) Attach(ctx context.Context, id string, netns *os.File) (r
 	if err != nil {
 		return nil, nil, err
 	}
-	addr, err := b.nets.Reserve(ctx, bridge.ID, id, netip.Addr{})
+	addr, err := b.nets.Reserve(ctx, bridge.ID, id, network.Wanted{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,6 +209,10 @@ func (f facts) Info(ctx context.Context) (map[string]any, error) {
 		security = append([]string{"name=apparmor"}, security...)
 	}
 	info["SecurityOptions"] = security
-	info["FirewallBackend"] = map[string]any{"Driver": "nftables", "Info": [][2]string{{"User chain", f.nets.UserChain()}}}
+	chains := [][2]string{{"User chain", f.nets.UserChain()}}
+	if c := f.nets.UserChain6(); c != "" {
+		chains = append(chains, [2]string{"User chain for IPv6", c})
+	}
+	info["FirewallBackend"] = map[string]any{"Driver": "nftables", "Info": chains}
 	return info, nil
 }

@@ -28,7 +28,7 @@ func (h *handler) listNetworks(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, n := range networks {
-		n.SubnetChosen = false // a word of ours
+		n.SubnetChosen, n.Subnet6Chosen = false, false // words of ours
 	}
 	return reply(w, http.StatusOK, list(networks))
 }
@@ -47,7 +47,10 @@ func (h *handler) createNetwork(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	n := req.Network
-	n.EnableIPv4 = req.EnableIPv4 == nil || *req.EnableIPv4
+	if req.EnableIPv4 != nil && !*req.EnableIPv4 {
+		return errs.New(errs.Unsupported, "networks without IPv4 are not made here: leave --ipv4=false out; with --ipv6 there are both")
+	}
+	n.EnableIPv4 = true
 	id, warning, err := h.Networks.CreateNetwork(r.Context(), &n)
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func (h *handler) inspectNetwork(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n.SubnetChosen = false
+	n.SubnetChosen, n.Subnet6Chosen = false, false
 	return reply(w, http.StatusOK, n)
 }
 

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -43,7 +44,7 @@ func createCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			o := &createFlags{}
 			f.StringVarP(&o.driver, "driver", "d", "bridge", "Kind of network: bridge, macvlan or ipvlan (with -o parent=INTERFACE)")
-			f.StringArrayVar(&o.subnets, "subnet", nil, "Subnet, as 10.9.0.0/24")
+			f.StringArrayVar(&o.subnets, "subnet", nil, "Subnet, as 10.9.0.0/24; with --ipv6 one of each kind")
 			f.StringArrayVar(&o.ranges, "ip-range", nil, "Part of the subnet to give addresses from")
 			f.StringArrayVar(&o.gateways, "gateway", nil, "Gateway of the subnet")
 			f.StringArrayVar(&o.aux, "aux-address", nil, "Address that is not given out: name=address")
@@ -55,7 +56,7 @@ func createCommand() command.Command {
 			f.BoolVar(&o.attachable, "attachable", false, "Containers may be attached by hand")
 			f.BoolVar(&o.ingress, "ingress", false, "Make the swarm's ingress network")
 			f.BoolVar(&o.ipv4, "ipv4", true, "Addresses of IPv4")
-			f.BoolVar(&o.ipv6, "ipv6", false, "Addresses of IPv6 too")
+			f.BoolVar(&o.ipv6, "ipv6", false, "Addresses of IPv6 too; without a --subnet of it one is chosen")
 			command.Refuse(f, "config-from", "write the options of each network where it is made")
 			command.RefuseSwitch(f, "config-only", "write the options of each network where it is made")
 			f.StringVar(&o.scope, "scope", "", "Scope of the network")
@@ -86,8 +87,7 @@ func createCommand() command.Command {
 	}
 }
 
-// ipam puts ranges, gateways and reserved addresses to the subnet they lie in:
-// with one subnet to that, with several in the order they were written.
+// ipam puts ranges, gateways and reserved addresses to the subnet they lie in.
 func (o *createFlags) ipam() (*network.IPAM, error) {
 	i := &network.IPAM{Driver: o.ipamDriver, Options: pairs(o.ipamOpts), Config: []network.Pool{}}
 	for _, s := range o.subnets {
@@ -96,19 +96,62 @@ func (o *createFlags) ipam() (*network.IPAM, error) {
 	if len(o.ranges) > len(o.subnets) || len(o.gateways) > len(o.subnets) {
 		return nil, errs.New(errs.Invalid, "every --ip-range and --gateway needs a --subnet to lie in")
 	}
-	for n, r := range o.ranges {
-		i.Config[n].IPRange = r
+	for _, r := range o.ranges {
+		within, err := netip.ParsePrefix(r)
+		if err != nil {
+			return nil, errs.New(errs.Invalid, "invalid --ip-range %q: write a network such as 10.9.0.128/25", r)
+		}
+		p, err := holding(i.Config, within.Addr(), "range "+r)
+		if err == nil && p.IPRange != "" {
+			err = errs.New(errs.Invalid, "cannot configure multiple ranges (%s, %s) on the same subnet (%s)", p.IPRange, r, p.Subnet)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.IPRange = r
 	}
-	for n, g := range o.gateways {
-		i.Config[n].Gateway = g
+	for _, g := range o.gateways {
+		p, err := holdingText(i.Config, g, "gateway "+g)
+		if err == nil && p.Gateway != "" {
+			err = errs.New(errs.Invalid, "cannot configure multiple gateways (%s, %s) for the same subnet (%s)", p.Gateway, g, p.Subnet)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.Gateway = g
 	}
-	if len(o.aux) > 0 {
+	for name, a := range pairs(o.aux) {
 		if len(o.subnets) == 0 {
 			return nil, errs.New(errs.Invalid, "--aux-address needs a --subnet to lie in")
 		}
-		i.Config[0].Aux = pairs(o.aux)
+		p, err := holdingText(i.Config, a, "aux-address "+a)
+		if err != nil {
+			return nil, err
+		}
+		if p.Aux == nil {
+			p.Aux = map[string]string{}
+		}
+		p.Aux[name] = a
 	}
 	return i, nil
+}
+
+func holdingText(pools []network.Pool, ip, what string) (*network.Pool, error) {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "invalid %s: it is no IP address", what)
+	}
+	return holding(pools, addr, what)
+}
+
+// holding is the pool that an address lies in.
+func holding(pools []network.Pool, ip netip.Addr, what string) (*network.Pool, error) {
+	for i := range pools {
+		if subnet, err := netip.ParsePrefix(pools[i].Subnet); err == nil && subnet.Contains(ip) {
+			return &pools[i], nil
+		}
+	}
+	return nil, errs.New(errs.Invalid, "no matching subnet for %s", what)
 }
 
 func pairs(list []string) map[string]string {
@@ -129,7 +172,7 @@ func connectCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			aliases := f.StringArray("alias", nil, "Add a name on the network")
 			ip := f.String("ip", "", "IPv4 address, as 172.30.100.104")
-			ip6 := f.String("ip6", "", "IPv6 address")
+			ip6 := f.String("ip6", "", "IPv6 address, as 2001:db8::33")
 			linkLocal := f.StringArray("link-local-ip", nil, "Link-local address")
 			links := f.StringArray("link", nil, "Find another container by a name: container:alias")
 			opts := f.StringArray("driver-opt", nil, "Option of the driver: key=value")

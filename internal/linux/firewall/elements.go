@@ -31,9 +31,17 @@ func (t *Table) SetNetwork(n Network) error {
 
 // interval gives the keys of the subnet's first address and of the one after its last.
 func interval(p netip.Prefix) (from, to string) {
-	first := p.Masked().Addr().As4()
-	after := binary.BigEndian.Uint32(first[:]) + 1<<(32-p.Bits())
-	return string(first[:]), string(binary.BigEndian.AppendUint32(nil, after)) + intervalEnd
+	first := p.Masked().Addr().AsSlice()
+	after := slices.Clone(first)
+	// One more in the last bit of the prefix; what does not fit wraps to zero.
+	carry := byte(1) << ((8 - p.Bits()%8) % 8)
+	for i := (p.Bits() - 1) / 8; i >= 0 && carry != 0; i-- {
+		after[i] += carry
+		if carry = 0; after[i] == 0 {
+			carry = 1
+		}
+	}
+	return string(first), string(after) + intervalEnd
 }
 
 // RemoveNetwork takes a bridge and its subnet out of the rules. Where the
@@ -77,6 +85,12 @@ func (t *Table) Retain(networks []Network) error {
 	return t.apply(changes)
 }
 
+// SetLoopback says whether ports are published on the loopback address too. It
+// is asked of the table for IPv6 only.
+func (t *Table) SetLoopback(on bool) error {
+	return t.apply([]change{{set: setKept, key: string(t.family.own), del: on}})
+}
+
 // Bridges lists the bridges the rules know.
 func (t *Table) Bridges() []string { return t.names(setBridges) }
 
@@ -111,7 +125,7 @@ func (t *Table) SetUplinks(names []string) error {
 // Mapping is one published port.
 type Mapping struct {
 	Proto    uint8      // IPPROTO_TCP and the like
-	HostIP   netip.Addr // the zero Addr: every address of the host
+	HostIP   netip.Addr // 0.0.0.0 or ::: every address of the host
 	HostPort uint16
 	To       netip.AddrPort // in the container
 }
@@ -119,31 +133,32 @@ type Mapping struct {
 func (m Mapping) change(del bool) change {
 	key := []byte{m.Proto, 0, 0, 0}
 	set := mapAny
-	if m.HostIP.IsValid() {
-		ip := m.HostIP.As4()
-		key, set = append(key, ip[:]...), mapIP
+	if !m.HostIP.IsUnspecified() {
+		key, set = append(key, m.HostIP.AsSlice()...), mapIP
 	}
 	key = append(binary.BigEndian.AppendUint16(key, m.HostPort), 0, 0)
-	ip := m.To.Addr().As4()
-	val := append(binary.BigEndian.AppendUint16(ip[:], m.To.Port()), 0, 0)
+	val := append(binary.BigEndian.AppendUint16(m.To.Addr().AsSlice(), m.To.Port()), 0, 0)
 	return change{set: set, key: string(key), val: string(val), del: del}
 }
 
-func mapping(set, key, val string) (Mapping, bool) {
+func (f family) mapping(set, key, val string) (m Mapping, ok bool) {
+	const word = 4 // what is shorter is filled up to this
 	k, v := []byte(key), []byte(val)
-	var m Mapping
-	if len(v) < 6 || len(k) < 8 {
+	size := 2 * word
+	if set == mapIP {
+		size += f.size
+	}
+	if len(k) < size || len(v) < f.size+word {
 		return m, false
 	}
-	m.Proto, k = k[0], k[4:]
+	m.Proto, m.HostIP, k = k[0], f.every(), k[word:]
 	if set == mapIP {
-		if len(k) < 8 {
-			return m, false
-		}
-		m.HostIP, k = netip.AddrFrom4([4]byte(k[:4])), k[4:]
+		m.HostIP, _ = netip.AddrFromSlice(k[:f.size])
+		k = k[f.size:]
 	}
 	m.HostPort = binary.BigEndian.Uint16(k)
-	m.To = netip.AddrPortFrom(netip.AddrFrom4([4]byte(v[:4])), binary.BigEndian.Uint16(v[4:]))
+	to, _ := netip.AddrFromSlice(v[:f.size])
+	m.To = netip.AddrPortFrom(to, binary.BigEndian.Uint16(v[f.size:]))
 	return m, true
 }
 
@@ -167,7 +182,7 @@ func (t *Table) Published() []Mapping {
 	var out []Mapping
 	for _, set := range []string{mapAny, mapIP} {
 		for k, v := range t.elements[set] {
-			if m, ok := mapping(set, k, v); ok {
+			if m, ok := t.family.mapping(set, k, v); ok {
 				out = append(out, m)
 			}
 		}

@@ -57,8 +57,9 @@ func (s surroundings) chain(family nftables.TableFamily, table, name string) *nf
 
 // dropsForwarded: a chain that drops what nobody accepted before, by its policy
 // or by its last rule.
-func (s surroundings) dropsForwarded(c *nftables.Chain) bool {
-	family := c.Table.Family == nftables.TableFamilyIPv4 || c.Table.Family == nftables.TableFamilyINet
+func (s surroundings) dropsForwarded(f family, c *nftables.Chain) bool {
+	// What stands in an inet table is warned of once, by the table for IPv4.
+	family := c.Table.Family == f.table || !f.is6() && c.Table.Family == nftables.TableFamilyINet
 	if !family || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || c.Type != nftables.ChainTypeFilter {
 		return false
 	}
@@ -99,7 +100,7 @@ func (t *Table) Admit(bridge string) (warning string, err error) {
 	if zone {
 		warnings = append(warnings, admitInFirewalld(bridge))
 	}
-	warnings = append(warnings, admitInLegacy(bridge))
+	warnings = append(warnings, t.family.admitInLegacy(bridge))
 	warnings = slices.DeleteFunc(warnings, func(w string) bool { return w == "" })
 	return strings.Join(warnings, "; "), nil
 }
@@ -113,7 +114,7 @@ func (t *Table) admitByRules(bridge string) (warnings []string, zone bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	docker := s.chain(nftables.TableFamilyIPv4, "filter", dockerUser)
+	docker := s.chain(t.family.table, "filter", dockerUser)
 	if docker != nil {
 		if err := t.admitInDocker(s, docker, bridge); err != nil {
 			return nil, false, err
@@ -121,11 +122,11 @@ func (t *Table) admitByRules(bridge string) (warnings []string, zone bool, err e
 	}
 	for _, c := range s.chains {
 		inDockers := docker != nil && c.Table.Family == docker.Table.Family && c.Table.Name == docker.Table.Name
-		if !inDockers && !firewallds(c) && s.dropsForwarded(c) && !s.admitted(c, bridge) {
-			warnings = append(warnings, blocked(s, c, bridge))
+		if !inDockers && !firewallds(c) && s.dropsForwarded(t.family, c) && !s.admitted(c, bridge) {
+			warnings = append(warnings, t.family.blocked(s, c, bridge))
 		}
 	}
-	return warnings, s.hasFirewalld() && !s.trusted(bridge), nil
+	return warnings, !t.family.is6() && s.hasFirewalld() && !s.trusted(bridge), nil
 }
 
 func firewallds(c *nftables.Chain) bool {
@@ -152,19 +153,19 @@ func (s surroundings) trusted(bridge string) bool {
 }
 
 // blocked words the warning for a chain that drops.
-func blocked(s surroundings, c *nftables.Chain, bridge string) string {
-	family := "ip"
+func (f family) blocked(s surroundings, c *nftables.Chain, bridge string) string {
+	family := f.word
 	if c.Table.Family == nftables.TableFamilyINet {
 		family = "inet"
 	}
 	what := fmt.Sprintf("the chain %s of the nftables table %s %s drops forwarded traffic", c.Name, family, c.Table.Name)
 	command := fmt.Sprintf("nft insert rule %[1]s %[2]s %[3]s iifname %[4]s accept && nft insert rule %[1]s %[2]s %[3]s oifname %[4]s accept", family, c.Table.Name, c.Name, bridge)
-	if s.chain(c.Table.Family, c.Table.Name, "ufw-user-forward") != nil {
+	if s.chain(c.Table.Family, c.Table.Name, f.ufw()) != nil {
 		what = "ufw drops forwarded traffic"
 		command = fmt.Sprintf("ufw route allow in on %[1]s && ufw route allow out on %[1]s", bridge)
-	} else if family == "ip" && c.Table.Name == "filter" && c.Name == "FORWARD" {
-		what = "iptables' FORWARD chain drops what it does not accept"
-		command = fmt.Sprintf("iptables -I FORWARD -i %[1]s -j ACCEPT && iptables -I FORWARD -o %[1]s -j ACCEPT", bridge)
+	} else if family == f.word && c.Table.Name == "filter" && c.Name == "FORWARD" {
+		what = f.iptables() + "' FORWARD chain drops what it does not accept"
+		command = fmt.Sprintf("%[2]s -I FORWARD -i %[1]s -j ACCEPT && %[2]s -I FORWARD -o %[1]s -j ACCEPT", bridge, f.iptables())
 	}
 	return fmt.Sprintf("%s, so containers on %s cannot reach the outside; to allow it run: %s", what, bridge, command)
 }
@@ -270,7 +271,7 @@ func returnsAll(r *nftables.Rule) bool {
 
 // Dismiss takes back what Admit added.
 func (t *Table) Dismiss(bridge string) error {
-	dismissInLegacy(bridge)
+	t.family.dismissInLegacy(bridge)
 	zone, err := t.dismissByRules(bridge)
 	if zone {
 		dismissInFirewalld(bridge)
@@ -285,8 +286,8 @@ func (t *Table) dismissByRules(bridge string) (zone bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	zone = s.hasFirewalld() && s.trusted(bridge)
-	docker := s.chain(nftables.TableFamilyIPv4, "filter", dockerUser)
+	zone = !t.family.is6() && s.hasFirewalld() && s.trusted(bridge)
+	docker := s.chain(t.family.table, "filter", dockerUser)
 	if docker == nil {
 		return zone, nil
 	}
@@ -304,7 +305,7 @@ func (t *Table) dismissByRules(bridge string) (zone bool, err error) {
 }
 
 // legacyFilter reports whether the old iptables has a filter table here.
-func legacyFilter() bool {
-	b, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
+func (f family) legacyFilter() bool {
+	b, err := os.ReadFile("/proc/thread-self/net/" + f.word + "_tables_names")
 	return err == nil && slices.Contains(strings.Fields(string(b)), "filter")
 }

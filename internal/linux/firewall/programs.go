@@ -40,7 +40,17 @@ func dismissInFirewalld(bridge string) {
 	_, _ = run("firewall-cmd", "--zone=trusted", "--remove-interface="+bridge)
 }
 
-const legacy = "iptables-legacy"
+// iptables is the old program for the family, and legacy the one for the kernel's
+// old rules.
+func (f family) iptables() string {
+	return map[bool]string{false: "iptables", true: "ip6tables"}[f.is6()]
+}
+func (f family) legacy() string { return f.iptables() + "-legacy" }
+
+// ufw is where ufw lets through what is forwarded.
+func (f family) ufw() string {
+	return map[bool]string{false: "ufw-user-forward", true: "ufw6-user-forward"}[f.is6()]
+}
 
 // legacyRules are the two plain rules of a bridge in a chain.
 func legacyRules(chain, bridge string) [2][]string {
@@ -65,11 +75,11 @@ func drops(listing string) bool {
 }
 
 // admitInLegacy does for the old iptables what Admit does; the answer is a warning.
-func admitInLegacy(bridge string) string {
-	if !legacyFilter() {
+func (f family) admitInLegacy(bridge string) string {
+	if !f.legacyFilter() {
 		return ""
 	}
-	listing, err := run(legacy, "-w", "5", "-S")
+	listing, err := run(f.legacy(), "-w", "5", "-S")
 	if err != nil || !drops(listing) {
 		return ""
 	}
@@ -83,16 +93,16 @@ func admitInLegacy(bridge string) string {
 			continue
 		}
 		if chain == dockerUser {
-			if _, err := run(legacy, append([]string{"-w", "5"}, beforeReturn(listing, rule)...)...); err == nil {
+			if _, err := run(f.legacy(), append([]string{"-w", "5"}, beforeReturn(listing, rule)...)...); err == nil {
 				continue
 			}
 		}
-		missing = append(missing, legacy+" -I "+strings.Join(rule, " "))
+		missing = append(missing, f.legacy()+" -I "+strings.Join(rule, " "))
 	}
 	if len(missing) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the old iptables' FORWARD chain drops what it does not accept, so containers on %s cannot reach the outside; to allow it run: %s", bridge, strings.Join(missing, " && "))
+	return fmt.Sprintf("the old %s' FORWARD chain drops what it does not accept, so containers on %s cannot reach the outside; to allow it run: %s", f.iptables(), bridge, strings.Join(missing, " && "))
 }
 
 // beforeReturn words the command that puts a rule where admitInDocker does.
@@ -110,17 +120,17 @@ func beforeReturn(listing string, rule []string) []string {
 	return append([]string{"-A"}, rule...)
 }
 
-func dismissInLegacy(bridge string) {
-	if !legacyFilter() {
+func (f family) dismissInLegacy(bridge string) {
+	if !f.legacyFilter() {
 		return
 	}
-	listing, err := run(legacy, "-w", "5", "-S")
+	listing, err := run(f.legacy(), "-w", "5", "-S")
 	if err != nil {
 		return
 	}
 	for _, rule := range legacyRules(dockerUser, bridge) {
 		if hasRule(listing, rule) {
-			_, _ = run(legacy, append([]string{"-w", "5", "-D"}, rule...)...)
+			_, _ = run(f.legacy(), append([]string{"-w", "5", "-D"}, rule...)...)
 		}
 	}
 }

@@ -31,8 +31,8 @@ func Redirect(table string, at netip.AddrPort, to uint16) error {
 		port     uint32
 		old, new uint16
 	}{
-		{"questions", -300, offsetDest, 2, at.Port(), to},
-		{"answers", 300, offsetSource, 0, to, at.Port()},
+		{"questions", -300, ipv4().dest, 2, at.Port(), to},
+		{"answers", 300, ipv4().source, 0, to, at.Port()},
 	} {
 		chain := conn.AddChain(&nftables.Chain{Table: t, Name: c.name, Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRef(c.priority)})

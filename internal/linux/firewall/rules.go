@@ -25,32 +25,43 @@ const (
 	mapIP       = "pub_ip"   // proto . host address . port : address . port
 	mapAnyOf    = "bal_any"  // proto . port . slot : address . port, of ports that several share
 	mapIPOf     = "bal_ip"   // proto . host address . port . slot : address . port
+	setKept     = "kept"     // IPv6: ::1, where it cannot be translated
 )
 
-var setNames = []string{setNets, setBridges, setNAT, setInternal, setSame, setUplinks, mapAny, mapIP, mapAnyOf, mapIPOf}
+func (t *Table) setNames() []string {
+	names := []string{setNets, setBridges, setNAT, setInternal, setSame, setUplinks, mapAny, mapIP, mapAnyOf, mapIPOf}
+	if t.family.is6() {
+		names = append(names, setKept)
+	}
+	return names
+}
 
 // bigBuffer makes room for the acknowledgements of a large transaction.
 func bigBuffer(c *netlink.Conn) error { return c.SetReadBuffer(4 << 20) }
 
 func (t *Table) describe() {
-	t.table = &nftables.Table{Family: nftables.TableFamilyIPv4, Name: t.name}
+	t.table = &nftables.Table{Family: t.family.table, Name: t.name}
+	address := t.family.kind
 	t.elements = map[string]map[string]string{}
 	pair := nftables.MustConcatSetType
-	target := pair(nftables.TypeIPAddr, nftables.TypeInetService)
+	target := pair(address, nftables.TypeInetService)
 	set := func(name string, key nftables.SetDatatype) *nftables.Set {
 		return &nftables.Set{Table: t.table, Name: name, KeyType: key}
 	}
 	t.sets = map[string]*nftables.Set{
-		setNets:     set(setNets, nftables.TypeIPAddr),
+		setNets:     set(setNets, address),
 		setBridges:  set(setBridges, nftables.TypeIFName),
 		setNAT:      set(setNAT, nftables.TypeIFName),
 		setInternal: set(setInternal, nftables.TypeIFName),
 		setUplinks:  set(setUplinks, nftables.TypeIFName),
 		setSame:     set(setSame, pair(nftables.TypeIFName, nftables.TypeIFName)),
 		mapAny:      set(mapAny, pair(nftables.TypeInetProto, nftables.TypeInetService)),
-		mapIP:       set(mapIP, pair(nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService)),
+		mapIP:       set(mapIP, pair(nftables.TypeInetProto, address, nftables.TypeInetService)),
 		mapAnyOf:    set(mapAnyOf, pair(nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeMark)),
-		mapIPOf:     set(mapIPOf, pair(nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService, nftables.TypeMark)),
+		mapIPOf:     set(mapIPOf, pair(nftables.TypeInetProto, address, nftables.TypeInetService, nftables.TypeMark)),
+	}
+	if t.family.is6() {
+		t.sets[setKept] = set(setKept, address)
 	}
 	t.sets[setNets].Interval = true
 	t.sets[setSame].Concatenation = true
@@ -74,7 +85,7 @@ func rule(parts ...[]expr.Any) []expr.Any {
 	return out
 }
 
-// reg and the three after it hold concatenated keys, four bytes each.
+// reg and those after it hold concatenated keys, four bytes each.
 const reg = unix.NFT_REG32_00
 
 func (t *Table) in(key expr.MetaKey, set string, not bool) []expr.Any {
@@ -90,8 +101,15 @@ func (t *Table) oifNot(set string) []expr.Any { return t.in(expr.MetaKeyOIFNAME,
 
 func (t *Table) fromNets() []expr.Any {
 	return []expr.Any{
-		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: offsetSource, Len: 4},
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: t.family.source, Len: uint32(t.family.size)},
 		&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: setNets, SetID: t.sets[setNets].ID},
+	}
+}
+
+func (t *Table) toKept() []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: t.family.dest, Len: uint32(t.family.size)},
+		&expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: setKept, SetID: t.sets[setKept].ID},
 	}
 }
 
@@ -110,17 +128,10 @@ func notLoopback() []expr.Any {
 	}
 }
 
-const (
-	offsetSource = 12
-	offsetDest   = 16
-)
-
-// in127 matches 127.0.0.0/8 at an offset of the IP header.
-func in127(offset uint32) []expr.Any {
-	return []expr.Any{
-		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{127}},
-	}
+// inOwn matches an address of the loopback, 127.0.0.0/8 or ::1, at an offset of
+// the IP header.
+func (t *Table) inOwn(offset uint32) []expr.Any {
+	return equals(expr.PayloadBaseNetworkHeader, offset, t.family.own)
 }
 
 func ct(key expr.CtKey, bits uint32) []expr.Any {
@@ -150,8 +161,8 @@ func (t *Table) dnat(m string, withAddress, balanced bool) []expr.Any {
 	out := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg}}
 	next := uint32(reg + 1)
 	if withAddress {
-		out = append(out, &expr.Payload{DestRegister: next, Base: expr.PayloadBaseNetworkHeader, Offset: offsetDest, Len: 4})
-		next++
+		out = append(out, &expr.Payload{DestRegister: next, Base: expr.PayloadBaseNetworkHeader, Offset: t.family.dest, Len: uint32(t.family.size)})
+		next += t.family.registers()
 	}
 	out = append(out, &expr.Payload{DestRegister: next, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
 	if balanced {
@@ -159,7 +170,7 @@ func (t *Table) dnat(m string, withAddress, balanced bool) []expr.Any {
 	}
 	return append(out,
 		&expr.Lookup{SourceRegister: reg, DestRegister: reg, IsDestRegSet: true, SetName: m, SetID: t.sets[m].ID},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg, RegProtoMin: reg + 1})
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: t.family.proto, RegAddrMin: reg, RegProtoMin: reg + t.family.registers()})
 }
 
 func verdict(k expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: k}} }
@@ -191,15 +202,18 @@ func (t *Table) rules() {
 	// Loopback addresses never come in by wire: else route_localnet opens the
 	// services on 127.0.0.1 to containers and neighbours (CVE-2020-8558).
 	t.chain("raw_pre", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -300,
-		rule(notLoopback(), in127(offsetDest), drop),
-		rule(notLoopback(), in127(offsetSource), drop))
+		rule(notLoopback(), t.inOwn(t.family.dest), drop),
+		rule(notLoopback(), t.inOwn(t.family.source), drop))
 	t.chain("nat_pre", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, -100,
 		rule(toLocal(), jump("publish")))
-	t.chain("nat_out", nftables.ChainTypeNAT, nftables.ChainHookOutput, -100,
-		rule(toLocal(), jump("publish")))
+	out := [][]expr.Any{rule(toLocal(), jump("publish"))}
+	if t.family.is6() {
+		out = append([][]expr.Any{rule(t.toKept(), verdict(expr.VerdictReturn))}, out...)
+	}
+	t.chain("nat_out", nftables.ChainTypeNAT, nftables.ChainHookOutput, -100, out...)
 	t.chain("nat_post", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, 100,
 		// From 127.0.0.1 of the host: the container could not answer that.
-		rule(t.oif(setBridges), in127(offsetSource), masquerade),
+		rule(t.oif(setBridges), t.inOwn(t.family.source), masquerade),
 		// From a container through the host: the answer must come back this way.
 		rule(t.oif(setBridges), t.fromNets(), translated(), masquerade),
 		rule(t.iif(setNAT), t.oifNot(setBridges), masquerade))

@@ -13,7 +13,7 @@ const Slots = 120
 // Shared is one published port that several containers serve.
 type Shared struct {
 	Proto    uint8
-	HostIP   netip.Addr // the zero Addr: every address of the host
+	HostIP   netip.Addr // 0.0.0.0 or ::: every address of the host
 	HostPort uint16
 	To       []netip.AddrPort // none: nobody does
 }
@@ -21,7 +21,7 @@ type Shared struct {
 // changes are the elements by which the port leads to its targets: one where
 // there is one, else a slot each.
 func (s Shared) changes() []change {
-	one := Mapping{Proto: s.Proto, HostIP: s.HostIP, HostPort: s.HostPort, To: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)}
+	one := Mapping{Proto: s.Proto, HostIP: s.HostIP, HostPort: s.HostPort, To: netip.AddrPortFrom(s.HostIP, 0)}
 	if len(s.To) == 1 {
 		one.To = s.To[0]
 	}
@@ -31,7 +31,7 @@ func (s Shared) changes() []change {
 	}
 	out := append(make([]change, 0, Slots+1), single)
 	set := mapAnyOf
-	if s.HostIP.IsValid() {
+	if !s.HostIP.IsUnspecified() {
 		set = mapIPOf
 	}
 	for slot := range uint32(Slots) {

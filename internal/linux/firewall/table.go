@@ -1,7 +1,8 @@
-// Package firewall keeps one nftables table of an instance: address
-// translation for its bridges, published ports as elements of two maps, and
-// what may be forwarded. It also knows the foreign rule sets beside it that
-// would still drop its traffic, and where a rule belongs to stop that.
+// Package firewall keeps the nftables tables of an instance, one for each
+// version of IP that its networks speak: address translation for its bridges,
+// published ports as elements of two maps, and what may be forwarded. It also
+// knows the foreign rule sets beside them that would still drop their traffic,
+// and where a rule belongs to stop that.
 package firewall
 
 import (
@@ -20,7 +21,8 @@ import (
 // Table is the instance's nftables table and a copy of its elements, so that
 // the table can be made again when somebody flushed the rule set.
 type Table struct {
-	name string
+	name   string
+	family family
 
 	mu    sync.Mutex
 	conn  *nftables.Conn
@@ -36,10 +38,25 @@ type change struct {
 	del           bool
 }
 
-// Open makes the table of that name, or takes over the one that is there with
-// its elements, so that published ports work on through a restart.
-func Open(name string) (*Table, error) {
-	t := &Table{name: name}
+// Open makes the table of that name for IPv4, or takes over the one that is
+// there with its elements, so that published ports work on through a restart.
+func Open(name string) (*Table, error) { return open(name, ipv4()) }
+
+// Open6 is Open for IPv6.
+func Open6(name string) (*Table, error) { return open(name, ipv6()) }
+
+// Has6 reports whether the table of that name is there for IPv6.
+func Has6(name string) (bool, error) {
+	t := &Table{name: name, family: ipv6()}
+	if err := t.dial(); err != nil {
+		return false, err
+	}
+	defer func() { _ = t.conn.CloseLasting() }()
+	return t.exists()
+}
+
+func open(name string, f family) (*Table, error) {
+	t := &Table{name: name, family: f}
 	if err := t.dial(); err != nil {
 		return nil, err
 	}
@@ -109,7 +126,7 @@ func (t *Table) Delete() error {
 }
 
 // Where names the chain an administrator may add rules to, as nft does.
-func (t *Table) Where() string { return "ip " + t.name + " " + UserChain }
+func (t *Table) Where() string { return t.family.word + " " + t.name + " " + UserChain }
 
 func (t *Table) hasUserRules() bool {
 	if there, err := t.exists(); err != nil || !there {
@@ -121,7 +138,7 @@ func (t *Table) hasUserRules() bool {
 
 // clear queues the removal of everything that is ours in the table.
 func (t *Table) clear() error {
-	chains, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	chains, err := t.conn.ListChainsOfTableFamily(t.family.table)
 	if err != nil {
 		return errors.Join(err, t.dial())
 	}
@@ -141,7 +158,7 @@ func (t *Table) clear() error {
 		t.conn.DelChain(&nftables.Chain{Table: t.table, Name: name})
 	}
 	for _, s := range sets {
-		if slices.Contains(setNames, s.Name) {
+		if slices.Contains(t.setNames(), s.Name) {
 			t.conn.DelSet(s)
 		}
 	}
@@ -174,7 +191,7 @@ func (t *Table) learn() error {
 			if e.IntervalEnd {
 				key += intervalEnd
 			}
-			if name == setNets && key == openEnd {
+			if name == setNets && key == t.family.openEnd() {
 				continue // the kernel's own, for everything below the first
 			}
 			t.elements[name][key] = string(e.Val)
@@ -184,7 +201,7 @@ func (t *Table) learn() error {
 }
 
 func (t *Table) exists() (bool, error) {
-	tables, err := t.conn.ListTablesOfFamily(nftables.TableFamilyIPv4)
+	tables, err := t.conn.ListTablesOfFamily(t.family.table)
 	if err != nil {
 		return false, errors.Join(err, t.dial())
 	}
@@ -204,7 +221,7 @@ func (t *Table) skeleton(fresh bool) error {
 		}
 	}
 	t.conn.AddTable(t.table)
-	for _, name := range setNames {
+	for _, name := range t.setNames() {
 		if err := t.conn.AddSet(t.sets[name], nil); err != nil {
 			return err
 		}
@@ -244,7 +261,7 @@ func (t *Table) add(set string, elements map[string]string) error {
 		return err
 	}
 	for k, v := range elements {
-		batch = append(batch, element(k, v))
+		batch = append(batch, t.element(k, v))
 		if len(batch) == chunk {
 			if err := send(); err != nil {
 				return err
@@ -255,14 +272,11 @@ func (t *Table) add(set string, elements map[string]string) error {
 }
 
 // intervalEnd marks the key of an element that ends an interval of addresses.
-const (
-	intervalEnd = "end"
-	openEnd     = "\x00\x00\x00\x00" + intervalEnd
-)
+const intervalEnd = "end"
 
-func element(k, v string) nftables.SetElement {
+func (t *Table) element(k, v string) nftables.SetElement {
 	start, isEnd := strings.CutSuffix(k, intervalEnd)
-	isEnd = isEnd && len(start) == 4
+	isEnd = isEnd && len(start) == t.family.size
 	if !isEnd {
 		start = k
 	}
@@ -324,14 +338,14 @@ func (t *Table) note(c change) {
 func (t *Table) queue(c change, old string, there bool) error {
 	set := t.sets[c.set]
 	if there {
-		if err := t.conn.SetDeleteElements(set, []nftables.SetElement{element(c.key, old)}); err != nil {
+		if err := t.conn.SetDeleteElements(set, []nftables.SetElement{t.element(c.key, old)}); err != nil {
 			return err
 		}
 	}
 	if c.del {
 		return nil
 	}
-	return t.conn.SetAddElements(set, []nftables.SetElement{element(c.key, c.val)})
+	return t.conn.SetAddElements(set, []nftables.SetElement{t.element(c.key, c.val)})
 }
 
 // Check makes the table anew if it has vanished, as after `systemctl restart

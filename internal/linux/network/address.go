@@ -2,29 +2,50 @@ package network
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"lus/internal/base/errs"
 )
 
-// Reserve gives the container an address on the network: the one wanted, or a
-// free one where want is the zero Addr. Asking again gives the same.
-func (m *Manager) Reserve(ctx context.Context, networkID, containerID string, want netip.Addr) (Address, error) {
+// Wanted is which addresses a container asks for; the zero Addr: any.
+type Wanted struct {
+	IP, IP6 netip.Addr
+	NoIPv6  bool // none of IPv6, whatever the network has
+}
+
+// Reserve gives the container its addresses on the network, those wanted or
+// free ones. Asking again gives the same.
+func (m *Manager) Reserve(ctx context.Context, networkID, containerID string, want Wanted) (Address, error) {
 	b, err := m.bridgeOf(networkID)
 	if err != nil {
 		return Address{}, err
 	}
+	ip, err := m.reserveOne(ctx, b.pool, containerID, want.IP)
+	if err != nil {
+		return Address{}, err
+	}
+	var ip6 netip.Addr
+	switch {
+	case b.pool6 != nil && !want.NoIPv6:
+		if ip6, err = m.reserveOne(ctx, b.pool6, containerID, want.IP6); err != nil {
+			return Address{}, errors.Join(err, m.Release(ctx, networkID, containerID))
+		}
+	case want.IP6.IsValid():
+		return Address{}, errors.Join(errs.New(errs.Invalid, "the container cannot have address %s: it has no IPv6 on that network", want.IP6), m.Release(ctx, networkID, containerID))
+	}
+	return b.address(ip, ip6), nil
+}
+
+func (m *Manager) reserveOne(ctx context.Context, p *pool, containerID string, want netip.Addr) (netip.Addr, error) {
 	// An address that is being cleaned up is worth the wait, once or twice.
 	for try := 0; ; try++ {
-		ip, waiting, err := m.reserve(b.pool, containerID, want)
-		if err == nil {
-			return b.address(ip), nil
-		}
-		if !waiting || try == 3 {
-			return Address{}, err
+		ip, waiting, err := m.reserve(p, containerID, want)
+		if err == nil || !waiting || try == 3 {
+			return ip, err
 		}
 		if err := m.work.settle(ctx); err != nil {
-			return Address{}, err
+			return ip, err
 		}
 	}
 }
@@ -44,7 +65,7 @@ func (m *Manager) reserve(p *pool, containerID string, want netip.Addr) (ip neti
 	} else {
 		var ok bool
 		if ip, waiting, ok = p.next(); !ok {
-			err = errs.New(errs.Unavailable, "no available IPv4 addresses on this network's address pools: all of %s are in use", p.within)
+			err = errs.New(errs.Unavailable, "no available %s addresses on this network's address pools: all of %s are in use", p.version(), p.within)
 		}
 	}
 	if err == nil && waiting {
@@ -60,8 +81,22 @@ func (m *Manager) reserve(p *pool, containerID string, want netip.Addr) (ip neti
 	return ip, false, nil
 }
 
-func (b *bridge) address(ip netip.Addr) Address {
+// version is that of IP, for people.
+func (p *pool) version() string {
+	if p.subnet.Addr().Is6() {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+func (b *bridge) address(ip, ip6 netip.Addr) Address {
 	a := Address{IP: netip.PrefixFrom(ip, b.pool.subnet.Bits())}
+	if ip6.IsValid() {
+		a.IP6 = netip.PrefixFrom(ip6, b.pool6.subnet.Bits())
+		if !b.internal {
+			a.Gateway6 = b.pool6.gateway
+		}
+	}
 	if b.direct == nil || b.direct.kind == "macvlan" {
 		a.MAC = macOf(ip)
 	}
@@ -69,6 +104,14 @@ func (b *bridge) address(ip netip.Addr) Address {
 		a.Gateway = b.pool.gateway
 	}
 	return a
+}
+
+// pools are the network's, one for each version of IP.
+func (b *bridge) pools() []*pool {
+	if b.pool6 != nil {
+		return []*pool{b.pool, b.pool6}
+	}
+	return []*pool{b.pool}
 }
 
 // Release gives the container's addresses on the network back. They return to
@@ -81,11 +124,13 @@ func (m *Manager) Release(_ context.Context, networkID, containerID string) erro
 	if b == nil {
 		return nil
 	}
-	for ip, owner := range b.pool.owner {
-		if owner == containerID {
-			delete(b.pool.owner, ip)
-			b.pool.leaving[ip] = true
-			m.work.add(job{pool: b.pool, ip: ip})
+	for _, p := range b.pools() {
+		for ip, owner := range p.owner {
+			if owner == containerID {
+				delete(p.owner, ip)
+				p.leaving[ip] = true
+				m.work.add(job{pool: p, ip: ip})
+			}
 		}
 	}
 	return nil

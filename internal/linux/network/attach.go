@@ -53,7 +53,7 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 			if err := m.plugDirect(netns, inside, b, ep); err != nil {
 				return err
 			}
-			if err := m.configure(inside, b, ep); err != nil {
+			if err := m.configure(netns, inside, b, ep); err != nil {
 				_ = inside.Do(rtnl.Delete(ep.IfName))
 				return err
 			}
@@ -63,7 +63,7 @@ func (m *Manager) attachAll(netns *os.File, eps []Endpoint, made *[]Endpoint) er
 			return err
 		}
 		*made = append(*made, ep)
-		if err := m.configure(inside, b, ep); err != nil {
+		if err := m.configure(netns, inside, b, ep); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -90,8 +90,8 @@ func freeName(inside *rtnl.Conn) (string, error) {
 	}
 }
 
-// Route makes an endpoint that is attached the one that the default route of
-// the namespace leads to.
+// Route makes an endpoint that is attached the one that the default routes of
+// the namespace lead to, those that it says.
 func (m *Manager) Route(_ context.Context, netns *os.File, ep Endpoint) error {
 	b, err := m.bridgeOf(ep.NetworkID)
 	if err != nil {
@@ -106,13 +106,25 @@ func (m *Manager) Route(_ context.Context, netns *os.File, ep Endpoint) error {
 	if err != nil {
 		return err
 	}
-	return inside.Do(b.defaultRoute(index, ep.Gateway))
+	return inside.Do(b.defaultRoutes(index, ep)...)
+}
+
+// defaultRoutes are those that an endpoint is to have.
+func (b *bridge) defaultRoutes(index int32, ep Endpoint) []*rtnl.Message {
+	var out []*rtnl.Message
+	if ep.Default && ep.Gateway.IsValid() {
+		out = append(out, b.defaultRoute(index, ep.Gateway))
+	}
+	if ep.Default6 && ep.Gateway6.IsValid() {
+		out = append(out, b.defaultRoute(index, ep.Gateway6))
+	}
+	return out
 }
 
 // defaultRoute leads to the gateway, where the network has one to go by.
 func (b *bridge) defaultRoute(index int32, gateway netip.Addr) *rtnl.Message {
 	if b.direct != nil && b.direct.routed {
-		return rtnl.LinkRoute(index)
+		return rtnl.LinkRoute(index, gateway)
 	}
 	return rtnl.DefaultRoute(index, gateway)
 }
@@ -194,15 +206,19 @@ func parseCableAlias(s string) (cable, bool) {
 }
 
 // configure sets the container's end up, in one system call once its index is known.
-func (m *Manager) configure(inside *rtnl.Conn, b *bridge, ep Endpoint) error {
+func (m *Manager) configure(netns *os.File, inside *rtnl.Conn, b *bridge, ep Endpoint) error {
 	l, err := inside.Link(ep.IfName)
 	if err != nil {
 		return fmt.Errorf("looking up %s in the container: %w", ep.IfName, err)
 	}
 	msgs := []*rtnl.Message{rtnl.Up(l.Index, m.v6), rtnl.AddAddress(l.Index, ep.IP)}
-	if ep.Default && ep.Gateway.IsValid() {
-		msgs = append(msgs, b.defaultRoute(l.Index, ep.Gateway))
+	if ep.IP6.IsValid() {
+		if err := m.prepare6(netns, ep.IfName); err != nil {
+			return err
+		}
+		msgs = append(msgs, addresses6(l.Index, ep)...)
 	}
+	msgs = append(msgs, b.defaultRoutes(l.Index, ep)...)
 	if err := inside.Do(msgs...); err != nil {
 		return fmt.Errorf("configuring %s in the container: %w", ep.IfName, err)
 	}

@@ -2,7 +2,6 @@ package network_test
 
 import (
 	"net"
-	"net/netip"
 	"testing"
 
 	"lus/internal/base/ids"
@@ -19,7 +18,7 @@ func BenchmarkAttach(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		c, id := newNS(b), ids.New()
-		a, err := m.Reserve(b.Context(), n.ID, id, netip.Addr{})
+		a, err := m.Reserve(b.Context(), n.ID, id, network.Wanted{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -50,7 +49,7 @@ func BenchmarkFirstConnection(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		c, id := newNS(b), ids.New()
-		a, err := m.Reserve(b.Context(), n.ID, id, netip.Addr{})
+		a, err := m.Reserve(b.Context(), n.ID, id, network.Wanted{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -82,7 +81,7 @@ func BenchmarkPublish(b *testing.B) {
 	m := newManager(b)
 	n := newNetwork(b, m)
 	id := ids.New()
-	a, err := m.Reserve(b.Context(), n.ID, id, netip.Addr{})
+	a, err := m.Reserve(b.Context(), n.ID, id, network.Wanted{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -93,7 +92,7 @@ func BenchmarkPublish(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := m.Publish(b.Context(), id, a.IP.Addr(), n.ID, p); err != nil {
+				if _, err := m.Publish(b.Context(), id, way(n.ID, a.IP.Addr()), p); err != nil {
 					b.Fatal(err)
 				}
 				if err := m.Unpublish(b.Context(), id); err != nil {

@@ -23,6 +23,7 @@ const (
 	ctaTupleIP    = 1
 	ctaTupleProto = 2
 	ctaIPv4Src    = 1
+	ctaIPv6Src    = 3
 	ctaProtoNum   = 1
 	ctaProtoDst   = 3
 	ctaFilter     = 25
@@ -61,10 +62,23 @@ type match struct {
 	src     netip.Addr // where valid
 	proto   uint8      // where port is set
 	dstPort uint16
+	six     bool // of IPv6, where src does not say so
 }
 
-func ctMessage(kind uint16) *rtnl.Message {
-	return rtnl.NewMessage(unix.NFNL_SUBSYS_CTNETLINK<<8|kind, 0, []byte{unix.AF_INET, 0, 0, 0})
+func (f match) newMessage(kind uint16) *rtnl.Message {
+	family := byte(unix.AF_INET)
+	if f.six || f.src.Is6() {
+		family = unix.AF_INET6
+	}
+	return rtnl.NewMessage(unix.NFNL_SUBSYS_CTNETLINK<<8|kind, 0, []byte{family, 0, 0, 0})
+}
+
+// srcKind is the attribute that holds src.
+func (f match) srcKind() uint16 {
+	if f.src.Is6() {
+		return ctaIPv6Src
+	}
+	return ctaIPv4Src
 }
 
 // message is a request with a filter. A kernel that knows no filters takes it
@@ -75,10 +89,9 @@ func (f match) message(kind uint16) *rtnl.Message {
 		tuple, where = ctaTupleReply, ctaFilterRepl
 	}
 	var flags uint32
-	m := ctMessage(kind).Nest(tuple | unix.NLA_F_NESTED)
+	m := f.newMessage(kind).Nest(tuple | unix.NLA_F_NESTED)
 	if f.src.IsValid() {
-		ip := f.src.As4()
-		m.Nest(ctaTupleIP|unix.NLA_F_NESTED).Bytes(ctaIPv4Src, ip[:]).End()
+		m.Nest(ctaTupleIP|unix.NLA_F_NESTED).Bytes(f.srcKind(), f.src.AsSlice()).End()
 		flags |= filterIPSrc
 	}
 	if f.dstPort != 0 {
@@ -106,7 +119,7 @@ func (c *conntrack) flush(f match) error {
 // flushByListing reads the table and deletes entry by entry.
 func (c *conntrack) flushByListing(f match) error {
 	var found []*rtnl.Message
-	err := c.conn.Dump(ctMessage(ctGet), func(_ uint16, body []byte) {
+	err := c.conn.Dump(f.newMessage(ctGet), func(_ uint16, body []byte) {
 		if len(body) < 4 {
 			return
 		}
@@ -124,7 +137,7 @@ func (c *conntrack) flushByListing(f match) error {
 			tuple = reply
 		}
 		if f.matches(tuple) {
-			found = append(found, ctMessage(ctDelete).Bytes(ctaTupleOrig|unix.NLA_F_NESTED, orig))
+			found = append(found, f.newMessage(ctDelete).Bytes(ctaTupleOrig|unix.NLA_F_NESTED, orig))
 		}
 	})
 	if err != nil {
@@ -144,7 +157,7 @@ func (f match) matches(tuple []byte) bool {
 	rtnl.Attrs(tuple, func(kind uint16, data []byte) {
 		rtnl.Attrs(data, func(inner uint16, value []byte) {
 			switch {
-			case kind == ctaTupleIP && inner == ctaIPv4Src && f.src.IsValid():
+			case kind == ctaTupleIP && inner == f.srcKind() && f.src.IsValid():
 				ip, valid := netip.AddrFromSlice(value)
 				ok = valid && ip == f.src
 			case kind == ctaTupleProto && inner == ctaProtoNum && f.dstPort != 0:
@@ -163,6 +176,6 @@ func (c *conntrack) flushAddress(ip netip.Addr) error {
 }
 
 // flushPort forgets what was sent to a port of the host.
-func (c *conntrack) flushPort(proto uint8, port uint16) error {
-	return c.flush(match{proto: proto, dstPort: port})
+func (c *conntrack) flushPort(proto uint8, port uint16, six bool) error {
+	return c.flush(match{proto: proto, dstPort: port, six: six})
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"lus/internal/base/errs"
 	"lus/internal/linux/network/internal/rtnl"
 	model "lus/internal/model/network"
@@ -89,7 +91,7 @@ func (m *Manager) ensureDirect(ctx context.Context, n *model.Network, adopt bool
 		return err
 	}
 	defer unlock()
-	p, err := m.plan(n)
+	p, p6, err := m.plan(n)
 	if err != nil {
 		return err
 	}
@@ -105,9 +107,12 @@ func (m *Manager) ensureDirect(ctx context.Context, n *model.Network, adopt bool
 	defer m.mu.Unlock()
 	if old := m.bridges[n.ID]; old != nil {
 		p = old.pool
+		if p6 != nil && old.pool6 != nil {
+			p6 = old.pool6
+		}
 	}
-	m.bridges[n.ID] = &bridge{id: n.ID, direct: d, pool: p, internal: n.Internal || d.made}
-	n.IPAM.Config = p.config(n.IPAM.Config)
+	m.bridges[n.ID] = &bridge{id: n.ID, direct: d, pool: p, pool6: p6, internal: n.Internal || d.made}
+	m.config(n, p, p6)
 	return nil
 }
 
@@ -209,7 +214,7 @@ func (m *Manager) Pull(_ context.Context, netns *os.File, ep Endpoint) error {
 
 // indexOf finds the interface with an address.
 func indexOf(inside *rtnl.Conn, ip netip.Addr) (int32, error) {
-	addresses, err := inside.Addresses()
+	addresses, err := inside.Addresses(unix.AF_INET)
 	if err != nil {
 		return 0, fmt.Errorf("listing the container's addresses: %w", err)
 	}

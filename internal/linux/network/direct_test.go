@@ -87,7 +87,7 @@ func TestDirectNetworks(t *testing.T) {
 				between = ""
 			}
 			asks("to another container", a.ns, b.ip.String()+":80", between)
-			if got, err := m.Publish(t.Context(), a.id, a.ip, n.ID, ports(t, "8080:80")); err != nil || len(got) != 0 {
+			if got, err := m.Publish(t.Context(), a.id, way(n.ID, a.ip), ports(t, "8080:80")); err != nil || len(got) != 0 {
 				t.Errorf("published: %v, %v; there is nothing to publish", got, err)
 			}
 			if err := m.Pull(t.Context(), a.File, a.eps[0]); err != nil {
@@ -130,7 +130,7 @@ func TestDirectNetworkWithoutParent(t *testing.T) {
 	if err := m.Reconcile(t.Context(), []*model.Network{n, other}, []network.Running{{ContainerID: a.id, Endpoints: a.eps}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Reserve(t.Context(), n.ID, ids.New(), a.ip); !errs.Is(err, errs.Conflict) {
+	if _, err := m.Reserve(t.Context(), n.ID, ids.New(), network.Wanted{IP: a.ip}); !errs.Is(err, errs.Conflict) {
 		t.Errorf("the address of one that runs, again: %v", err)
 	}
 }

@@ -108,28 +108,32 @@ func (m *Manager) Ensure(ctx context.Context, n *model.Network) error {
 		return err
 	}
 	defer unlock()
-	p, err := m.plan(n)
+	p, p6, err := m.plan(n)
 	if err != nil {
 		return err
 	}
 	b, created, err := m.makeBridge(n, o, p)
+	b.pool6 = p6
 	if err == nil {
 		err = m.furnish(b, n, o)
 	}
 	if err != nil {
 		if created {
 			_ = m.rt.Do(rtnl.Delete(b.name))
-			_ = m.fw.RemoveNetwork(b.name, p.subnet)
+			_ = m.fw.removeNetwork(b.name, p.subnet, subnetOf(p6))
 		}
 		return fmt.Errorf("setting up network %s: %w", n.Name, err)
 	}
 	m.mu.Lock()
 	if old := m.bridges[n.ID]; old != nil {
 		b.pool = old.pool // addresses in use stay so
+		if b.pool6 != nil && old.pool6 != nil {
+			b.pool6 = old.pool6
+		}
 	}
 	m.bridges[n.ID] = b
 	m.mu.Unlock()
-	n.IPAM.Config = p.config(n.IPAM.Config)
+	m.config(n, p, p6)
 	m.refreshUplinks()
 	m.checkForeign(b.name)
 	return nil
@@ -178,7 +182,7 @@ func (m *Manager) bridgeAlias(networkID string) string {
 func (m *Manager) furnish(b *bridge, n *model.Network, o options) error {
 	// The rules first: nothing comes through an interface they do not know.
 	rules := firewall.Network{Bridge: b.name, Subnet: b.pool.subnet, Internal: n.Internal, Masquerade: o.masquerade, Talk: o.talk}
-	if err := m.fw.SetNetwork(rules); err != nil {
+	if err := m.fw.v4.SetNetwork(rules); err != nil {
 		return err
 	}
 	conf := filepath.Join("/proc/sys/net/ipv4/conf", b.name)
@@ -193,7 +197,11 @@ func (m *Manager) furnish(b *bridge, n *model.Network, o options) error {
 	if err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("configuring bridge %s: %w", b.name, err)
 	}
-	return nil
+	if b.pool6 == nil {
+		return nil
+	}
+	rules.Subnet = b.pool6.subnet
+	return m.furnish6(b, rules)
 }
 
 // sysctl writes a setting of the Manager's namespace: /proc/sys/net shows that
@@ -212,7 +220,7 @@ func (m *Manager) sysctl(path, value string) error {
 // container's packets fit where they go; 1500 at most.
 func (m *Manager) outwardMTU(links []rtnl.Link) uint32 {
 	mtu := uint32(1500)
-	routes, err := m.rt.Routes()
+	routes, err := m.rt.Routes(unix.AF_INET)
 	if err != nil {
 		return mtu
 	}
@@ -256,17 +264,16 @@ func (m *Manager) Remove(ctx context.Context, n *model.Network) error {
 		return m.removeParent(b.direct)
 	}
 	if b != nil {
-		return m.removeBridge(b.name, b.pool.subnet)
+		return m.removeBridge(b.name, b.pool.subnet, subnetOf(b.pool6))
 	}
 	l, ok, err := m.findBridge(n.ID)
 	if err != nil || !ok {
 		return err
 	}
-	var subnet netip.Prefix
-	if len(n.IPAM.Config) > 0 {
-		subnet, _ = netip.ParsePrefix(n.IPAM.Config[0].Subnet) // else Reconcile finds it
-	}
-	return m.removeBridge(l.Name, subnet)
+	v4, v6, _ := poolsOf(n)
+	subnet, _ := netip.ParsePrefix(v4.Subnet) // else Reconcile finds it
+	subnet6, _ := netip.ParsePrefix(v6.Subnet)
+	return m.removeBridge(l.Name, subnet, subnet6)
 }
 
 // removeParent takes away a parent that was made for a direct network.
@@ -280,14 +287,14 @@ func (m *Manager) removeParent(d *direct) error {
 	return nil
 }
 
-func (m *Manager) removeBridge(name string, subnet netip.Prefix) error {
+func (m *Manager) removeBridge(name string, subnet, subnet6 netip.Prefix) error {
 	if err := m.slow.Do(rtnl.Delete(name)); err != nil && !errors.Is(err, syscall.ENODEV) {
 		return fmt.Errorf("removing bridge %s: %w", name, err)
 	}
 	m.foreignMu.Lock()
 	defer m.foreignMu.Unlock()
 	m.forgetForeign(name)
-	return m.fw.RemoveNetwork(name, subnet)
+	return m.fw.removeNetwork(name, subnet, subnet6)
 }
 
 func (m *Manager) findBridge(networkID string) (rtnl.Link, bool, error) {

@@ -2,6 +2,7 @@ package network
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -51,17 +52,18 @@ func (m *Manager) checkForeign(bridge string) {
 func (m *Manager) recheckForeign(bridge string) {
 	m.foreignMu.Lock()
 	defer m.foreignMu.Unlock()
-	if slices.Contains(m.fw.Bridges(), bridge) {
+	if slices.Contains(m.fw.bridges(), bridge) {
 		m.admit(bridge)
 	}
 }
 
 func (m *Manager) admit(bridge string) {
-	warning, err := m.fw.Admit(bridge)
+	warnings, err := m.fw.admit(bridge)
 	if err != nil {
 		m.log.Warn("looking for other firewalls", "bridge", bridge, "err", err)
 		return
 	}
+	warning := strings.Join(warnings, "; ")
 	m.mu.Lock()
 	news := warning != "" && m.warnings[bridge] != warning
 	if warning == "" {
@@ -77,7 +79,7 @@ func (m *Manager) admit(bridge string) {
 
 // forgetForeign takes back what checkForeign added.
 func (m *Manager) forgetForeign(bridge string) {
-	if err := m.fw.Dismiss(bridge); err != nil {
+	if err := m.fw.dismiss(bridge); err != nil {
 		m.log.Warn("removing rules from another firewall", "bridge", bridge, "err", err)
 	}
 	m.mu.Lock()

@@ -32,17 +32,18 @@ func (m *Manager) holderOf(proto uint8, at netip.AddrPort) string {
 func (m *Manager) publisher(proto uint8, at netip.AddrPort) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id, mappings := range m.ports {
+	overlap := func(ip netip.Addr) bool {
+		return ip.Is6() == at.Addr().Is6() && (ip.IsUnspecified() || at.Addr().IsUnspecified() || ip == at.Addr())
+	}
+	for h, mappings := range m.ports {
 		for _, p := range mappings {
-			overlap := !p.HostIP.IsValid() || at.Addr().IsUnspecified() || p.HostIP == at.Addr()
-			if p.Proto == proto && p.HostPort == at.Port() && overlap {
-				return id
+			if p.Proto == proto && p.HostPort == at.Port() && overlap(p.HostIP) {
+				return h.container
 			}
 		}
 	}
 	for s, members := range m.shared {
-		overlap := !s.hostIP.IsValid() || at.Addr().IsUnspecified() || s.hostIP == at.Addr()
-		if s.proto == proto && s.port == at.Port() && overlap {
+		if s.proto == proto && s.port == at.Port() && overlap(s.hostIP) {
 			return members[0].container
 		}
 	}
@@ -52,7 +53,11 @@ func (m *Manager) publisher(proto uint8, at netip.AddrPort) string {
 // socketInode finds a socket bound to the port in the kernel's lists. Bound
 // sockets that do not listen are in none of them: those of another instance.
 func socketInode(proto uint8, at netip.AddrPort) string {
-	for _, version := range []string{"", "6"} {
+	versions := []string{"", "6"}
+	if at.Addr().Is6() {
+		versions = versions[1:]
+	}
+	for _, version := range versions {
 		f, err := os.Open("/proc/thread-self/net/" + protocolName(proto) + version)
 		if err != nil {
 			continue

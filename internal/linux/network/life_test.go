@@ -67,7 +67,7 @@ func TestReconcile(t *testing.T) {
 	}
 
 	second := newManager(t, func(c *network.Config) { *c = cfg })
-	records := []network.Running{{ContainerID: alive.id, Endpoints: alive.eps, Ports: live, IP: alive.ip}}
+	records := []network.Running{{ContainerID: alive.id, Endpoints: alive.eps, Ports: live, Ways: way(n.ID, alive.ip)}}
 	for range 2 { // and again: it is idempotent
 		if err := second.Reconcile(t.Context(), []*model.Network{n}, records); err != nil {
 			t.Fatal(err)
@@ -90,13 +90,13 @@ func TestReconcile(t *testing.T) {
 	if held, _ := k.Held(t.Context()); len(held) != 1 {
 		t.Errorf("held: %v", held)
 	}
-	if _, err := second.Reserve(t.Context(), n.ID, "other", alive.ip); !errs.Is(err, errs.Conflict) {
+	if _, err := second.Reserve(t.Context(), n.ID, "other", network.Wanted{IP: alive.ip}); !errs.Is(err, errs.Conflict) {
 		t.Errorf("the address of the living was given away: %v", err)
 	}
-	if _, err := second.Publish(t.Context(), "other", alive.ip, n.ID, ports(t, "8080:80")); !errs.Is(err, errs.Conflict) {
+	if _, err := second.Publish(t.Context(), "other", way(n.ID, alive.ip), ports(t, "8080:80")); !errs.Is(err, errs.Conflict) {
 		t.Errorf("the port of the living was given away: %v", err)
 	}
-	if a, err := second.Reserve(t.Context(), n.ID, "other", dead.ip); err != nil || a.IP.Addr() != dead.ip {
+	if a, err := second.Reserve(t.Context(), n.ID, "other", network.Wanted{IP: dead.ip}); err != nil || a.IP.Addr() != dead.ip {
 		t.Errorf("the address of the dead: %v, %v", a, err)
 	}
 	if err := second.Detach(t.Context(), n.ID, alive.id); err != nil {
@@ -133,7 +133,7 @@ func TestAddresses(t *testing.T) {
 	})
 	reserve := func(id, want string) (network.Address, error) {
 		ip, _ := netip.ParseAddr(want)
-		return m.Reserve(t.Context(), n.ID, id, ip)
+		return m.Reserve(t.Context(), n.ID, id, network.Wanted{IP: ip})
 	}
 	for _, c := range []struct {
 		id, want, got string
@@ -183,7 +183,7 @@ func TestAFixedAddressAgainAndAgain(t *testing.T) {
 	id := ids.New()
 	for i := range 10 {
 		c := newNS(t)
-		a, err := m.Reserve(t.Context(), n.ID, id, want)
+		a, err := m.Reserve(t.Context(), n.ID, id, network.Wanted{IP: want})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func TestTwoInstances(t *testing.T) {
 	a, b := newBox(t, m1, "a", n1), newBox(t, m2, "b", n2)
 	publish(t, m1, a, "8080:80")
 	publish(t, m2, b, "8081:80")
-	if _, err := m2.Publish(t.Context(), "x", b.ip, n2.ID, ports(t, "8080:80")); !errs.Is(err, errs.Conflict) {
+	if _, err := m2.Publish(t.Context(), "x", way(n2.ID, b.ip), ports(t, "8080:80")); !errs.Is(err, errs.Conflict) {
 		t.Errorf("a port of the other instance: %v", err)
 	}
 	for at, from := range map[string]ns{"127.0.0.1:8080": host(), "127.0.0.1:8081": host(), "10.99.0.1:8080": remote, "10.99.0.1:8081": remote} {
@@ -345,7 +345,7 @@ func TestAttachIsAllOrNothing(t *testing.T) {
 	m := newManager(t)
 	n, second := newNetwork(t, m), newNetwork(t, m)
 	c, id := newNS(t), ids.New()
-	a, err := m.Reserve(t.Context(), n.ID, id, netip.Addr{})
+	a, err := m.Reserve(t.Context(), n.ID, id, network.Wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,10 +141,10 @@ func (n ns) serve(t testing.TB, name string, port uint16) {
 	t.Helper()
 	var l net.Listener
 	var p net.PacketConn
-	at := fmt.Sprintf("0.0.0.0:%d", port)
+	at := fmt.Sprintf(":%d", port)
 	err := n.do(func() (err error) {
-		if l, err = net.Listen("tcp4", at); err == nil {
-			p, err = net.ListenPacket("udp4", at)
+		if l, err = net.Listen("tcp", at); err == nil {
+			p, err = net.ListenPacket("udp", at)
 		}
 		return err
 	})
@@ -187,7 +187,7 @@ const (
 // ask connects from the namespace and returns what the server says.
 func (n ns) ask(proto, at string) (answer string, err error) {
 	err = n.do(func() error {
-		c, err := net.DialTimeout(proto+"4", at, patience)
+		c, err := net.DialTimeout(proto, at, patience)
 		if err != nil {
 			return err
 		}
@@ -229,8 +229,9 @@ func (n ns) answers(proto, at string) (answer string, err error) {
 // host is the namespace the tests run in.
 func host() ns { return ns{hostNS} }
 
-// lan joins the host with another one, and returns it: the host is 10.99.0.1,
-// the remote 10.99.0.2, which is also its way to the rest of the world.
+// lan joins the host with another one, and returns it: the host is 10.99.0.1 and
+// fd99::1, the remote 10.99.0.2 and fd99::2, which is also its way to the rest of
+// the world.
 func lan(t testing.TB) ns {
 	t.Helper()
 	remote := newNS(t)
@@ -240,6 +241,8 @@ func lan(t testing.TB) ns {
 	run(t, "ip", "addr", "add", "10.99.0.1/24", "dev", "wan0")
 	run(t, "ip", "link", "set", "wan0", "up")
 	run(t, "ip", "route", "add", "default", "via", "10.99.0.2")
+	run(t, "ip", "addr", "add", "fd99::1/64", "dev", "wan0", "nodad")
+	remote.sh(t, "ip", "addr", "add", "fd99::2/64", "dev", "wan1", "nodad")
 	remote.sh(t, "ip", "addr", "add", "10.99.0.2/24", "dev", "wan1")
 	remote.sh(t, "ip", "link", "set", "wan1", "up")
 	return remote
@@ -255,7 +258,7 @@ func moveLink(t testing.TB, name string, to ns) {
 func state(t testing.TB) string {
 	t.Helper()
 	var b bytes.Buffer
-	for _, args := range [][]string{{"ip", "-o", "link"}, {"ip", "-o", "addr"}, {"ip", "route", "show", "table", "all"}, {"nft", "list", "ruleset"}} {
+	for _, args := range [][]string{{"ip", "-o", "link"}, {"ip", "-o", "addr"}, {"ip", "route", "show", "table", "all"}, {"ip", "-6", "route", "show", "table", "all"}, {"nft", "list", "ruleset"}} {
 		for _, line := range strings.Split(run(t, args[0], args[1:]...), "\n") {
 			b.WriteString(line + "\n")
 		}
@@ -327,11 +330,11 @@ func newBox(t testing.TB, m *network.Manager, name string, nets ...*model.Networ
 	t.Helper()
 	b := &box{ns: newNS(t), id: ids.New()}
 	for i, n := range nets {
-		a, err := m.Reserve(t.Context(), n.ID, b.id, netip.Addr{})
+		a, err := m.Reserve(t.Context(), n.ID, b.id, network.Wanted{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.eps = append(b.eps, network.Endpoint{NetworkID: n.ID, ContainerID: b.id, IfName: fmt.Sprintf("eth%d", i), Address: a, Default: i == 0})
+		b.eps = append(b.eps, network.Endpoint{NetworkID: n.ID, ContainerID: b.id, IfName: fmt.Sprintf("eth%d", i), Address: a, Default: i == 0, Default6: i == 0})
 	}
 	b.ip = b.eps[0].IP.Addr()
 	if err := m.Attach(t.Context(), b.File, b.eps...); err != nil {
@@ -339,4 +342,9 @@ func newBox(t testing.TB, m *network.Manager, name string, nets ...*model.Networ
 	}
 	b.serve(t, name, 80)
 	return b
+}
+
+// way leads published ports to an address of IPv4.
+func way(networkID string, ip netip.Addr) network.Ways {
+	return network.Ways{V4: network.Way{NetworkID: networkID, IP: ip}}
 }

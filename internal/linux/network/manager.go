@@ -39,20 +39,24 @@ type Config struct {
 	Instance string
 	Log      *slog.Logger
 	Holder   Holder
-	// Pools are cut into subnets for networks that name none.
+	// Pools are cut into subnets for networks that name none, Pool6 into those of
+	// IPv6.
 	Pools []netip.Prefix
+	Pool6 netip.Prefix
 	// LockDir holds the lock under which instances choose subnets.
 	LockDir string
 	// Name tells a container's name by its id, for messages; nil: the short id.
 	Name func(containerID string) string
 }
 
-// Address is what a container has on a network. Gateway is the zero Addr on an
-// internal network.
+// Address is what a container has on a network. The gateways are the zero Addr
+// on an internal network, and what is of IPv6 on a network without it.
 type Address struct {
-	IP      netip.Prefix
-	Gateway netip.Addr
-	MAC     net.HardwareAddr
+	IP       netip.Prefix
+	Gateway  netip.Addr
+	IP6      netip.Prefix
+	Gateway6 netip.Addr
+	MAC      net.HardwareAddr
 }
 
 // Endpoint is one end of a cable to make: the container's interface and its address.
@@ -61,7 +65,8 @@ type Endpoint struct {
 	ContainerID string
 	IfName      string // in the container: eth0; empty: the first that is free
 	Address
-	Default bool // the default route goes here
+	Default  bool // the default route goes here
+	Default6 bool // that of IPv6 does
 }
 
 // bridge is one network as the Manager knows it.
@@ -74,6 +79,7 @@ type bridge struct {
 	internal bool
 	talk     bool // containers may talk to each other
 	pool     *pool
+	pool6    *pool      // nil: no IPv6
 	hostIP   netip.Addr // where ports are published that name no address
 	direct   *direct    // on macvlan and ipvlan, which have no bridge
 }
@@ -91,7 +97,7 @@ type Manager struct {
 	// behind it for the connection.
 	slow *rtnl.Conn
 	sync *rtnl.Carrier
-	fw   *firewall.Table
+	fw   *rules
 	ct   *conntrack
 	v6   bool // the kernel has IPv6
 
@@ -99,16 +105,18 @@ type Manager struct {
 	bridges  map[string]*bridge // by network id
 	cables   map[cable]string   // the host end's name
 	serial   uint32             // for the names of cables
-	ports    map[string][]firewall.Mapping
+	ports    map[half][]firewall.Mapping
 	shared   map[sharedPort][]member
 	own      map[string][]*os.File // sockets, where there is no Holder
 	warnings map[string]string     // by bridge
+	missing  map[string]error      // why a network could not be made again, by its id
 
 	shareMu sync.Mutex // one change of who shares a port at a time
 
 	upMu      sync.Mutex // one look at the uplinks at a time
 	foreignMu sync.Mutex // one change of other firewalls at a time
 	work      *worker
+	watching6 sync.Once
 }
 
 // DefaultPools are private ranges that leave 172.17.0.0/16, Docker's own, alone.
@@ -132,11 +140,14 @@ func New(cfg Config) (*Manager, error) {
 	if len(cfg.Pools) == 0 {
 		cfg.Pools = DefaultPools()
 	}
+	if !cfg.Pool6.IsValid() {
+		cfg.Pool6 = DefaultPool6(cfg.Instance)
+	}
 	if cfg.LockDir == "" {
 		cfg.LockDir = "/run/lus-pools"
 	}
 	m := &Manager{cfg: cfg, log: cfg.Log, bridges: map[string]*bridge{}, cables: map[cable]string{},
-		ports: map[string][]firewall.Mapping{}, shared: map[sharedPort][]member{}, own: map[string][]*os.File{}, warnings: map[string]string{}}
+		ports: map[half][]firewall.Mapping{}, shared: map[sharedPort][]member{}, own: map[string][]*os.File{}, warnings: map[string]string{}, missing: map[string]error{}}
 	_, err := os.Stat("/proc/sys/net/ipv6")
 	m.v6 = err == nil
 	if err := m.open(); err != nil {
@@ -163,7 +174,7 @@ func (m *Manager) open() (err error) {
 	if m.ct, err = newConntrack(); err != nil {
 		return err
 	}
-	m.fw, err = firewall.Open("lus_" + m.cfg.Instance)
+	m.fw, err = openRules("lus_" + m.cfg.Instance)
 	return err
 }
 
@@ -218,14 +229,25 @@ func (m *Manager) Warnings() []string {
 
 // UserChain names the chain in which an administrator filters the traffic of
 // containers, as nft does: "ip lus_ab12cd user".
-func (m *Manager) UserChain() string { return m.fw.Where() }
+func (m *Manager) UserChain() string { return m.fw.v4.Where() }
+
+// UserChain6 is UserChain for IPv6; empty as long as no network speaks it.
+func (m *Manager) UserChain6() string {
+	if v6 := m.fw.six(); v6 != nil {
+		return v6.Where()
+	}
+	return ""
+}
 
 // bridgeOf returns the network's bridge, which Ensure has made.
 func (m *Manager) bridgeOf(networkID string) (*bridge, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.bridges[networkID]
-	if b == nil {
+	switch why := m.missing[networkID]; {
+	case b == nil && why != nil:
+		return nil, errs.New(errs.Unavailable, "the network could not be made when the daemon started: %w", why)
+	case b == nil:
 		return nil, errs.New(errs.NotFound, "network %s has no bridge: it was not set up", networkID)
 	}
 	return b, nil

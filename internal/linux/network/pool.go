@@ -2,7 +2,6 @@ package network
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
@@ -61,28 +60,56 @@ func (m *Manager) lockPools(ctx context.Context) (unlock func(), err error) {
 }
 
 // plan reads the network's addresses, or chooses them.
-func (m *Manager) plan(n *model.Network) (*pool, error) {
-	used, err := m.usedSubnets(n.ID)
+func (m *Manager) plan(n *model.Network) (v4, v6 *pool, err error) {
+	cfg, cfg6, err := poolsOf(n)
+	if err != nil {
+		return nil, nil, err
+	}
+	if v4, err = m.planOne(n, cfg, unix.AF_INET, m.choose); err != nil || !n.EnableIPv6 {
+		return v4, nil, err
+	}
+	if err := m.speaksIPv6(n.Name); err != nil {
+		return nil, nil, err
+	}
+	v6, err = m.planOne(n, cfg6, unix.AF_INET6, m.choose6)
+	return v4, v6, err
+}
+
+// poolsOf tells the network's subnets apart, of which there is one for each
+// version of IP at most.
+func poolsOf(n *model.Network) (v4, v6 model.Pool, err error) {
+	var seen, seen6 bool
+	for _, c := range n.IPAM.Config {
+		six := c.IsIPv6()
+		switch {
+		case six && !n.EnableIPv6:
+			return v4, v6, errs.New(errs.Invalid, "network %s: %s is a subnet of IPv6: add --ipv6, or leave it out", n.Name, c.Subnet)
+		case six && seen6 || !six && seen:
+			return v4, v6, errs.New(errs.Denied, "%s driver doesn't support multiple subnets", n.Driver)
+		case six:
+			v6, seen6 = c, true
+		default:
+			v4, seen = c, true
+		}
+	}
+	return v4, v6, nil
+}
+
+// planOne reads or chooses the addresses of one version of IP.
+func (m *Manager) planOne(n *model.Network, cfg model.Pool, family uint8, choose func([]inUse) (netip.Prefix, error)) (*pool, error) {
+	used, err := m.usedSubnets(n.ID, family)
 	if err != nil {
 		return nil, err
 	}
-	hosts := func(u inUse) bool { return !strings.HasPrefix(u.by, "network ") }
-	if isDirect(n) && len(n.IPAM.Config) > 0 {
+	if isDirect(n) && cfg.Subnet != "" {
 		// That the host has addresses there is the rule and not a clash.
-		used = slices.DeleteFunc(used, hosts)
-	}
-	var cfg model.Pool
-	for i, c := range n.IPAM.Config {
-		if i > 0 {
-			return nil, errs.New(errs.Unsupported, "network %s: one subnet a network, not %d", n.Name, len(n.IPAM.Config))
-		}
-		cfg = c
+		used = slices.DeleteFunc(used, func(u inUse) bool { return !strings.HasPrefix(u.by, "network ") })
 	}
 	if cfg.Subnet == "" {
 		if cfg.IPRange != "" || cfg.Gateway != "" || len(cfg.Aux) > 0 {
 			return nil, errs.New(errs.Invalid, "network %s: an address range or gateway needs a subnet", n.Name)
 		}
-		subnet, err := m.choose(used)
+		subnet, err := choose(used)
 		if err != nil {
 			return nil, err
 		}
@@ -100,6 +127,14 @@ func (m *Manager) plan(n *model.Network) (*pool, error) {
 	return p, nil
 }
 
+// subnetOf is a pool's subnet; the zero Prefix where there is none.
+func subnetOf(p *pool) netip.Prefix {
+	if p == nil {
+		return netip.Prefix{}
+	}
+	return p.subnet
+}
+
 func newPool(subnet netip.Prefix) *pool {
 	return &pool{subnet: subnet, within: subnet, gateway: subnet.Addr().Next(),
 		aux: map[netip.Addr]bool{}, owner: map[netip.Addr]string{}, leaving: map[netip.Addr]bool{}}
@@ -107,11 +142,15 @@ func newPool(subnet netip.Prefix) *pool {
 
 func readPool(name string, c model.Pool) (*pool, error) {
 	subnet, err := netip.ParsePrefix(c.Subnet)
-	if err != nil || !subnet.Addr().Is4() {
-		return nil, errs.New(errs.Invalid, "network %s: invalid subnet %q: write an IPv4 network such as 10.5.0.0/24", name, c.Subnet)
-	}
-	if subnet.Bits() < 8 || subnet.Bits() > 30 {
+	switch {
+	case err != nil:
+		return nil, errs.New(errs.Invalid, "network %s: invalid subnet %q: write a network such as 10.5.0.0/24 or fd00:5::/64", name, c.Subnet)
+	case subnet.Addr().Is4() && (subnet.Bits() < 8 || subnet.Bits() > 30):
 		return nil, errs.New(errs.Invalid, "network %s: subnet %s must be from /8 to /30", name, subnet)
+	case subnet.Addr().Is6():
+		if err := checkSubnet6(name, subnet); err != nil {
+			return nil, err
+		}
 	}
 	p := newPool(subnet.Masked())
 	if c.IPRange != "" {
@@ -143,26 +182,35 @@ func readPool(name string, c model.Pool) (*pool, error) {
 }
 
 // host reports whether ip may be given to a host of the subnet: neither its
-// network nor its broadcast address.
+// network nor its broadcast address, which IPv6 does not have.
 func (p *pool) host(ip netip.Addr) bool {
-	return p.subnet.Contains(ip) && ip != p.subnet.Addr() && ip != lastOf(p.subnet)
+	return p.subnet.Contains(ip) && ip != p.subnet.Addr() && (ip.Is6() || ip != lastOf(p.subnet))
 }
 
 func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	v := binary.BigEndian.Uint32(b[:]) | (1<<(32-p.Bits()) - 1)
-	binary.BigEndian.PutUint32(b[:], v)
-	return netip.AddrFrom4(b)
+	b := p.Addr().AsSlice()
+	for i := range b {
+		host := max(0, min(8, 8*(i+1)-p.Bits())) // bits of this byte that are the host's
+		b[i] |= byte(1<<host - 1)
+	}
+	ip, _ := netip.AddrFromSlice(b)
+	return ip
 }
 
-// config is what Ensure writes back: the subnet and gateway in force.
-func (p *pool) config(old []model.Pool) []model.Pool {
-	var c model.Pool
-	if len(old) > 0 {
-		c = old[0]
+// config writes the subnets and gateways in force back.
+func (m *Manager) config(n *model.Network, pools ...*pool) {
+	v4, v6, err := poolsOf(n)
+	if err != nil {
+		return // plan has read them
 	}
-	c.Subnet, c.Gateway = p.subnet.String(), p.gateway.String()
-	return []model.Pool{c}
+	out := make([]model.Pool, 0, len(pools))
+	for i, c := range []model.Pool{v4, v6} {
+		if p := pools[i]; p != nil {
+			c.Subnet, c.Gateway = p.subnet.String(), p.gateway.String()
+			out = append(out, c)
+		}
+	}
+	n.IPAM.Config = out
 }
 
 // inUse is an address range of the host and who has it.
@@ -171,10 +219,10 @@ type inUse struct {
 	by  string
 }
 
-// usedSubnets lists what a subnet must keep clear of: the host's addresses and
-// routes, our other networks, the resolvers' addresses. The bridge of the
-// network itself is left out.
-func (m *Manager) usedSubnets(networkID string) ([]inUse, error) {
+// usedSubnets lists what a subnet of one version of IP must keep clear of: the
+// host's addresses and routes, our other networks, the resolvers' addresses.
+// The bridge of the network itself is left out.
+func (m *Manager) usedSubnets(networkID string, family uint8) ([]inUse, error) {
 	links, err := m.rt.Links()
 	if err != nil {
 		return nil, err
@@ -187,7 +235,7 @@ func (m *Manager) usedSubnets(networkID string) ([]inUse, error) {
 		}
 	}
 	var out []inUse
-	addresses, err := m.rt.Addresses()
+	addresses, err := m.rt.Addresses(family)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +244,7 @@ func (m *Manager) usedSubnets(networkID string) ([]inUse, error) {
 			out = append(out, inUse{a.Prefix.Masked(), "interface " + names[a.Index]})
 		}
 	}
-	routes, err := m.rt.Routes()
+	routes, err := m.rt.Routes(family)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +257,12 @@ func (m *Manager) usedSubnets(networkID string) ([]inUse, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, b := range m.bridges {
-		if id != networkID {
-			out = append(out, inUse{b.pool.subnet, "network " + id[:12]})
+		p := b.pool
+		if family == unix.AF_INET6 {
+			p = b.pool6
+		}
+		if id != networkID && p != nil {
+			out = append(out, inUse{p.subnet, "network " + id[:12]})
 		}
 	}
 	return out, nil
@@ -298,8 +350,12 @@ func (p *pool) next() (ip netip.Addr, waiting bool, ok bool) {
 		start = p.within.Addr().Prev()
 	}
 	first := p.within.Addr()
-	size := 1 << (32 - p.within.Bits())
-	for ip = start.Next(); size > 0; size, ip = size-1, ip.Next() {
+	// One more than cannot be had, of those that differ.
+	tries := len(p.owner) + len(p.leaving) + len(p.aux) + 4
+	if bits := p.within.Addr().BitLen() - p.within.Bits(); bits < 31 {
+		tries = min(tries, 1<<bits)
+	}
+	for ip = start.Next(); tries > 0; tries, ip = tries-1, ip.Next() {
 		if !ip.IsValid() || !p.within.Contains(ip) {
 			ip = first
 		}

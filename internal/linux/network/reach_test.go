@@ -11,7 +11,7 @@ import (
 
 func publish(t testing.TB, m *network.Manager, b *box, specs ...string) container.PortMap {
 	t.Helper()
-	got, err := m.Publish(t.Context(), b.id, b.ip, b.eps[0].NetworkID, ports(t, specs...))
+	got, err := m.Publish(t.Context(), b.id, way(b.eps[0].NetworkID, b.ip), ports(t, specs...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -21,9 +20,9 @@ import (
 type Running struct {
 	ContainerID string
 	Endpoints   []Endpoint
-	// Ports is what Publish answered, and IP the address it was called with.
+	// Ports is what Publish answered, and Ways what it was called with.
 	Ports container.PortMap
-	IP    netip.Addr
+	Ways  Ways
 	// Asked is what Publish was called with.
 	Asked []container.PublishedPort
 }
@@ -33,18 +32,13 @@ type Running struct {
 // addresses and ports untouched, and what belonged to the dead goes away. A
 // subnet that Lus chose, and somebody else took meanwhile, is chosen anew.
 func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running []Running) error {
-	var failed []error
+	failed := []error{m.fw.takeSix()}
 	for _, n := range nets {
-		switch {
-		case isBridge(n):
-			err := m.Ensure(ctx, n)
-			if errs.Is(err, errs.Conflict) && (n.SubnetChosen || n.Name == model.Bridge) && m.lies(n, running) {
-				err = m.moved(ctx, n)
-			}
-			failed = append(failed, err)
-		case isDirect(n):
-			failed = append(failed, m.ensureDirect(ctx, n, true))
-		}
+		err := m.again(ctx, n, running)
+		failed = append(failed, err)
+		m.mu.Lock()
+		m.missing[n.ID] = err
+		m.mu.Unlock()
 	}
 	for _, r := range running {
 		m.adoptAddresses(r)
@@ -57,6 +51,21 @@ func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running 
 		return err
 	}
 	return m.Settle(ctx)
+}
+
+// again makes a network that was there.
+func (m *Manager) again(ctx context.Context, n *model.Network, running []Running) error {
+	if isDirect(n) {
+		return m.ensureDirect(ctx, n, true)
+	}
+	if !isBridge(n) {
+		return nil
+	}
+	err := m.Ensure(ctx, n)
+	if errs.Is(err, errs.Conflict) && (n.SubnetChosen || n.Subnet6Chosen || n.Name == model.Bridge) && m.lies(n, running) {
+		err = m.moved(ctx, n)
+	}
+	return err
 }
 
 // lies tells whether a network has neither a bridge nor anybody on it.
@@ -73,7 +82,8 @@ func (m *Manager) lies(n *model.Network, running []Running) bool {
 // moved makes a network with another subnet than it had.
 func (m *Manager) moved(ctx context.Context, n *model.Network) error {
 	had := n.IPAM.Config
-	n.IPAM.Config = nil
+	n.SubnetChosen = n.SubnetChosen || n.Name == model.Bridge
+	n.IPAM.Config = n.AskedPools()
 	err := m.Ensure(ctx, n)
 	if err != nil {
 		n.IPAM.Config = had
@@ -88,6 +98,10 @@ func (m *Manager) adoptAddresses(r Running) {
 		if b := m.bridges[ep.NetworkID]; b != nil && ep.IP.IsValid() {
 			b.pool.owner[ep.IP.Addr()] = r.ContainerID
 			b.pool.last = ep.IP.Addr()
+			if b.pool6 != nil && ep.IP6.IsValid() {
+				b.pool6.owner[ep.IP6.Addr()] = r.ContainerID
+				b.pool6.last = ep.IP6.Addr()
+			}
 		}
 	}
 }
@@ -147,8 +161,14 @@ func (m *Manager) adoptPorts(ctx context.Context, running []Running) error {
 		if len(mappings) == 0 {
 			continue
 		}
+		v4, v6 := split(mappings)
 		m.mu.Lock()
-		m.ports[r.ContainerID] = mappings
+		if len(v4) > 0 {
+			m.ports[half{r.ContainerID, V4}] = v4
+		}
+		if len(v6) > 0 {
+			m.ports[half{r.ContainerID, V6}] = v6
+		}
 		m.mu.Unlock()
 		for _, p := range mappings {
 			wanted[p] = true
@@ -161,7 +181,7 @@ func (m *Manager) adoptPorts(ctx context.Context, running []Running) error {
 		wanted[p] = true
 	}
 	var stale, missing []firewall.Mapping
-	have := m.fw.Published()
+	have := m.fw.published()
 	for _, p := range have {
 		if !wanted[p] {
 			stale = append(stale, p)
@@ -172,7 +192,7 @@ func (m *Manager) adoptPorts(ctx context.Context, running []Running) error {
 			missing = append(missing, p)
 		}
 	}
-	if err := m.fw.Publish(stale, missing); err != nil {
+	if err := m.fw.publish(stale, missing); err != nil {
 		return err
 	}
 	for _, p := range stale {
@@ -195,11 +215,15 @@ func mappingsOf(r Running) ([]firewall.Mapping, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.HostLo == 0 || !hostIP(p.HostIP).Is4() || !r.IP.Is4() {
+		on := p.HostIP.Unmap()
+		if !on.IsValid() {
+			on = netip.IPv4Unspecified()
+		}
+		to := r.Ways.to(familyOf(on)).IP
+		if p.HostLo == 0 || to.Is6() != on.Is6() || !to.IsValid() {
 			continue
 		}
-		out = append(out, firewall.Mapping{Proto: number, HostIP: anyless(p.HostIP), HostPort: p.HostLo,
-			To: netip.AddrPortFrom(r.IP, p.Number)})
+		out = append(out, firewall.Mapping{Proto: number, HostIP: on, HostPort: p.HostLo, To: netip.AddrPortFrom(to, p.Number)})
 	}
 	return out, nil
 }
@@ -207,7 +231,7 @@ func mappingsOf(r Running) ([]firewall.Mapping, error) {
 // adoptHolds drops the sockets held for the dead, and takes ports again whose
 // sockets were lost with their keeper.
 func (m *Manager) adoptHolds(ctx context.Context) error {
-	held := map[string]bool{}
+	held := map[half]bool{}
 	var shared []string
 	if m.cfg.Holder != nil {
 		keys, err := m.cfg.Holder.Held(ctx)
@@ -218,13 +242,13 @@ func (m *Manager) adoptHolds(ctx context.Context) error {
 			if strings.HasPrefix(k, sharePrefix) {
 				shared = append(shared, k)
 			}
-			id, ours := strings.CutPrefix(k, portKey(""))
+			h, ours := halfOf(k)
 			if !ours {
 				continue
 			}
-			held[id] = true
+			held[h] = true
 			m.mu.Lock()
-			dead := len(m.ports[id]) == 0
+			dead := len(m.ports[h]) == 0
 			m.mu.Unlock()
 			if dead {
 				if err := m.cfg.Holder.Drop(ctx, k); err != nil && !errs.Is(err, errs.NotFound) {
@@ -237,33 +261,34 @@ func (m *Manager) adoptHolds(ctx context.Context) error {
 		return err
 	}
 	m.mu.Lock()
-	lost := map[string][]firewall.Mapping{}
-	for id, mappings := range m.ports {
-		if !held[id] && m.own[portKey(id)] == nil {
-			lost[id] = mappings
+	lost := map[half][]firewall.Mapping{}
+	for h, mappings := range m.ports {
+		if !held[h] && m.own[h.key()] == nil {
+			lost[h] = mappings
 		}
 	}
 	m.mu.Unlock()
-	for id, mappings := range lost {
-		m.retake(ctx, id, mappings)
+	for h, mappings := range lost {
+		m.retake(ctx, h, mappings)
 	}
 	return nil
 }
 
 // retake binds the ports of a container that runs on. Where another program
 // was quicker the rules still stand; the log names it.
-func (m *Manager) retake(ctx context.Context, containerID string, mappings []firewall.Mapping) {
+func (m *Manager) retake(ctx context.Context, h half, mappings []firewall.Mapping) {
+	containerID := h.container
 	var files []*os.File
 	for _, p := range mappings {
 		_, kind, _ := protocol(protocolName(p.Proto))
-		f, _, err := bind(hostIP(p.HostIP), p.HostPort, kind, int(p.Proto))
+		f, _, err := bind(p.HostIP, p.HostPort, kind, int(p.Proto))
 		if err != nil {
 			m.log.Warn("a published port cannot be held", "container", m.who(containerID), "port", p.HostPort, "err", err)
 			continue
 		}
 		files = append(files, f)
 	}
-	err := m.hold(ctx, containerID, files)
+	err := m.holdAs(ctx, h.key(), files)
 	if err != nil {
 		m.log.Warn("published ports cannot be held", "container", m.who(containerID), "err", err)
 	}
@@ -275,22 +300,29 @@ func (m *Manager) retake(ctx context.Context, containerID string, mappings []fir
 // dropStrangers takes bridges that are gone out of the rules.
 func (m *Manager) dropStrangers() error {
 	m.mu.Lock()
-	var known []firewall.Network
+	var known, known6 []firewall.Network
 	for _, b := range m.bridges {
 		if b.direct != nil {
 			continue
 		}
 		known = append(known, firewall.Network{Bridge: b.name, Subnet: b.pool.subnet})
+		if b.pool6 != nil {
+			known6 = append(known6, firewall.Network{Bridge: b.name, Subnet: b.pool6.subnet})
+		}
 	}
 	m.mu.Unlock()
 	m.foreignMu.Lock()
 	defer m.foreignMu.Unlock()
-	for _, name := range m.fw.Bridges() {
+	for _, name := range m.fw.bridges() {
 		if !slices.ContainsFunc(known, func(n firewall.Network) bool { return n.Bridge == name }) {
 			m.forgetForeign(name)
 		}
 	}
-	return m.fw.Retain(known)
+	err := m.fw.v4.Retain(known)
+	if v6 := m.fw.six(); v6 != nil {
+		err = errors.Join(err, v6.Retain(known6))
+	}
+	return err
 }
 
 // Teardown removes everything of this instance from the kernel: cables,
@@ -299,7 +331,10 @@ func (m *Manager) Teardown(ctx context.Context) error {
 	var failed []error
 	failed = append(failed, m.Settle(ctx))
 	m.mu.Lock()
-	published := slices.Collect(maps.Keys(m.ports))
+	var published []string
+	for h := range m.ports {
+		published = append(published, h.container)
+	}
 	for _, members := range m.shared {
 		for _, o := range members {
 			published = append(published, o.container)
@@ -321,7 +356,7 @@ func (m *Manager) Teardown(ctx context.Context) error {
 	m.deleteCables(cables)
 	for _, l := range links {
 		if strings.HasPrefix(l.Alias, m.bridgeAlias("")) {
-			failed = append(failed, m.removeBridge(l.Name, netip.Prefix{}))
+			failed = append(failed, m.removeBridge(l.Name, netip.Prefix{}, netip.Prefix{}))
 		}
 	}
 	m.mu.Lock()

@@ -21,7 +21,7 @@ import (
 type sharedPort struct {
 	group  string
 	proto  uint8
-	hostIP netip.Addr // as rules match it: the zero Addr is every address
+	hostIP netip.Addr // 0.0.0.0 or ::: every address of its version
 	port   uint16
 }
 
@@ -38,7 +38,7 @@ const sharePrefix = "share/"
 // by users, so their names are not part of it.
 func (s sharedPort) holdKey() string {
 	sum := sha256.Sum256([]byte(s.group))
-	return sharePrefix + hex.EncodeToString(sum[:12]) + "/" + protocolName(s.proto) + "/" + hostIP(s.hostIP).String() + "/" + strconv.Itoa(int(s.port))
+	return sharePrefix + hex.EncodeToString(sum[:12]) + "/" + protocolName(s.proto) + "/" + s.hostIP.String() + "/" + strconv.Itoa(int(s.port))
 }
 
 // rule is where the port leads: to those that are ready; where none is, to all.
@@ -53,43 +53,43 @@ func (s sharedPort) rule(members []member) firewall.Shared {
 	return r
 }
 
-// join puts a container behind a port of its service's. The first one takes the
-// port of the host.
-func (m *Manager) join(ctx context.Context, containerID string, ip netip.Addr, p container.PublishedPort) (firewall.Mapping, error) {
+// join puts a container behind a port of its service's, on one address of the
+// host. The first one takes the port.
+func (m *Manager) join(ctx context.Context, containerID string, ip, on netip.Addr, p container.PublishedPort) error {
 	number, _, err := protocol(p.Proto)
 	if err != nil {
-		return firewall.Mapping{}, err
+		return err
 	}
-	s := sharedPort{group: p.Group, proto: number, hostIP: anyless(p.HostIP), port: p.HostLo}
+	s := sharedPort{group: p.Group, proto: number, hostIP: on, port: p.HostLo}
 	to := netip.AddrPortFrom(ip, p.Number)
 	m.shareMu.Lock()
 	defer m.shareMu.Unlock()
 	members := m.members(s)
 	if len(members) >= firewall.Slots {
-		return firewall.Mapping{}, errs.New(errs.Unsupported, "port %d is shared by %d containers already, which is the most", p.HostLo, firewall.Slots)
+		return errs.New(errs.Unsupported, "port %d is shared by %d containers already, which is the most", p.HostLo, firewall.Slots)
 	}
 	if len(members) == 0 {
-		f, _, err := m.take(p)
+		files, _, err := m.take(publication{PublishedPort: p, on: []netip.Addr{on}})
 		if err != nil {
-			return firewall.Mapping{}, err
+			return err
 		}
-		err = m.holdAs(ctx, s.holdKey(), []*os.File{f})
+		err = m.holdAs(ctx, s.holdKey(), files)
 		if m.cfg.Holder != nil || err != nil {
-			_ = f.Close()
+			closeAll(files)
 		}
 		if err != nil {
-			return firewall.Mapping{}, fmt.Errorf("publishing ports: %w", err)
+			return fmt.Errorf("publishing ports: %w", err)
 		}
 	}
 	now := append(slices.Clone(members), member{containerID, to, p.Waiting})
-	if err := m.fw.Share(s.rule(now)); err != nil {
+	if err := m.fw.share(s.rule(now)); err != nil {
 		if len(members) == 0 {
 			_ = m.dropAs(context.WithoutCancel(ctx), s.holdKey())
 		}
-		return firewall.Mapping{}, err
+		return err
 	}
 	m.setMembers(s, now)
-	return firewall.Mapping{Proto: number, HostIP: s.hostIP, HostPort: s.port, To: to}, nil
+	return nil
 }
 
 func (m *Manager) members(s sharedPort) []member {
@@ -121,12 +121,15 @@ func (m *Manager) joined(containerID string) []sharedPort {
 	return out
 }
 
-// leave takes a container from behind all shared ports. The last one gives the
+// leave takes a container from behind all shared ports of these versions of IP. The last one gives the
 // port of the host back.
-func (m *Manager) leave(ctx context.Context, containerID string) error {
+func (m *Manager) leave(ctx context.Context, containerID string, families []Family) error {
 	m.shareMu.Lock()
 	defer m.shareMu.Unlock()
 	for _, s := range m.joined(containerID) {
+		if !slices.Contains(families, familyOf(s.hostIP)) {
+			continue
+		}
 		var gone member
 		left := slices.DeleteFunc(slices.Clone(m.members(s)), func(o member) bool {
 			if o.container == containerID {
@@ -135,7 +138,7 @@ func (m *Manager) leave(ctx context.Context, containerID string) error {
 			}
 			return false
 		})
-		if err := m.fw.Share(s.rule(left)); err != nil {
+		if err := m.fw.share(s.rule(left)); err != nil {
 			return err
 		}
 		if s.proto == unix.IPPROTO_UDP {
@@ -165,7 +168,7 @@ func (m *Manager) alter(containerID string, change func(*member)) error {
 				change(&now[i])
 			}
 		}
-		if err := m.fw.Share(s.rule(now)); err != nil {
+		if err := m.fw.share(s.rule(now)); err != nil {
 			return err
 		}
 		m.setMembers(s, now)
@@ -201,7 +204,7 @@ func (m *Manager) adoptShared(running []Running) error {
 		rules = append(rules, s.rule(members))
 	}
 	m.mu.Unlock()
-	return m.fw.RetainShared(rules)
+	return m.fw.retainShared(rules)
 }
 
 // sharedAlone are the rules of shared ports behind which one container is: they
@@ -251,7 +254,7 @@ func (m *Manager) adoptSharedHolds(ctx context.Context, held []string) error {
 	}
 	for key, s := range wanted {
 		_, kind, _ := protocol(protocolName(s.proto))
-		f, _, err := bind(hostIP(s.hostIP), s.port, kind, int(s.proto))
+		f, _, err := bind(s.hostIP, s.port, kind, int(s.proto))
 		if err != nil {
 			m.log.Warn("a published port cannot be held", "group", s.group, "port", s.port, "err", err)
 			continue

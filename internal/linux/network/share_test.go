@@ -20,7 +20,7 @@ func shared(t testing.TB, m *network.Manager, b *box, group string, waiting bool
 	for i := range list {
 		list[i].Group, list[i].Waiting = group, waiting
 	}
-	_, err := m.Publish(t.Context(), b.id, b.ip, b.eps[0].NetworkID, list)
+	_, err := m.Publish(t.Context(), b.id, way(b.eps[0].NetworkID, b.ip), list)
 	return err
 }
 
@@ -145,7 +145,7 @@ func TestSharedPortsOutliveTheDaemon(t *testing.T) {
 		asked := ports(t, "8080:80")
 		asked[0].Group = "p/web"
 		running = append(running, network.Running{
-			ContainerID: b.id, Endpoints: b.eps, IP: b.ip, Asked: asked,
+			ContainerID: b.id, Endpoints: b.eps, Ways: way(b.eps[0].NetworkID, b.ip), Asked: asked,
 			Ports: container.PortMap{"80/tcp": {{HostIP: netip.IPv4Unspecified().String(), HostPort: "8080"}}},
 		})
 	}

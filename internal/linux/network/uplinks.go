@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -54,14 +55,14 @@ func isOn(path string) bool {
 func (m *Manager) refreshUplinks() {
 	m.upMu.Lock()
 	defer m.upMu.Unlock()
-	if err := m.uplinks(); err != nil {
+	if err := errors.Join(m.uplinks(), m.uplinks6()); err != nil {
 		m.log.Warn("switching on forwarding for containers", "err", err)
 	}
 }
 
 func (m *Manager) uplinks() error {
 	if isOn(forwarding("all")) {
-		return m.fw.SetUplinks(nil)
+		return m.fw.v4.SetUplinks(nil)
 	}
 	m.mu.Lock()
 	wanted := len(m.bridges) > 0
@@ -73,11 +74,11 @@ func (m *Manager) uplinks() error {
 	if err != nil {
 		return err
 	}
-	addresses, err := m.rt.Addresses()
+	addresses, err := m.rt.Addresses(unix.AF_INET)
 	if err != nil {
 		return err
 	}
-	ours := m.fw.Uplinks()
+	ours := m.fw.v4.Uplinks()
 	others := m.otherInstances()
 	var set []string
 	for _, l := range links {
@@ -93,7 +94,7 @@ func (m *Manager) uplinks() error {
 			continue
 		}
 		// The rule before the switch.
-		if err := m.fw.SetUplinks(append(slices.Clone(ours), l.Name)); err != nil {
+		if err := m.fw.v4.SetUplinks(append(slices.Clone(ours), l.Name)); err != nil {
 			return err
 		}
 		if err := m.sysctl(forwarding(l.Name), "1"); err != nil {
@@ -102,7 +103,7 @@ func (m *Manager) uplinks() error {
 		set = append(set, l.Name)
 		ours = append(ours, l.Name)
 	}
-	return m.fw.SetUplinks(set)
+	return m.fw.v4.SetUplinks(set)
 }
 
 // otherInstances reports whether another instance has bridges here.
@@ -118,7 +119,8 @@ func (m *Manager) restoreForwarding() {
 	if m.otherInstances() {
 		return
 	}
-	for _, name := range m.fw.Uplinks() {
+	m.restoreForwarding6()
+	for _, name := range m.fw.v4.Uplinks() {
 		if err := os.WriteFile(forwarding(name), []byte("0"), 0); err != nil && !os.IsNotExist(err) {
 			m.log.Warn("switching forwarding off again", "interface", name, "err", err)
 		}

@@ -225,13 +225,13 @@ func (w *worker) lookAround() {
 		return
 	}
 	w.looked.Store(time.Now().UnixNano())
-	vanished, err := w.m.fw.Check()
+	vanished, err := w.m.fw.check()
 	if err != nil {
 		w.m.log.Warn("checking the nftables table", "err", err)
 	} else if vanished {
 		w.m.log.Warn("the nftables table had vanished and was made again; somebody flushed the rule set")
 	}
-	for _, name := range w.m.fw.Bridges() {
+	for _, name := range w.m.fw.bridges() {
 		w.m.recheckForeign(name)
 	}
 }

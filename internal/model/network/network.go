@@ -2,7 +2,10 @@
 // The JSON names are those of the Docker Engine API 1.51.
 package network
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // The names of the networks that are always there.
 const (
@@ -31,6 +34,8 @@ type Network struct {
 	Labels     map[string]string   `json:"Labels"`
 	// SubnetChosen: Lus chose the subnet, nobody asked for it. Docker's API does not show it.
 	SubnetChosen bool `json:"SubnetChosen,omitempty"`
+	// Subnet6Chosen: the same of the subnet of IPv6.
+	Subnet6Chosen bool `json:"Subnet6Chosen,omitempty"`
 }
 
 // ConfigReference names the network a configuration is taken from.
@@ -51,6 +56,20 @@ type Pool struct {
 	IPRange string            `json:"IPRange,omitempty"`
 	Gateway string            `json:"Gateway,omitempty"`
 	Aux     map[string]string `json:"AuxiliaryAddresses,omitempty"`
+}
+
+// IsIPv6 reports whether the pool is of IPv6; what names no subnet is of IPv4.
+func (p Pool) IsIPv6() bool { return strings.Contains(p.Subnet, ":") }
+
+// AskedPools are the pools that somebody asked for; the others Lus chose.
+func (n *Network) AskedPools() []Pool {
+	var out []Pool
+	for _, p := range n.IPAM.Config {
+		if p.IsIPv6() && !n.Subnet6Chosen || !p.IsIPv6() && !n.SubnetChosen {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Attached is a running container on a network.

@@ -95,7 +95,8 @@ func (e *Engine) plugLate(ctx context.Context, rec *container.Container, n *mode
 	err = e.reserve(ctx, rec, added, undo)
 	if err == nil {
 		all := append(slices.Clone(before), added...)
-		added[0].ep.Default = gateway(rec, all) == len(before)
+		chooseWaysOut(rec, all)
+		added[0].ep = all[len(before)].ep
 		err = e.plugInto(ctx, rec, added, before, undo)
 	}
 	if err == nil {
@@ -113,8 +114,8 @@ func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added, 
 		return err
 	}
 	defer netns.Close()
-	if added[0].ep.Default {
-		undo.add(func(ctx context.Context) error { return e.leadRoute(ctx, rec, &added[0], wayOut(before)) })
+	if added[0].ep.Default || added[0].ep.Default6 {
+		undo.add(func(ctx context.Context) error { return e.leadRoutes(ctx, rec, added, before) })
 	}
 	if err := e.plug(ctx, rec, netns, added, undo); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (e *Engine) plugInto(ctx context.Context, rec *container.Container, added, 
 	if err := e.writeFiles(rec, places); err != nil {
 		return err
 	}
-	return e.leadPorts(ctx, rec, wayIn(before), wayIn(places), undo)
+	return e.leadPorts(ctx, rec, before, places, undo)
 }
 
 // placesNow are the networks of a running container with the addresses of its record.
@@ -150,11 +151,15 @@ func (e *Engine) placesNow(rec *container.Container) ([]place, error) {
 		if gw, err := netip.ParseAddr(ep.Gateway); err == nil {
 			places[i].ep.Gateway = gw
 		}
+		if ip, err := netip.ParseAddr(ep.GlobalIPv6Address); err == nil {
+			places[i].ep.IP6 = netip.PrefixFrom(ip, ep.GlobalIPv6PrefixLen)
+		}
+		if gw, err := netip.ParseAddr(ep.IPv6Gateway); err == nil {
+			places[i].ep.Gateway6 = gw
+		}
 	}
 	places = slices.DeleteFunc(places, func(p place) bool { return !p.ep.IP.IsValid() })
-	if i := gateway(rec, places); i >= 0 {
-		places[i].ep.Default = true
-	}
+	chooseWaysOut(rec, places)
 	return places, nil
 }
 
@@ -209,11 +214,10 @@ func (e *Engine) unplugOne(ctx context.Context, rec, edited *container.Container
 		e.dropNames(ctx, n.ID, rec.ID)
 	}
 	// Route and ports first: nothing may be sent to an address that is free.
-	from, to := wayOut(before), wayOut(rest)
-	if err := e.leadRoute(ctx, rec, from, to); err != nil {
+	if err := e.leadRoutes(ctx, rec, before, rest); err != nil {
 		return err
 	}
-	if err := e.leadPorts(ctx, edited, wayIn(before), wayIn(rest), &undo{}); err != nil {
+	if err := e.leadPorts(ctx, edited, before, rest, &undo{}); err != nil {
 		return err
 	}
 	if err := e.pull(ctx, rec, before, n); err != nil {

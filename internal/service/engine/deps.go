@@ -41,21 +41,23 @@ type Images interface {
 type Network interface {
 	Ensure(ctx context.Context, n *model.Network) error
 	Remove(ctx context.Context, n *model.Network) error
-	Reserve(ctx context.Context, networkID, containerID string, want netip.Addr) (network.Address, error)
+	Reserve(ctx context.Context, networkID, containerID string, want network.Wanted) (network.Address, error)
 	Release(ctx context.Context, networkID, containerID string) error
 	Attach(ctx context.Context, netns *os.File, eps ...network.Endpoint) error
-	// Route leads the namespace's default route to an endpoint that is attached.
+	// Route leads the namespace's default routes to an endpoint that is attached,
+	// those of the versions of IP that it says.
 	Route(ctx context.Context, netns *os.File, ep network.Endpoint) error
 	Detach(ctx context.Context, networkID, containerID string) error
 	// Pull is Detach for a direct network, whose interface is in the namespace.
 	Pull(ctx context.Context, netns *os.File, ep network.Endpoint) error
-	Publish(ctx context.Context, containerID string, ip netip.Addr, networkID string, ports []container.PublishedPort) (container.PortMap, error)
+	Publish(ctx context.Context, containerID string, ways network.Ways, ports []container.PublishedPort) (container.PortMap, error)
 	// SetReady says whether a container takes new connections on the ports that
 	// it shares with others of its group.
 	SetReady(ctx context.Context, containerID string, ready bool) error
-	// Move leads published ports to the container's address on another network.
-	Move(ctx context.Context, containerID, networkID string, ip netip.Addr) error
-	Unpublish(ctx context.Context, containerID string) error
+	// Move leads published ports to the container's addresses on other networks.
+	Move(ctx context.Context, containerID string, ways network.Ways) error
+	// Unpublish frees the ports of these versions of IP; none: of both.
+	Unpublish(ctx context.Context, containerID string, families ...network.Family) error
 	Reconcile(ctx context.Context, nets []*model.Network, running []network.Running) error
 	Settle(ctx context.Context) error
 }

@@ -21,7 +21,7 @@ type nameTables struct {
 }
 
 type bound struct {
-	ip    netip.Addr
+	ips   []netip.Addr
 	names []string
 	// waiting: names that another has too lead to the other.
 	waiting bool
@@ -49,7 +49,11 @@ func (e *Engine) addNames(ctx context.Context, rec *container.Container, p place
 
 func boundTo(rec *container.Container, p place) bound {
 	ep := rec.Networks[p.name]
-	return bound{ip: p.ep.IP.Addr(), names: dnsNames(rec, ep), links: ep.Links, waiting: waits(rec)}
+	b := bound{ips: []netip.Addr{p.ep.IP.Addr()}, names: dnsNames(rec, ep), links: ep.Links, waiting: waits(rec)}
+	if p.ep.IP6.IsValid() {
+		b.ips = append(b.ips, p.ep.IP6.Addr())
+	}
+	return b
 }
 
 // noteNames remembers the names of a container that runs; nothing is sent.
@@ -120,7 +124,7 @@ func (t *nameTables) table(networkID string) map[string][]netip.Addr {
 		}
 		for _, n := range b.names {
 			key := strings.ToLower(n)
-			to[key] = append(to[key], b.ip)
+			to[key] = append(to[key], b.ips...)
 		}
 	}
 	for name, addrs := range waiting {

@@ -69,11 +69,14 @@ func eth(i int) string { return "eth" + strconv.Itoa(i) }
 func (e *Engine) reserve(ctx context.Context, rec *container.Container, places []place, undo *undo) error {
 	for i := range places {
 		p := &places[i]
-		var want netip.Addr
-		if cfg := rec.Networks[p.name].IPAMConfig; cfg != nil && cfg.IPv4Address != "" {
+		want := network.Wanted{NoIPv6: withoutIPv6(rec)}
+		if cfg := rec.Networks[p.name].IPAMConfig; cfg != nil {
 			var err error
-			if want, err = netip.ParseAddr(cfg.IPv4Address); err != nil {
-				return errs.New(errs.Invalid, "invalid IPv4 address: %s", cfg.IPv4Address)
+			if want.IP, err = address(cfg.IPv4Address, "IPv4"); err != nil {
+				return err
+			}
+			if want.IP6, err = address(cfg.IPv6Address, "IPv6"); err != nil {
+				return err
 			}
 		}
 		addr, err := e.Network.Reserve(ctx, p.net.ID, rec.ID, want)
@@ -86,18 +89,46 @@ func (e *Engine) reserve(ctx context.Context, rec *container.Container, places [
 			p.ep.MAC = mac
 		}
 	}
-	if i := gateway(rec, places); i >= 0 {
-		places[i].ep.Default = true
-	}
+	chooseWaysOut(rec, places)
 	return nil
 }
 
-// gateway chooses the place that the default route leads to: the highest
-// priority, else the first by name, of those that lead out at all.
-func gateway(rec *container.Container, places []place) int {
+// address reads one that is asked for; empty: any.
+func address(text, version string) (ip netip.Addr, err error) {
+	if text == "" {
+		return ip, nil
+	}
+	if ip, err = netip.ParseAddr(text); err != nil {
+		return ip, errs.New(errs.Invalid, "invalid %s address: %s", version, text)
+	}
+	return ip, nil
+}
+
+// withoutIPv6 reports whether a container switches IPv6 off for itself.
+func withoutIPv6(rec *container.Container) bool {
+	return rec.HostConfig.Sysctls["net.ipv6.conf.all.disable_ipv6"] == "1" || rec.HostConfig.Sysctls["net.ipv6.conf.default.disable_ipv6"] == "1"
+}
+
+// chooseWaysOut notes which places the default routes lead to.
+func chooseWaysOut(rec *container.Container, places []place) {
+	for i := range places {
+		places[i].ep.Default, places[i].ep.Default6 = false, false
+	}
+	if i := gateway(rec, places, func(p place) netip.Addr { return p.ep.Gateway }); i >= 0 {
+		places[i].ep.Default = true
+	}
+	if i := gateway(rec, places, func(p place) netip.Addr { return p.ep.Gateway6 }); i >= 0 {
+		places[i].ep.Default6 = true
+	}
+}
+
+// gateway chooses the place that the default route of one version of IP leads
+// to: the highest priority, else the first by name, of those that lead out at
+// all.
+func gateway(rec *container.Container, places []place, of func(place) netip.Addr) int {
 	best := -1
 	for i, p := range places {
-		if !p.ep.Gateway.IsValid() {
+		if !of(p).IsValid() {
 			continue
 		}
 		if best < 0 {
@@ -149,6 +180,13 @@ func fill(ep *container.Endpoint, rec *container.Container, p *place) {
 	if p.ep.Gateway.IsValid() {
 		ep.Gateway = p.ep.Gateway.String()
 	}
+	ep.GlobalIPv6Address, ep.GlobalIPv6PrefixLen, ep.IPv6Gateway = "", 0, ""
+	if p.ep.IP6.IsValid() {
+		ep.GlobalIPv6Address, ep.GlobalIPv6PrefixLen = p.ep.IP6.Addr().String(), p.ep.IP6.Bits()
+	}
+	if p.ep.Gateway6.IsValid() {
+		ep.IPv6Gateway = p.ep.Gateway6.String()
+	}
 	ep.DNSNames = nil
 	if userNetwork(p.net) {
 		ep.DNSNames = dnsNames(rec, ep)
@@ -160,6 +198,7 @@ func blank(rec *container.Container) {
 	for name := range rec.Networks {
 		endpoint(rec, name, func(ep *container.Endpoint) {
 			ep.EndpointID, ep.Gateway, ep.IPAddress, ep.MacAddress, ep.IPPrefixLen = "", "", "", "", 0
+			ep.GlobalIPv6Address, ep.GlobalIPv6PrefixLen, ep.IPv6Gateway = "", 0, ""
 		})
 	}
 	rec.Ports = nil
@@ -221,22 +260,20 @@ func ports(rec *container.Container) ([]container.PublishedPort, error) {
 	return list, nil
 }
 
-// publish takes the host's ports for the place that leads out.
+// publish takes the host's ports for the places that lead out.
 func (e *Engine) publish(ctx context.Context, rec *container.Container, places []place, undo *undo) (container.PortMap, error) {
 	list, err := ports(rec)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	for _, p := range places {
-		if !p.ep.Default {
-			continue
-		}
-		got, err := e.Network.Publish(ctx, rec.ID, p.ep.IP.Addr(), p.net.ID, list)
-		if err != nil {
-			return nil, err
-		}
-		undo.add(func(ctx context.Context) error { return e.Network.Unpublish(ctx, rec.ID) })
-		return got, nil
+	ways := waysIn(places)
+	if ways == (network.Ways{}) {
+		return nil, nil // the network is internal, or there is none
 	}
-	return nil, nil // no way in: the network is internal, or there is none
+	got, err := e.Network.Publish(ctx, rec.ID, ways, list)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(func(ctx context.Context) error { return e.Network.Unpublish(ctx, rec.ID) })
+	return got, nil
 }

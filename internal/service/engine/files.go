@@ -121,11 +121,14 @@ func (e *Engine) hosts(rec *container.Container, name string, places []place) ([
 		fmt.Fprintf(&b, "%s\t%s\n", addr, host)
 	}
 	b.WriteString(e.linkHosts(rec))
+	own := name
+	if d := rec.Config.Domainname; d != "" {
+		own = name + "." + d + " " + name
+	}
 	for _, p := range places {
-		if d := rec.Config.Domainname; d != "" {
-			fmt.Fprintf(&b, "%s\t%s.%s %s\n", p.ep.IP.Addr(), name, d, name)
-		} else {
-			fmt.Fprintf(&b, "%s\t%s\n", p.ep.IP.Addr(), name)
+		fmt.Fprintf(&b, "%s\t%s\n", p.ep.IP.Addr(), own)
+		if p.ep.IP6.IsValid() {
+			fmt.Fprintf(&b, "%s\t%s\n", p.ep.IP6.Addr(), own)
 		}
 	}
 	return b.Bytes(), nil

@@ -109,7 +109,8 @@ func (e *Engine) CreateNetwork(ctx context.Context, asked *model.Network) (id, w
 	complete(&n)
 	n.ID, n.Created, n.EnableIPv4 = ids.New(), e.Now(), true
 	n.IPAM.Config = slices.Clone(n.IPAM.Config)
-	n.SubnetChosen = len(n.IPAM.Config) == 0 || n.IPAM.Config[0].Subnet == ""
+	n.SubnetChosen = !slices.ContainsFunc(n.IPAM.Config, func(p model.Pool) bool { return p.Subnet != "" && !p.IsIPv6() })
+	n.Subnet6Chosen = n.EnableIPv6 && !slices.ContainsFunc(n.IPAM.Config, model.Pool.IsIPv6)
 	e.netOp.Lock()
 	defer e.netOp.Unlock()
 	e.mu.RLock()
@@ -153,8 +154,6 @@ func checkNetwork(n *model.Network) error {
 	switch {
 	case n.Name == "default" || strings.HasPrefix(n.Name, "container:"):
 		return errs.New(errs.Denied, "operation is not permitted on predefined %s network", n.Name)
-	case n.EnableIPv6:
-		return errs.New(errs.Unsupported, "IPv6 networks are not supported yet: leave --ipv6 out")
 	case n.ConfigOnly || n.ConfigFrom.Network != "":
 		return errs.New(errs.Unsupported, "configuration-only networks are not supported")
 	case n.Ingress:
@@ -165,25 +164,40 @@ func checkNetwork(n *model.Network) error {
 		return errs.New(errs.NotFound, "IPAM driver %q not found: Lus has the driver default", n.IPAM.Driver)
 	case len(n.IPAM.Options) > 0:
 		return errs.New(errs.Unsupported, "IPAM options are not supported")
-	case len(n.IPAM.Config) > 1:
-		return errs.New(errs.Unsupported, "%s driver doesn't support multiple subnets", n.Driver)
 	}
 	return network.CheckOptions(n)
 }
 
 // checkAddress refuses an address of one's own choice where none can be had.
 func checkAddress(n *model.Network, c *container.EndpointIPAM) error {
-	if c.IPv6Address != "" || len(c.LinkLocalIPs) > 0 {
-		return errs.New(errs.Unsupported, "IPv6 and link-local addresses are not supported yet")
+	if len(c.LinkLocalIPs) > 0 {
+		return errs.New(errs.Unsupported, "link-local addresses are not supported: leave --link-local-ip out")
 	}
-	ip, err := netip.ParseAddr(c.IPv4Address)
-	if err != nil || !ip.Is4() {
-		return errs.New(errs.Invalid, "invalid IPv4 address: %s", c.IPv4Address)
+	for _, asked := range []struct {
+		address, version string
+		chosen           bool
+	}{{c.IPv4Address, "IPv4", n.SubnetChosen}, {c.IPv6Address, "IPv6", n.Subnet6Chosen}} {
+		if asked.address == "" {
+			continue
+		}
+		ip, err := netip.ParseAddr(asked.address)
+		if err != nil || ip.Is4In6() || ip.Is6() != (asked.version == "IPv6") {
+			return errs.New(errs.Invalid, "invalid %s address: %s", asked.version, asked.address)
+		}
+		if err := checkOwnAddress(n, ip, asked.chosen); err != nil {
+			return err
+		}
 	}
-	if !userNetwork(n) {
+	return nil
+}
+
+func checkOwnAddress(n *model.Network, ip netip.Addr, chosen bool) error {
+	switch {
+	case !userNetwork(n):
 		return errs.New(errs.Invalid, "user specified IP address is supported on user defined networks only")
-	}
-	if n.SubnetChosen {
+	case ip.Is6() && !n.EnableIPv6:
+		return errs.New(errs.Invalid, "network %s has no IPv6 addresses such as %s: make it with --ipv6", n.Name, ip)
+	case chosen:
 		return errs.New(errs.Invalid, "user specified IP address is supported only when connecting to networks with user configured subnets: make the network with --subnet")
 	}
 	for _, pool := range n.IPAM.Config {
@@ -191,7 +205,7 @@ func checkAddress(n *model.Network, c *container.EndpointIPAM) error {
 			return nil
 		}
 	}
-	return errs.New(errs.Invalid, "no configured subnet contains IP address %s", c.IPv4Address)
+	return errs.New(errs.Invalid, "no configured subnet contains IP address %s", ip)
 }
 
 func (e *Engine) tellNetwork(n *model.Network, action, containerID string) {
@@ -215,6 +229,9 @@ func (e *Engine) show(n *model.Network) *model.Network {
 			a := model.Attached{Name: rec.Name, EndpointID: ep.EndpointID, MacAddress: ep.MacAddress}
 			if ep.IPAddress != "" {
 				a.IPv4Address = ep.IPAddress + "/" + strconv.Itoa(ep.IPPrefixLen)
+			}
+			if ep.GlobalIPv6Address != "" {
+				a.IPv6Address = ep.GlobalIPv6Address + "/" + strconv.Itoa(ep.GlobalIPv6PrefixLen)
 			}
 			out.Containers[rec.ID] = a
 		}

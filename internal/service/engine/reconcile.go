@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"lus/internal/base/errs"
@@ -154,10 +155,8 @@ func (e *Engine) connected(rec *container.Container) network.Running {
 			p.ep.MAC = mac
 		}
 		r.Endpoints = append(r.Endpoints, p.ep)
-		if p.ep.Default {
-			r.IP = p.ep.IP.Addr()
-		}
 	}
+	r.Ways = waysIn(places)
 	if r.Asked, err = ports(rec); err != nil {
 		e.Log.Warn("a running container's ports cannot be read", "container", rec.Name, "err", err)
 	}
@@ -178,11 +177,12 @@ func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Runnin
 		e.Log.Error("bringing networks into agreement", "err", err)
 	}
 	for _, n := range nets {
-		if len(n.IPAM.Config) == 0 || len(had[n.ID]) == 0 || n.IPAM.Config[0].Subnet == had[n.ID][0].Subnet {
+		old, now := subnets(had[n.ID]), subnets(n.IPAM.Config)
+		if now == "" || old == "" || now == old {
 			continue
 		}
 		e.Log.Warn("somebody took a network's subnet while nothing ran: it has another now",
-			"network", n.Name, "had", had[n.ID][0].Subnet, "has", n.IPAM.Config[0].Subnet)
+			"network", n.Name, "had", old, "has", now)
 		if err := e.saveNetwork(ctx, n); err != nil {
 			e.Log.Error("writing a network's new subnet", "network", n.Name, "err", err)
 		}
@@ -191,6 +191,15 @@ func (e *Engine) reconcileNetworks(ctx context.Context, running []network.Runnin
 		return err
 	}
 	return e.ServeNames(ctx)
+}
+
+// subnets lists a network's for people.
+func subnets(pools []model.Pool) string {
+	words := make([]string, len(pools))
+	for i, p := range pools {
+		words[i] = p.Subnet
+	}
+	return strings.Join(words, " ")
 }
 
 // ServeNames hands the name server everything it needs to know, also one that

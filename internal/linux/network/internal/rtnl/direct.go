@@ -67,14 +67,6 @@ func DeleteIndex(index int32) *Message {
 	return NewMessage(unix.RTM_DELLINK, 0, IfInfo(0, index, 0, 0))
 }
 
-// LinkRoute sends everything without a better route straight to the link.
-func LinkRoute(index int32) *Message {
-	b := make([]byte, unix.SizeofRtMsg)
-	b[0] = unix.AF_INET
-	b[4], b[5], b[6], b[7] = unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_LINK, unix.RTN_UNICAST
-	return NewMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, b).Uint32(unix.RTA_OIF, uint32(index))
-}
-
 // Uint16 appends a short number in the host's byte order.
 func (m *Message) Uint16(kind uint16, v uint16) *Message {
 	return m.Bytes(kind, binary.NativeEndian.AppendUint16(nil, v))

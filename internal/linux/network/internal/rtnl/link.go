@@ -3,7 +3,6 @@ package rtnl
 import (
 	"encoding/binary"
 	"net"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -121,32 +120,6 @@ func DeleteGroup(group uint32) *Message {
 	return NewMessage(unix.RTM_DELLINK, 0, IfInfo(0, 0, 0, 0)).Uint32(unix.IFLA_GROUP, group)
 }
 
-// AddAddress gives the link an IPv4 address with its broadcast address.
-func AddAddress(index int32, p netip.Prefix) *Message {
-	b := make([]byte, unix.SizeofIfAddrmsg)
-	b[0], b[1] = unix.AF_INET, uint8(p.Bits())
-	binary.NativeEndian.PutUint32(b[4:], uint32(index))
-	ip := p.Addr().As4()
-	m := NewMessage(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, b).
-		Bytes(unix.IFA_LOCAL, ip[:]).Bytes(unix.IFA_ADDRESS, ip[:])
-	if p.Bits() < 31 {
-		host := uint32(1)<<(32-p.Bits()) - 1
-		last := binary.BigEndian.Uint32(ip[:]) | host
-		m.Bytes(unix.IFA_BROADCAST, binary.BigEndian.AppendUint32(nil, last))
-	}
-	return m
-}
-
-// DefaultRoute sends everything without a better route to gateway.
-func DefaultRoute(index int32, gateway netip.Addr) *Message {
-	b := make([]byte, unix.SizeofRtMsg)
-	b[0] = unix.AF_INET
-	b[4], b[5], b[6], b[7] = unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST
-	gw := gateway.As4()
-	return NewMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, b).
-		Bytes(unix.RTA_GATEWAY, gw[:]).Uint32(unix.RTA_OIF, uint32(index))
-}
-
 // Link is what a listing tells about an interface.
 type Link struct {
 	Index  int32
@@ -206,72 +179,6 @@ func (c *Conn) Link(name string) (Link, error) {
 	var out Link
 	err := c.Get(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0)).Text(unix.IFLA_IFNAME, name), func(_ uint16, body []byte) {
 		out, _ = parseLink(body)
-	})
-	return out, err
-}
-
-// Address is an IPv4 address of an interface.
-type Address struct {
-	Index  int32
-	Prefix netip.Prefix
-}
-
-// Addresses lists the IPv4 addresses of all interfaces.
-func (c *Conn) Addresses() ([]Address, error) {
-	var out []Address
-	b := make([]byte, unix.SizeofIfAddrmsg)
-	b[0] = unix.AF_INET
-	err := c.Dump(NewMessage(unix.RTM_GETADDR, 0, b), func(kind uint16, body []byte) {
-		if kind != unix.RTM_NEWADDR || len(body) < unix.SizeofIfAddrmsg || body[0] != unix.AF_INET {
-			return
-		}
-		a := Address{Index: int32(binary.NativeEndian.Uint32(body[4:]))}
-		bits := int(body[1])
-		Attrs(body[unix.SizeofIfAddrmsg:], func(kind uint16, data []byte) {
-			if ip, ok := netip.AddrFromSlice(data); ok && kind == unix.IFA_LOCAL {
-				a.Prefix = netip.PrefixFrom(ip, bits)
-			}
-		})
-		if a.Prefix.IsValid() {
-			out = append(out, a)
-		}
-	})
-	return out, err
-}
-
-// Route is an IPv4 route to a network.
-type Route struct {
-	Dst netip.Prefix // 0.0.0.0/0 is a default route
-	OIF int32
-}
-
-// Routes lists the IPv4 unicast routes of every table but the local one.
-func (c *Conn) Routes() ([]Route, error) {
-	var out []Route
-	b := make([]byte, unix.SizeofRtMsg)
-	b[0] = unix.AF_INET
-	err := c.Dump(NewMessage(unix.RTM_GETROUTE, 0, b), func(kind uint16, body []byte) {
-		if kind != unix.RTM_NEWROUTE || len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET {
-			return
-		}
-		if body[4] == unix.RT_TABLE_LOCAL || body[7] != unix.RTN_UNICAST {
-			return
-		}
-		r := Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
-		bits := int(body[1])
-		Attrs(body[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
-			switch kind {
-			case unix.RTA_DST:
-				if ip, ok := netip.AddrFromSlice(data); ok {
-					r.Dst = netip.PrefixFrom(ip, bits)
-				}
-			case unix.RTA_OIF:
-				if len(data) == 4 {
-					r.OIF = int32(binary.NativeEndian.Uint32(data))
-				}
-			}
-		})
-		out = append(out, r)
 	})
 	return out, err
 }
