@@ -131,20 +131,25 @@ func publishedPorts(p *types.Project) *misplaced {
 
 func subnets(p *types.Project) *misplaced {
 	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
-		first := ""
+		first := map[bool]string{} // of either version of IP
+		external := bool(p.Networks[key].External)
 		for i, pool := range p.Networks[key].Ipam.Config {
 			at := []string{"networks", key, "ipam", "config", strconv.Itoa(i)}
 			if pool == nil || pool.Subnet == "" {
 				continue
 			}
-			if first != "" && !bool(p.Networks[key].External) {
-				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: %s is a second subnet, beside %s, and a network has one here (as Docker's bridge has)", key, pool.Subnet, first), "make one larger subnet of them, or two networks"}
-			}
-			first = pool.Subnet
 			net, err := netip.ParsePrefix(pool.Subnet)
 			if err != nil {
 				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: subnet %q is not a range of addresses", key, pool.Subnet), "write an address and how many bits are fixed, as 172.30.0.0/24"}
 			}
+			six := net.Addr().Is6()
+			if six && !speaksIPv6(p, key) {
+				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: %s is a subnet of IPv6, which the network does not speak", key, pool.Subnet), "add enable_ipv6: true to the network, or remove the subnet"}
+			}
+			if first[six] != "" && !external {
+				return &misplaced{append(at, "subnet"), fmt.Sprintf("networks.%s.ipam: %s is a second subnet, beside %s, and a network has one here (as Docker's bridge has)", key, pool.Subnet, first[six]), "make one larger subnet of them, or two networks"}
+			}
+			first[six] = pool.Subnet
 			if gw, err := netip.ParseAddr(pool.Gateway); pool.Gateway != "" && (err != nil || !net.Contains(gw)) {
 				return &misplaced{append(at, "gateway"), fmt.Sprintf("networks.%s.ipam: gateway %s is not an address of subnet %s", key, pool.Gateway, pool.Subnet), "choose one inside of it, or leave it out"}
 			}
@@ -161,29 +166,55 @@ func addresses(p *types.Project) *misplaced {
 		s := p.Services[name]
 		for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 			n := s.Networks[key]
-			if n == nil || n.Ipv4Address == "" {
+			if n == nil {
 				continue
 			}
-			at := []string{"services", name, "networks", key, "ipv4_address"}
-			say := func(hint, format string, args ...any) *misplaced {
-				return &misplaced{at, fmt.Sprintf("services.%s.networks.%s: ", name, key) + fmt.Sprintf(format, args...), hint}
-			}
-			ip, err := netip.ParseAddr(n.Ipv4Address)
-			if err != nil || !ip.Is4() {
-				return say("write one as 172.30.0.5", "%q is not an IPv4 address", n.Ipv4Address)
-			}
-			for _, pool := range p.Networks[key].Ipam.Config {
-				if net, err := netip.ParsePrefix(pool.Subnet); err == nil && net.Addr().Is4() && !net.Contains(ip) {
-					return say("choose an address inside of the subnet", "address %s is not in subnet %s", ip, pool.Subnet)
+			for _, a := range []fixed{{"ipv4_address", n.Ipv4Address, "IPv4", "172.30.0.5"}, {"ipv6_address", n.Ipv6Address, "IPv6", "fd00:30::5"}} {
+				if bad := a.check(p, name, key, taken); bad != nil {
+					return bad
 				}
 			}
-			if other := taken[key+" "+ip.String()]; other != "" {
-				return say("give one of them another address", "address %s is that of service %s too", ip, other)
-			}
-			taken[key+" "+ip.String()] = name
 		}
 	}
 	return nil
+}
+
+// fixed is an address of a service's own choice.
+type fixed struct{ key, text, version, example string }
+
+func (a fixed) check(p *types.Project, service, network string, taken map[string]string) *misplaced {
+	if a.text == "" {
+		return nil
+	}
+	say := func(hint, format string, args ...any) *misplaced {
+		at := []string{"services", service, "networks", network, a.key}
+		return &misplaced{at, fmt.Sprintf("services.%s.networks.%s: ", service, network) + fmt.Sprintf(format, args...), hint}
+	}
+	ip, err := netip.ParseAddr(a.text)
+	six := a.version == "IPv6"
+	switch {
+	case err != nil || ip.Is4In6() || ip.Is6() != six:
+		return say("write one as "+a.example, "%q is not an %s address", a.text, a.version)
+	case six && !speaksIPv6(p, network):
+		return say("add enable_ipv6: true to the network", "network %s does not speak IPv6", network)
+	}
+	for _, pool := range p.Networks[network].Ipam.Config {
+		if net, err := netip.ParsePrefix(pool.Subnet); err == nil && net.Addr().Is6() == six && !net.Contains(ip) {
+			return say("choose an address inside of the subnet", "address %s is not in subnet %s", ip, pool.Subnet)
+		}
+	}
+	if other := taken[network+" "+ip.String()]; other != "" {
+		return say("give one of them another address", "address %s is that of service %s too", ip, other)
+	}
+	taken[network+" "+ip.String()] = service
+	return nil
+}
+
+// speaksIPv6 tells whether a network has IPv6, or may have: one that somebody
+// else made.
+func speaksIPv6(p *types.Project, network string) bool {
+	n := p.Networks[network]
+	return bool(n.External) || n.EnableIPv6 != nil && *n.EnableIPv6
 }
 
 // Room finds services that want to run more containers than there are ports for

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
@@ -39,7 +40,7 @@ func clash(p *types.Project, docs func() documents) error {
 			}
 			key := port.Published + "/" + port.Protocol
 			for _, h := range held[key] {
-				if h.ip == port.HostIP || everywhere(h.ip) || everywhere(port.HostIP) {
+				if meet(h.ip, port.HostIP) {
 					f := docs().at("services", name, "ports", strconv.Itoa(i))
 					f.text = "services." + name + ".ports: port " + key + " of the host is published by service " + h.service + " too"
 					if h.service == name {
@@ -55,4 +56,14 @@ func clash(p *types.Project, docs func() documents) error {
 	return nil
 }
 
-func everywhere(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
+// meet reports whether two addresses of the host cannot have the same port.
+func meet(a, b string) bool {
+	everywhere := func(ip string) bool { return ip == "0.0.0.0" || ip == "::" }
+	switch {
+	case a == "" || b == "" || a == b:
+		return true
+	case strings.Contains(a, ":") != strings.Contains(b, ":"):
+		return false // one is of IPv6
+	}
+	return everywhere(a) || everywhere(b)
+}

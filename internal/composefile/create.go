@@ -143,8 +143,8 @@ func networking(p *types.Project, s types.ServiceConfig, host *container.HostCon
 		if n != nil {
 			e.Aliases = append(e.Aliases, n.Aliases...)
 			e.GwPriority, e.MacAddress, e.DriverOpts = n.GatewayPriority, n.MacAddress, interfaceName(n)
-			if n.Ipv4Address != "" {
-				e.IPAMConfig = &container.EndpointIPAM{IPv4Address: n.Ipv4Address}
+			if n.Ipv4Address != "" || n.Ipv6Address != "" {
+				e.IPAMConfig = &container.EndpointIPAM{IPv4Address: n.Ipv4Address, IPv6Address: n.Ipv6Address}
 			}
 		}
 		if i == 0 && e.MacAddress == "" {

@@ -224,6 +224,7 @@ func attachmentExamples() map[string]example {
 		"services.*.networks.*.aliases":                {with: "networks: {front: {aliases: [www]}}", want: `"Aliases":["web","www"]`},
 		"services.*.networks.*.gw_priority":            {with: "networks: {front: {gw_priority: 7}}", want: `"GwPriority":7`},
 		"services.*.networks.*.ipv4_address":           {with: "networks: {front: {ipv4_address: 10.1.2.3}}", want: `"IPv4Address":"10.1.2.3"`},
+		"services.*.networks.*.ipv6_address":           {with: "networks: {six: {ipv6_address: 'fd00::7'}}", want: `"IPv6Address":"fd00::7"`},
 		"services.*.networks.*.priority":               {with: "networks: {front: {priority: 7}, default: {}}", want: `"NetworkMode":"shop_front","PortBindings":{},"RestartPolicy":{"Name":"","MaximumRetryCount":0},"AutoRemove":false`, without: "networks: {front: {}, default: {}}"},
 		"services.*.networks.*.use_service_name_alias": {with: "networks: {front: {use_service_name_alias: false}}", want: `"shop_front":{"IPAMConfig":null,"Links":null,"Aliases":null`, without: "networks: {front: {}}"},
 		"services.*.ports.*.target":                    {with: "ports: [" + port + "]", want: `"80/udp":[`},
@@ -294,6 +295,7 @@ func topExamples() map[string]example {
 		"networks.*.driver":                      {with: "networks: {front: {driver: overlay}}", want: `"Driver":"overlay"`},
 		"networks.*.driver_opts":                 {with: "networks: {front: {driver_opts: {o: p}}}", want: `"Options":{"o":"p"}`},
 		"networks.*.external":                    {with: "networks: {front: {external: true}}", want: `"external":true`},
+		"networks.*.enable_ipv6":                 {with: "networks: {front: {enable_ipv6: true}}", want: `"EnableIPv6":true`},
 		"networks.*.internal":                    {with: "networks: {front: {internal: true}}", want: `"Internal":true`},
 		"networks.*.labels":                      {with: "networks: {front: {labels: {l: m}}}", want: `"l":"m"`},
 		"networks.*.ipam.driver":                 {with: "networks: {front: {ipam: {driver: other}}}", want: `"IPAM":{"Driver":"other"`},
@@ -326,7 +328,6 @@ func namedExamples() map[string]example {
 		"services.*.storage_opt":     "storage_opt: {size: 1G}",
 		"services.*.cgroup_parent":   "cgroup_parent: other",
 
-		"services.*.networks.*.ipv6_address":   "networks: {front: {ipv6_address: 'fd00::7'}}",
 		"services.*.networks.*.link_local_ips": "networks: {front: {link_local_ips: [169.254.7.7]}}",
 		"services.*.volumes.*.bind.selinux":    "volumes: ['/srv:/t:z']",
 
@@ -345,7 +346,7 @@ func namedExamples() map[string]example {
 	} {
 		named["services.*.build."+key] = "build: {context: /srv, " + key + ": " + value + "}"
 	}
-	for key, value := range map[string]string{"enable_ipv4": "false", "enable_ipv6": "true"} {
+	for key, value := range map[string]string{"enable_ipv4": "false"} {
 		named["networks.*."+key] = "networks: {front: {" + key + ": " + value + "}}"
 	}
 	named["networks.*.ipam.options"] = "networks: {front: {ipam: {options: {o: p}}}}"

@@ -144,8 +144,8 @@ func (t verdicts) before() {
 // attachments are what a service has of networks, ports and mounts.
 func (t verdicts) attachments() {
 	const n, p, v = "services.*.networks.*", "services.*.ports.*", "services.*.volumes.*"
-	t.carried(n, "aliases gw_priority ipv4_address priority use_service_name_alias interface_name mac_address driver_opts")
-	t.refused("IPv6 and link-local addresses are not given yet: remove it", n, "ipv6_address link_local_ips")
+	t.carried(n, "aliases gw_priority ipv4_address ipv6_address priority use_service_name_alias interface_name mac_address driver_opts")
+	t.refused("link-local addresses are not given: remove it", n, "link_local_ips")
 
 	t.carried(p, "target published protocol host_ip")
 	t.moot(p, "name mode app_protocol")
@@ -205,11 +205,9 @@ func (t verdicts) build() {
 }
 
 func (t verdicts) topLevel() {
-	t.carried("networks.*", "name driver driver_opts ipam external internal labels")
+	t.carried("networks.*", "name driver driver_opts ipam external internal labels enable_ipv6")
 	t.refused("networks without IPv4 are not made here: remove it", "networks.*", "enable_ipv4")
 	t.only("networks.*.enable_ipv4", func(v reflect.Value) bool { return !v.Elem().Bool() })
-	t.refused("IPv6 networks are not made yet: remove it", "networks.*", "enable_ipv6")
-	t.only("networks.*.enable_ipv6", func(v reflect.Value) bool { return v.Elem().Bool() })
 	t.moot("networks.*", "attachable") // to a network of one host anything may attach
 	t.carried("networks.*.ipam", "driver config")
 	t.refused("IPAM options are not known here: remove them", "networks.*.ipam", "options")

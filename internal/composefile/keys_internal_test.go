@@ -136,7 +136,7 @@ services:
   web:
     #image
     #web
-networks: {front: {}}
+networks: {front: {}, six: {enable_ipv6: true}}
 volumes: {data: {}}
 models: {m: {model: ai/m}}
 secrets: {key: {file: ./compose.yaml}}

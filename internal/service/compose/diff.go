@@ -115,7 +115,10 @@ func hostFacets(h *container.HostConfig, put func(key, value string)) {
 		var to []string
 		for _, b := range bindings {
 			at := cmp.Or(b.HostPort, "a free port")
-			if b.HostIP != "" {
+			switch {
+			case strings.Contains(b.HostIP, ":"):
+				at = "[" + b.HostIP + "]:" + at
+			case b.HostIP != "":
 				at = b.HostIP + ":" + at
 			}
 			to = append(to, at)

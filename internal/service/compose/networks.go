@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ func networkDifferences(have, asked *network.Network) []string {
 	}
 	put("driver", have.Driver, asked.Driver)
 	put("internal", fmt.Sprint(have.Internal), fmt.Sprint(asked.Internal))
+	put("enable_ipv6", fmt.Sprint(have.EnableIPv6), fmt.Sprint(asked.EnableIPv6))
 	out = append(out, mapDifferences("driver_opts", have.Options, asked.Options)...)
 	own := func(labels map[string]string) map[string]string {
 		labels = maps.Clone(labels)
@@ -45,7 +47,7 @@ func networkDifferences(have, asked *network.Network) []string {
 		return labels
 	}
 	out = append(out, mapDifferences("labels", own(have.Labels), own(asked.Labels))...)
-	put("ipam.config", pools(have, have.SubnetChosen), pools(asked, false))
+	put("ipam.config", pools(have), pools(asked))
 	return out
 }
 
@@ -76,10 +78,15 @@ func mapDifferences(key string, old, new map[string]string) []string {
 
 // pools writes a network's addresses in one way; nothing where they are, or may
 // be, whatever the engine chooses.
-func pools(n *network.Network, chosen bool) string {
+func pools(n *network.Network) string {
 	var out []string
-	for _, p := range n.IPAM.Config {
-		if chosen || p.Subnet == "" {
+	asked := n.AskedPools()
+	// A file may write them in any order.
+	slices.SortStableFunc(asked, func(a, b network.Pool) int {
+		return cmp.Compare(strings.Count(a.Subnet, ":"), strings.Count(b.Subnet, ":"))
+	})
+	for _, p := range asked {
+		if p.Subnet == "" {
 			continue
 		}
 		text, gateway := p.Subnet, p.Gateway
@@ -193,9 +200,7 @@ func (r *runner) exchange(ctx context.Context, st *step) error {
 		return nil
 	}
 	old := *st.former
-	if old.SubnetChosen {
-		old.IPAM.Config = nil
-	}
+	old.IPAM.Config = old.AskedPools()
 	if _, _, back := r.Engine.CreateNetwork(ctx, &old); back != nil {
 		return errors.Join(err, fmt.Errorf("and it could not be made as it was: %w", back))
 	}

@@ -512,7 +512,7 @@ func fixedAddress(s *compose.Service) bool {
 		return false
 	}
 	for _, e := range s.Create.NetworkingConfig.EndpointsConfig {
-		if e.IPAMConfig != nil && e.IPAMConfig.IPv4Address != "" {
+		if e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address != "" || e.IPAMConfig.IPv6Address != "") {
 			return true
 		}
 	}
