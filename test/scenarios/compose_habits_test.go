@@ -67,7 +67,7 @@ services:
 		"logs --index 2 web": `service "web" has no container 2`, "logs --index 1": "--index is for one service",
 		"cp --index 4 web:/etc/passwd .": `service "web" has no container 4`,
 		"stats --no-stream nosuch":       "no such service: nosuch", "top nosuch": "no such service: nosuch", "images nosuch": "no such service: nosuch",
-		"scale web": "compose scale --help", "version extra": "version takes no arguments", "build --print": "bake",
+		"scale web": "compose scale --help", "version extra": "version takes no arguments", "build --print": "bake", "up -d --attach-dependencies": "cannot be combined",
 	} {
 		r := p.do(strings.Fields(line)...)
 		if r.Code == 0 {

@@ -76,7 +76,7 @@ func (o *upFlags) check(verb string) error {
 		{r.Build && r.NoBuild, "--build and --no-build are incompatible"},
 		{r.ForceRecreate && r.NoRecreate, "--force-recreate and --no-recreate are incompatible"},
 		{r.RecreateDeps && r.NoRecreate, "--always-recreate-deps and --no-recreate are incompatible"},
-		{(o.detach || r.Wait) && (follows || len(o.follow.attach) > 0), "--detach or --wait cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from or --attach"},
+		{(o.detach || r.Wait) && (follows || o.follow.deps || len(o.follow.attach) > 0), "--detach or --wait cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from, --attach or --attach-dependencies"},
 		{o.follow.abort && o.follow.abortFailed, "--abort-on-container-exit and --abort-on-container-failure are incompatible"},
 		{r.NoStart && (o.detach || r.Wait || follows), "--no-start cannot be combined with --detach, --wait or what follows containers"},
 		{o.watch && (o.detach || r.Wait), "--watch follows changes in the foreground: leave out --detach and --wait"},
