@@ -300,3 +300,36 @@ func TestIPv6OnDirectNetworks(t *testing.T) {
 		})
 	}
 }
+
+// Docker's chain for the administrator lets our bridges through by IPv6 too, as
+// long as they are there.
+func TestIPv6BesideDocker(t *testing.T) {
+	needRoot(t)
+	leavesNothing(t)
+	remote := lan(t)
+	remote.serve(t, "remote", 80)
+	run(t, "nft", "add table ip6 filter; add chain ip6 filter DOCKER-USER; add chain ip6 filter FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip6 filter FORWARD counter jump DOCKER-USER")
+	t.Cleanup(func() { run(t, "nft", "delete", "table", "ip6", "filter") })
+	m := newManager(t)
+	n := newNetwork(t, m, six)
+	a := newBox(t, m, "a", n)
+	if got, err := a.answers("tcp", "[fd99::2]:80"); err != nil || got != "remote fd99::1" {
+		t.Errorf("the outside: %q, %v", got, err)
+	}
+	publish6(t, m, a, "8080:80")
+	if got, err := remote.answers("tcp", "[fd99::1]:8080"); err != nil || got != "a fd99::2" {
+		t.Errorf("the published port: %q, %v", got, err)
+	}
+	if w := m.Warnings(); len(w) > 0 {
+		t.Errorf("there is nothing to warn of: %v", w)
+	}
+	if err := m.Detach(t.Context(), n.ID, a.id); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Remove(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, "nft", "list", "chain", "ip6", "filter", "DOCKER-USER"); strings.Contains(out, "accept") {
+		t.Errorf("our rules stay there:\n%s", out)
+	}
+}
