@@ -170,6 +170,25 @@ volumes: {up: {}}
 	}
 }
 
+// TestUpInTheForegroundShowsEachRunOnce: what a container writes that its policy
+// starts again is shown once, each run before its end, and logs -f prints it once.
+func TestUpInTheForegroundShowsEachRunOnce(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+services:
+  flaky: {image: busybox, command: "sh -c 'echo run >>/runs; echo this is $$(wc -l </runs); exit 4'", restart: "on-failure:2"}
+`})
+	again := "flaky-1 exited with code 4 (restarting)\n"
+	want := "this is 1\n" + again + "this is 2\n" + again + "this is 3\nflaky-1 exited with code 4\n"
+	if r := p.do("up", "--no-log-prefix"); r.Code != 0 || r.Out != want {
+		t.Errorf("exit code %d; up shows\n%s", r.Code, r.Out)
+	}
+	p.ok("start")
+	if got := p.do("logs", "--no-log-prefix", "-f").Out; got != "this is 1\nthis is 2\nthis is 3\nthis is 4\nthis is 5\nthis is 6\n" {
+		t.Errorf("logs -f prints\n%s", got)
+	}
+}
+
 func TestAnUpThatFailsTellsWhatRunsAndWhatDoesNot(t *testing.T) {
 	t.Parallel()
 	s := shared(t)

@@ -231,6 +231,7 @@ func (h *handler) logs(w http.ResponseWriter, r *http.Request) error {
 	o := container.LogOptions{
 		Stdout: flag(r, "stdout"), Stderr: flag(r, "stderr"), Follow: flag(r, "follow"),
 		Timestamps: flag(r, "timestamps"), Tail: -1,
+		Run: flag(r, "run"), // not Docker's: its clients do not ask for it
 	}
 	if !o.Stdout && !o.Stderr {
 		return errs.New(errs.Invalid, "Bad parameters: you must choose at least one stream")

@@ -49,6 +49,7 @@ type followed struct {
 	running       bool
 	restarting    bool          // its policy brings it back
 	since         time.Time     // what it wrote before was shown, or is not wanted
+	last          time.Time     // of what was shown last; to be read when read is closed
 	read          chan struct{} // closed when its output has ended; nil: not shown
 }
 
@@ -256,13 +257,14 @@ func (f *follower) started(ctx context.Context, id, name, service string) {
 		return
 	}
 	short := strings.TrimPrefix(name, f.req.Project.Name+"-")
-	o := logOptions{follow: true, tail: "all", timestamps: f.flags.timestamps, from: c.since}
+	o := logOptions{follow: true, run: true, tail: "all", timestamps: f.flags.timestamps, from: c.since}
 	w := &prefixed{out: f.out, prefix: f.prefix(short)}
 	read := make(chan struct{})
 	c.read = read
 	f.readers.Go(func() {
 		defer close(read)
-		if err := f.a.logsOf(ctx, id, o, w); err != nil && ctx.Err() == nil && !errs.Is(err, errs.NotFound) {
+		var err error
+		if c.last, err = f.a.logsOf(ctx, id, o, w); err != nil && ctx.Err() == nil && !errs.Is(err, errs.NotFound) {
 			fmt.Fprintf(f.a.Err, "%s: %v\n", short, err)
 		}
 	})
@@ -299,12 +301,13 @@ func (f *follower) died(ctx context.Context, e engineEvent) (bool, error) {
 			return false, ctx.Err()
 		}
 	}
-	c.running, c.read, c.since = false, nil, e.at()
+	// Its next run may have begun, and have been shown, while this one's end was told.
+	c.running, c.read, c.since = false, nil, after(e.at(), c.last)
 	code, err := strconv.Atoi(e.Actor.Attributes["exitCode"])
 	if err != nil {
 		code = 0
 	}
-	again := f.comesBack(ctx, e.Actor.ID)
+	again := f.comesBack(ctx, e.Actor.ID, e.at())
 	if f.shown[c.service] {
 		how := ""
 		if again {
@@ -331,12 +334,16 @@ func (f *follower) died(ctx context.Context, e engineEvent) (bool, error) {
 	return true, nil
 }
 
-// comesBack says whether the container's restart policy starts it again.
-func (f *follower) comesBack(ctx context.Context, id string) bool {
+// comesBack says whether the container is started again after it ended at a moment,
+// or was: by the time that we ask, its next run may be over too.
+func (f *follower) comesBack(ctx context.Context, id string, at time.Time) bool {
 	c, err := get[struct {
-		State struct{ Restarting, Running bool }
+		State struct {
+			Restarting, Running bool
+			StartedAt           time.Time
+		}
 	}](ctx, f.a.daemon, "/containers/"+id+"/json")
-	return err == nil && (c.State.Restarting || c.State.Running)
+	return err == nil && (c.State.Restarting || c.State.Running || c.State.StartedAt.After(at))
 }
 
 // codeOf is the exit code of a service's first container that is not 0.

@@ -18,6 +18,7 @@ import (
 
 type logOptions struct {
 	follow, timestamps, noPrefix, noColor bool
+	run                                   bool // follow ends with the run under way
 	tail, since, until                    string
 	index                                 int
 	from                                  time.Time // instead of since; zero: none
@@ -78,7 +79,7 @@ func (a *app) logs(ctx context.Context, project string, services []string, o log
 	failed := make([]error, len(list))
 	for i, c := range list {
 		w := l.writer(c)
-		wg.Go(func() { failed[i] = a.logsOf(ctx, c.ID, o, w) })
+		wg.Go(func() { _, failed[i] = a.logsOf(ctx, c.ID, o, w) })
 	}
 	wg.Wait()
 	return errors.Join(failed...)
@@ -115,8 +116,9 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 	defer readers.Wait()
 	defer cancel()
 	type end struct {
-		id  string
-		err error
+		id   string
+		last time.Time // of what was printed
+		err  error
 	}
 	ends, starts, over := make(chan end), make(chan engineEvent), make(chan error, 1)
 	active, until := map[string]bool{}, map[string]time.Time{}
@@ -129,9 +131,9 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 			o.since, o.tail = "", "all"
 		}
 		readers.Go(func() {
-			err := l.a.logsOf(ctx, c.ID, o, w)
+			last, err := l.a.logsOf(ctx, c.ID, o, w)
 			select {
-			case ends <- end{c.ID, err}:
+			case ends <- end{c.ID, last, err}:
 			case <-ctx.Done():
 			}
 		})
@@ -159,6 +161,7 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 			if until[e.id].IsZero() { // it had ended before anybody listened
 				until[e.id] = time.Now()
 			}
+			until[e.id] = after(until[e.id], e.last)
 			if c, ok := again[e.id]; ok {
 				delete(again, e.id)
 				read(c)
@@ -171,7 +174,7 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 			switch {
 			case len(lasting(numbered(named([]summary{c}, services), l.o.index))) == 0:
 			case e.Action == "die":
-				until[c.ID] = e.at()
+				until[c.ID] = after(e.at(), until[c.ID])
 			case active[c.ID] && !until[c.ID].IsZero():
 				again[c.ID] = c
 			case !active[c.ID]:
@@ -198,9 +201,18 @@ func label(c summary, project string) string {
 	return name
 }
 
-func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) error {
-	q := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {o.tail}}
-	for key, on := range map[string]bool{"follow": o.follow, "timestamps": o.timestamps} {
+// after is the later of a moment and that behind the last line printed.
+func after(at, last time.Time) time.Time {
+	if last.IsZero() || last.Before(at) {
+		return at
+	}
+	return last.Add(time.Nanosecond)
+}
+
+// logsOf copies what a container wrote, and tells of what time the last of it is.
+func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) (last time.Time, err error) {
+	q := url.Values{"stdout": {"1"}, "stderr": {"1"}, "timestamps": {"1"}, "tail": {o.tail}}
+	for key, on := range map[string]bool{"follow": o.follow, "run": o.run} {
 		if on {
 			q.Set(key, "1")
 		}
@@ -211,7 +223,7 @@ func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) 
 		}
 		at, err := parseTime("--"+key, text)
 		if err != nil {
-			return err
+			return last, err
 		}
 		q.Set(key, at)
 	}
@@ -220,25 +232,73 @@ func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) 
 	}
 	info, err := get[struct{ Config struct{ Tty bool } }](ctx, a.daemon, "/containers/"+id+"/json")
 	if err != nil {
-		return err
+		return last, err
 	}
 	body, err := a.daemon.Do(ctx, "GET", "/containers/"+id+"/logs?"+q.Encode(), nil)
 	if err != nil {
-		return err
+		return last, err
 	}
 	defer body.Close()
 	stop := context.AfterFunc(ctx, func() { _ = body.Close() })
 	defer stop()
+	out, errOut := &stamped{w: w, keep: o.timestamps}, &stamped{w: w, keep: o.timestamps}
 	if info.Config.Tty {
-		_, err = io.Copy(w, body)
+		_, err = io.Copy(out, body)
 	} else {
-		err = demux(body, w)
+		err = demux(body, out, errOut)
 	}
 	w.flush()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if last = out.last; errOut.last.After(last) {
+		last = errOut.last
 	}
-	return err
+	if ctx.Err() != nil {
+		return last, ctx.Err()
+	}
+	return last, err
+}
+
+// stamped takes the times off the lines of a stream, unless they are to be kept,
+// and remembers the latest.
+type stamped struct {
+	w    io.Writer
+	keep bool
+	last time.Time
+	head []byte // of a line, up to its time's end
+	rest bool   // of a line is what comes
+}
+
+// stampSize is how long a time is before a line, with the blank behind it.
+const stampSize = len("2006-01-02T15:04:05.000000000Z ")
+
+func (s *stamped) Write(b []byte) (int, error) {
+	n := len(b)
+	for len(b) > 0 {
+		if !s.rest {
+			more := min(stampSize-len(s.head), len(b))
+			s.head, b = append(s.head, b[:more]...), b[more:]
+			if len(s.head) < stampSize {
+				return n, nil
+			}
+			if t, err := time.Parse(time.RFC3339Nano, string(s.head[:stampSize-1])); err == nil && t.After(s.last) {
+				s.last = t
+			}
+			if s.keep {
+				if _, err := s.w.Write(s.head); err != nil {
+					return n, err
+				}
+			}
+			s.head, s.rest = s.head[:0], true
+		}
+		line := b
+		if i := indexNewline(b); i >= 0 {
+			line, s.rest = b[:i+1], false
+		}
+		if _, err := s.w.Write(line); err != nil {
+			return n, err
+		}
+		b = b[len(line):]
+	}
+	return n, nil
 }
 
 // maxFrame bounds one frame of the log stream: what is longer is not from a
@@ -246,7 +306,7 @@ func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) 
 const maxFrame = 16 << 20
 
 // demux copies the payload of 8-byte framed output.
-func demux(r io.Reader, w io.Writer) error {
+func demux(r io.Reader, out, errOut io.Writer) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var head [8]byte
 	for {
@@ -258,6 +318,10 @@ func demux(r io.Reader, w io.Writer) error {
 		n := binary.BigEndian.Uint32(head[4:])
 		if head[0] > 2 || n > maxFrame {
 			return errs.New(errs.Internal, "the log stream is broken: frame of type %d and %d bytes", head[0], n)
+		}
+		w := out
+		if head[0] == 2 {
+			w = errOut
 		}
 		if _, err := io.CopyN(w, in, int64(n)); err != nil {
 			return err

@@ -172,7 +172,7 @@ func (t *telling) quoteLog(ctx context.Context, c summary) {
 	}
 	var b strings.Builder
 	w := &prefixed{out: &shared{w: &b}}
-	if err := t.a.logsOf(ctx, c.ID, logOptions{tail: fmt.Sprint(maxLines)}, w); err != nil {
+	if _, err := t.a.logsOf(ctx, c.ID, logOptions{tail: fmt.Sprint(maxLines)}, w); err != nil {
 		return
 	}
 	t.quote("`lus logs "+url.PathEscape(c.name())+"` ends with:", b.String())

@@ -26,6 +26,7 @@ type ListOptions struct {
 type LogOptions struct {
 	Stdout, Stderr bool
 	Follow         bool
+	Run            bool      // what is followed ends with the run under way
 	Since, Until   time.Time // zero: no bound
 	Tail           int       // lines from the end; negative: all
 	Timestamps     bool

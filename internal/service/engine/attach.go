@@ -86,12 +86,7 @@ func (e *Engine) attachOutput(ctx context.Context, u *unit, r *run, o container.
 	}
 	reader.done = func() { u.readers.Done(); left() }
 	if o.Stream {
-		reader.until(func(ctx context.Context) {
-			select {
-			case <-r.ended:
-			case <-ctx.Done():
-			}
-		})
+		reader.until(r.awaitEnd)
 	}
 	return reader, nil
 }

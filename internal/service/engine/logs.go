@@ -13,7 +13,7 @@ import (
 )
 
 // Logs reads what the container has written, and with Follow what it writes
-// until it ends for good.
+// until it ends for good, or until the run under way does.
 func (e *Engine) Logs(ctx context.Context, name string, o container.LogOptions) (container.LogReader, bool, error) {
 	u, err := e.find(name)
 	if err != nil {
@@ -26,7 +26,7 @@ func (e *Engine) Logs(ctx context.Context, name string, o container.LogOptions) 
 	follow := o.Follow
 	u.mu.Lock()
 	r, tty, none := u.run, u.rec.Config.Tty, unlogged(u.rec.HostConfig)
-	active := u.rec.State.Running() || u.rec.State.Status == container.Restarting || u.launching
+	active := u.rec.State.Running() || u.launching || u.rec.State.Status == container.Restarting && !o.Run
 	u.mu.Unlock()
 	if none {
 		return nil, false, notKept()
@@ -40,6 +40,10 @@ func (e *Engine) Logs(ctx context.Context, name string, o container.LogOptions) 
 	}
 	if opt.Hub != nil {
 		reader.until(func(ctx context.Context) {
+			if o.Run {
+				r.awaitEnd(ctx)
+				return
+			}
 			out := make(chan container.Exit, 1)
 			e.waitStopped(ctx, u, r, out)
 		})

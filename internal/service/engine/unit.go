@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -61,6 +62,14 @@ type run struct {
 
 func newRun() *run {
 	return &run{started: make(chan struct{}), ended: make(chan struct{}), cleaned: make(chan struct{})}
+}
+
+// awaitEnd returns when the run has ended, or ctx has.
+func (r *run) awaitEnd(ctx context.Context) {
+	select {
+	case <-r.ended:
+	case <-ctx.Done():
+	}
 }
 
 func newUnit(rec *container.Container, ms []mounts.Mount) *unit {
