@@ -11,6 +11,7 @@ import (
 )
 
 func main() {
+	daemon.LetGo()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := daemon.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

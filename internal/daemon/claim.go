@@ -104,9 +104,37 @@ func listen(l layout.Layout) (net.Listener, error) {
 	return ln, nil
 }
 
+// LetGo closes what the process was started with beside its three streams and the
+// socket of a service manager: a shell's lock or pipe is not to stay held for as
+// long as the daemon lives, whom a command may have started in passing. It is
+// called before anything else; what Go itself has open closes at an exec.
+func LetGo() {
+	first := 3
+	if activated() {
+		first++
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return // then nothing can be run here either
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < first {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+func activated() bool {
+	return os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) && os.Getenv("LISTEN_FDS") == "1"
+}
+
 // inherited is socket activation: with LISTEN_FDS the first descriptor is 3.
 func inherited() (net.Listener, error) {
-	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
+	if !activated() {
 		return nil, nil
 	}
 	_ = os.Unsetenv("LISTEN_PID")

@@ -272,3 +272,19 @@ func TestDeviceNodesOfALayerAreShut(t *testing.T) {
 		}
 	}
 }
+
+// TestADaemonStartedInPassingHoldsNothing: a shell's lock that lus was started
+// with is free when the shell is done, though the daemon that lus started lives.
+func TestADaemonStartedInPassingHoldsNothing(t *testing.T) {
+	t.Parallel()
+	s := stack.Idle(t)
+	lock := filepath.Join(t.TempDir(), "lock")
+	bare := append([]string{"-i"}, s.Bare()...)
+	r := s.Do(nil, "env", append(bare, "sh", "-c", `exec 9>"$0"; flock 9; lus ps -q`, lock)...)
+	r.Want(t, 0)
+	if !strings.Contains(r.Err, "started the daemon") {
+		t.Fatalf("no daemon was started: %s", r.Err)
+	}
+	s.Do(nil, "flock", "-n", lock, "true").Want(t, 0)
+	s.OK(t, "system", "stop")
+}
