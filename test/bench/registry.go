@@ -47,7 +47,11 @@ func (b *suite) registry() ([]*row, error) {
 		return nil, err
 	}
 	served, err := b.serves(host)
-	return []*row{pushed, served}, err
+	if err != nil {
+		return nil, err
+	}
+	pulled, err := b.pulls(host)
+	return []*row{pushed, served, pulled}, err
 }
 
 // pushes pushes once to have the blobs, and then the same image by other names.
