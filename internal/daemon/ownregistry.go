@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/image"
 	model "lus/internal/model/registry"
@@ -87,10 +89,10 @@ func reached(addr, ip netip.Addr) bool {
 }
 
 // Link implements the image service's Own.
-func (o *ownRegistry) Link(ctx context.Context, auth *image.Auth, repository, tag, mediaType string, raw []byte) error {
+func (o *ownRegistry) Link(ctx context.Context, auth *image.Auth, repository, tag, mediaType string, raw []byte) ([]digest.Digest, error) {
 	who, err := o.signIn(ctx, auth)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return o.registry.Link(ctx, who, repository, tag, mediaType, raw)
 }

@@ -106,6 +106,9 @@ func TestAnotherLusRunsWhatIsPushedHere(t *testing.T) {
 	ref := host + "/me/app:1"
 	s.Build(t, ref, map[string]string{"Dockerfile": "FROM busybox\nRUN echo from here >/www\nCMD [\"httpd\", \"-f\", \"-p\", \"80\"]\nWORKDIR /\n"})
 	stack.Says(t, s.OK(t, "push", ref), ": Pushed", "1: digest: sha256:")
+	if again := s.OK(t, "push", ref); !strings.Contains(again, ": Layer already exists") || strings.Contains(again, "Pushed") {
+		t.Errorf("the second time it says\n%s", again)
+	}
 	blobs, err := os.ReadDir(filepath.Join(s.Images(), "content", "blobs", "sha256"))
 	if err != nil {
 		t.Fatal(err)

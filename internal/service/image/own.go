@@ -2,9 +2,11 @@ package image
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"lus/internal/base/errs"
@@ -17,8 +19,8 @@ type Own interface {
 	// Serves reports whether a registry's host, as names of images have it, is it.
 	Serves(ctx context.Context, host string) bool
 	// Link makes a manifest, and the blobs that it names, a repository's under a
-	// tag, with the rights that auth gives.
-	Link(ctx context.Context, auth *image.Auth, repository, tag, mediaType string, raw []byte) error
+	// tag, with the rights that auth gives. It returns those that were before.
+	Link(ctx context.Context, auth *image.Auth, repository, tag, mediaType string, raw []byte) ([]digest.Digest, error)
 }
 
 // link hands the image to our own registry, where it is pushed there.
@@ -30,11 +32,16 @@ func (p *push) link(ctx context.Context, m *ocispec.Manifest, desc ocispec.Descr
 	if t, ok := p.named.(reference.Tagged); ok {
 		tag = t.Tag()
 	}
-	if err := p.s.own.Link(ctx, auth, reference.Path(p.named), tag, desc.MediaType, raw); err != nil {
+	had, err := p.s.own.Link(ctx, auth, reference.Path(p.named), tag, desc.MediaType, raw)
+	if err != nil {
 		return true, ownError(p.named, auth, err)
 	}
 	for _, l := range m.Layers {
-		p.to.layer(p.id(l.Digest), "Pushed")
+		if slices.Contains(had, l.Digest) {
+			p.to.layer(p.id(l.Digest), "Layer already exists")
+		} else {
+			p.to.layer(p.id(l.Digest), "Pushed")
+		}
 	}
 	return true, nil
 }

@@ -58,7 +58,7 @@ func pullError(named reference.Named, auth *image.Auth, err error) error {
 
 func denied(repo, host string, auth *image.Auth, err error) error {
 	if creds, bearer := credentials(host, auth); creds != nil || bearer != "" {
-		return told(errs.Unauthenticated, err, "unauthorized: the registry %s refused these credentials for %s: check the user name and password, or log in again with `lus login %s`", host, repo, host)
+		return told(errs.Unauthenticated, err, "unauthorized: the registry %s refused these credentials for %s: check the name, that this user may pull it, and the password (`lus login %s`)", host, repo, host)
 	}
 	// Docker answers 404 here, because a registry does not tell one from the other.
 	return told(errs.NotFound, err, "pull access denied for %s, repository does not exist or may require 'docker login': denied: check the name, or log in with `lus login %s`", repo, host)

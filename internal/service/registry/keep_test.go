@@ -3,6 +3,7 @@ package registry_test
 import (
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,22 +187,25 @@ func TestWhatTheStoreHasIsLinked(t *testing.T) {
 	w.push("me", "me/app", "1", "one")
 	m := manifest("one")
 	me := model.Who{Name: "you"}
-	if err := w.Link(t.Context(), me, "me/app", "2", "", []byte(m)); !errs.Is(err, errs.Denied) {
+	if _, err := w.Link(t.Context(), me, "me/app", "2", "", []byte(m)); !errs.Is(err, errs.Denied) {
 		t.Errorf("into another's: %v", err)
 	}
-	if err := w.Link(t.Context(), me, "you/app", "2", "", []byte(m)); err != nil {
+	if had, err := w.Link(t.Context(), me, "you/app", "2", "", []byte(m)); err != nil || len(had) > 0 {
 		t.Fatal(err)
 	}
 	w.want(http.StatusOK, "", "GET", "/v2/you/app/manifests/2", "")
 	w.want(http.StatusOK, "", "GET", "/v2/you/app/blobs/"+dig("one"), "")
-	if err := w.Link(t.Context(), me, "you/none", "2", "", []byte(manifest("never"))); !errs.Is(err, errs.Invalid) {
+	if had, err := w.Link(t.Context(), me, "you/app", "3", "", []byte(m)); err != nil || !slices.Contains(had, digest.Digest(dig("one"))) {
+		t.Errorf("the second time it had %v before: %v", had, err)
+	}
+	if _, err := w.Link(t.Context(), me, "you/none", "2", "", []byte(manifest("never"))); !errs.Is(err, errs.Invalid) {
 		t.Errorf("what is not here: %v", err)
 	}
 	w.want(http.StatusNotFound, "", "GET", "/v2/you/none/tags/list", "")
 	if err := w.SetQuota(t.Context(), "you", 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Link(t.Context(), me, "you/third", "2", ocispec.MediaTypeImageManifest, []byte(m)); !errs.Is(err, errs.Denied) {
+	if _, err := w.Link(t.Context(), me, "you/third", "2", ocispec.MediaTypeImageManifest, []byte(m)); !errs.Is(err, errs.Denied) {
 		t.Errorf("beyond the quota: %v", err)
 	}
 	w.want(http.StatusNotFound, "", "GET", "/v2/you/third/tags/list", "")
