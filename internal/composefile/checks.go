@@ -26,7 +26,7 @@ func check(p *types.Project, docs func() documents) error {
 			return errs.New(errs.Invalid, "%s", at)
 		}
 	}
-	return nil
+	return volumeModes(p, docs)
 }
 
 // misplaced is something wrong at a place of the file.
