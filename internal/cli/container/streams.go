@@ -133,10 +133,10 @@ func resize(ctx context.Context, e *command.Env, path string) {
 			_ = post(ctx, e, path, url.Values{"h": {strconv.Itoa(int(rows))}, "w": {strconv.Itoa(int(cols))}})
 		}
 	}
-	send()
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH)
 	defer signal.Stop(changed)
+	send() // now that no change of it is missed
 	for {
 		select {
 		case <-changed:
