@@ -8,8 +8,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -39,53 +37,6 @@ func protocolName(number uint8) string {
 		return "sctp"
 	}
 	return "tcp"
-}
-
-// Way is where published ports lead to: a container's address on a network.
-type Way struct {
-	NetworkID string
-	IP        netip.Addr
-}
-
-// Ways are those of both versions of IP; the zero Way: there is none.
-type Ways struct{ V4, V6 Way }
-
-// Family is a version of IP.
-type Family bool
-
-// The versions.
-const (
-	V4 Family = false
-	V6 Family = true
-)
-
-// half is what a container has published of one version of IP.
-type half struct {
-	container string
-	family    Family
-}
-
-// Names under which a container's sockets are held begin so.
-const (
-	portPrefix  = "ports/"
-	portPrefix6 = "ports6/"
-)
-
-// key is the name under which the sockets are held.
-func (h half) key() string {
-	if h.family == V6 {
-		return portPrefix6 + h.container
-	}
-	return portPrefix + h.container
-}
-
-// halfOf reads a key.
-func halfOf(key string) (half, bool) {
-	if id, ok := strings.CutPrefix(key, portPrefix); ok {
-		return half{id, V4}, true
-	}
-	id, ok := strings.CutPrefix(key, portPrefix6)
-	return half{id, V6}, ok
 }
 
 // Publish takes the host's ports for the container: a bound, silent socket
@@ -151,15 +102,6 @@ func (m *Manager) Publish(ctx context.Context, containerID string, ways Ways, po
 	}
 	return out, nil
 }
-
-func (w Ways) to(f Family) Way {
-	if f == V6 {
-		return w.V6
-	}
-	return w.V4
-}
-
-func familyOf(ip netip.Addr) Family { return Family(ip.Is6()) }
 
 // publication is one port to publish, with the addresses of the host.
 type publication struct {
@@ -352,169 +294,4 @@ func (m *Manager) dropAs(ctx context.Context, key string) error {
 	closeAll(m.own[key])
 	delete(m.own, key)
 	return nil
-}
-
-// Move leads the container's published ports to its addresses on other
-// networks, of each version of IP that has a way, without letting go of a port.
-func (m *Manager) Move(_ context.Context, containerID string, ways Ways) error {
-	for _, f := range []Family{V4, V6} {
-		if w := ways.to(f); w.NetworkID != "" {
-			if err := m.move(half{containerID, f}, w); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (m *Manager) move(h half, w Way) error {
-	if _, err := m.bridgeOf(w.NetworkID); err != nil {
-		return err
-	}
-	var from netip.Addr
-	if err := m.alter(h.container, func(o *member) {
-		if familyOf(o.to.Addr()) == h.family {
-			from = o.to.Addr()
-			o.to = netip.AddrPortFrom(w.IP, o.to.Port())
-		}
-	}); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	old := m.ports[h]
-	m.mu.Unlock()
-	if len(old) > 0 {
-		from = old[0].To.Addr()
-	}
-	if !from.IsValid() {
-		return nil
-	}
-	moved := slices.Clone(old)
-	for i := range moved {
-		moved[i].To = netip.AddrPortFrom(w.IP, moved[i].To.Port())
-	}
-	if err := m.fw.publish(nil, moved); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	if len(moved) > 0 {
-		m.ports[h] = moved
-	}
-	m.mu.Unlock()
-	// Who is known to the old address would go on missing the new one.
-	if err := m.ct.flush(match{reply: true, src: from}); err != nil {
-		m.log.Warn("flushing connections of a container", "container", h.container, "err", err)
-	}
-	return nil
-}
-
-// Unpublish frees the container's host ports of these versions of IP, of both
-// where none is named: the rules first, then the sockets, so that nobody else's
-// traffic meets the rules. It forgets the connections to the container's
-// address where there is UDP, whose clients would else reach the next container.
-func (m *Manager) Unpublish(ctx context.Context, containerID string, families ...Family) error {
-	if len(families) == 0 {
-		families = []Family{V4, V6}
-	}
-	if err := m.leave(ctx, containerID, families); err != nil {
-		return err
-	}
-	for _, f := range families {
-		if err := m.withdraw(ctx, half{containerID, f}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *Manager) withdraw(ctx context.Context, h half) error {
-	m.mu.Lock()
-	mappings := m.ports[h]
-	m.mu.Unlock()
-	if len(mappings) == 0 {
-		return nil
-	}
-	if err := m.fw.publish(mappings, nil); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(mappings, func(p firewall.Mapping) bool { return p.Proto == unix.IPPROTO_UDP }) {
-		if err := m.ct.flush(match{reply: true, src: mappings[0].To.Addr()}); err != nil {
-			m.log.Warn("flushing connections of a container", "container", h.container, "err", err)
-		}
-	}
-	m.mu.Lock()
-	delete(m.ports, h)
-	m.mu.Unlock()
-	if err := m.dropAs(ctx, h.key()); err != nil && !errs.Is(err, errs.NotFound) {
-		return fmt.Errorf("freeing the ports of container %s: %w", m.who(h.container), err)
-	}
-	return nil
-}
-
-// anyTries is how often a port is chosen anew that is free of one version of IP
-// and not of the other.
-const anyTries = 32
-
-// take binds sockets on the first port of the range asked for that is free on
-// all addresses.
-func (m *Manager) take(p publication) (files []*os.File, port uint16, err error) {
-	number, kind, err := protocol(p.Proto)
-	if err != nil {
-		return nil, 0, err
-	}
-	tries := 1
-	if p.HostLo == 0 && len(p.on) > 1 {
-		tries = anyTries
-	}
-	for want := p.HostLo; ; {
-		files, port, at, err := bindAll(p.on, want, kind, int(number))
-		if err == nil {
-			return files, port, nil
-		}
-		tries--
-		again := p.HostLo == 0 && tries > 0
-		if errors.Is(err, syscall.EADDRINUSE) && (want < p.HostHi || again) {
-			if want != 0 {
-				want++
-			}
-			continue
-		}
-		return nil, 0, m.bindError(at, number, p.PublishedPort, err)
-	}
-}
-
-// bindAll binds one port on all addresses; at is the one where it failed.
-func bindAll(on []netip.Addr, want uint16, kind, proto int) (files []*os.File, port uint16, at netip.Addr, err error) {
-	port = want
-	for _, ip := range on {
-		var f *os.File
-		if f, port, err = bind(ip, port, kind, proto); err != nil {
-			closeAll(files)
-			return nil, 0, ip, err
-		}
-		files = append(files, f)
-	}
-	return files, port, at, nil
-}
-
-func (m *Manager) bindError(ip netip.Addr, number uint8, p container.PublishedPort, err error) error {
-	where := netip.AddrPortFrom(ip, p.HostLo)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && p.HostHi > p.HostLo:
-		return errs.New(errs.Conflict, "Bind for %s failed: all %s ports from %d to %d are already allocated", ip, protocolName(number), p.HostLo, p.HostHi)
-	case errors.Is(err, syscall.EADDRINUSE):
-		return errs.New(errs.Conflict, "Bind for %s failed: port is already allocated: %s port %d is held by %s; stop it or publish another port",
-			where, protocolName(number), p.HostLo, m.holderOf(number, where))
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return errs.New(errs.Invalid, "cannot publish on %s: no interface of this host has that address", ip)
-	case errors.Is(err, syscall.EPROTONOSUPPORT):
-		return errs.New(errs.Unsupported, "cannot publish %s ports: this kernel does not know the protocol (modprobe %s)", protocolName(number), protocolName(number))
-	}
-	return fmt.Errorf("binding %s port %s: %w", protocolName(number), where, err)
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close()
-	}
 }
