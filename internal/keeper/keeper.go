@@ -229,14 +229,23 @@ func (s *server) listenToSignals() (stop func()) {
 	s.waker, _ = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	_ = s.loop.add(s.waker, unix.EPOLLIN, s.signalled)
 	caught := make(chan os.Signal, 16)
+	// Apart: where many children end at once, that is told often enough, and what
+	// has no room is dropped.
+	ends := make(chan os.Signal, 1)
 	s.term = make(chan os.Signal, 1)
-	signal.Notify(caught, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
+	signal.Notify(caught, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2)
+	signal.Notify(ends, unix.SIGTERM)
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
-		for sig := range caught {
-			if sig == unix.SIGTERM {
+		for {
+			select {
+			case _, ok := <-caught:
+				if !ok {
+					return
+				}
+			case sig := <-ends:
 				select {
 				case s.term <- sig:
 				default:
@@ -247,6 +256,7 @@ func (s *server) listenToSignals() (stop func()) {
 	}()
 	return func() {
 		signal.Stop(caught)
+		signal.Stop(ends)
 		close(caught)
 		<-gone
 	}
