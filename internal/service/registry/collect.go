@@ -20,8 +20,7 @@ const sweepEvery = 10 * time.Minute
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	defer s.upstreams.group.Wait()
-	defer s.upstreams.cancel()
+	defer s.upstreams.end()
 	for {
 		select {
 		case <-ctx.Done():

@@ -19,7 +19,9 @@ import (
 // with it where the first who asked goes away.
 func (s *Service) once(ctx context.Context, key string, do func(ctx context.Context) error) error {
 	ch := s.upstreams.flight.DoChan(key, func() (any, error) {
-		s.upstreams.group.Add(1)
+		if err := s.upstreams.begin(); err != nil {
+			return nil, err
+		}
 		defer s.upstreams.group.Done()
 		return nil, do(s.store.Context(s.upstreams.ctx)) // with the log that the library writes to
 	})

@@ -32,6 +32,25 @@ type upstreams struct {
 	group  sync.WaitGroup
 }
 
+// begin counts one more fetch, unless the service ends.
+func (u *upstreams) begin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ctx.Err() != nil {
+		return errs.New(errs.Unavailable, "the registry is stopping: try again when it is back")
+	}
+	u.group.Add(1)
+	return nil
+}
+
+// end breaks off what is being fetched and returns once nothing is.
+func (u *upstreams) end() {
+	u.mu.Lock()
+	u.cancel()
+	u.mu.Unlock()
+	u.group.Wait()
+}
+
 // source is one of them.
 type source struct {
 	registry.Upstream
