@@ -424,3 +424,25 @@ func TestARestartedContainerIsStillRemovedByItsEnd(t *testing.T) {
 		h.exit(gone)
 	}
 }
+
+// A kill at the moment of a pause ends the container all the same.
+func TestAKillAtTheMomentOfAPauseEndsIt(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	id := h.create("paused", "sleep 60")
+	for range 40 {
+		must(t, h.engine.StartContainer(ctx, id))
+		paused := make(chan error, 1)
+		go func() { paused <- h.engine.PauseContainer(ctx, id) }()
+		if err := h.engine.KillContainer(ctx, id, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-paused; err != nil && !errs.Is(err, errs.Conflict) && !errs.Is(err, errs.NotFound) {
+			t.Logf("pausing it: %v", err)
+		}
+		if st := h.inspect(id).State; st.Status != container.Exited || st.ExitCode != 137 {
+			t.Fatalf("it is %+v", st)
+		}
+	}
+}

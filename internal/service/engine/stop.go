@@ -144,6 +144,9 @@ func unheard(rec *container.Container, sig unix.Signal) string {
 
 // kill ends the run at once and waits for it.
 func (e *Engine) kill(ctx context.Context, u *unit, r *run) error {
+	u.mu.Lock()
+	u.killed = r
+	u.mu.Unlock()
 	if err := e.signal(ctx, u, int(unix.SIGKILL)); err != nil {
 		return err
 	}
@@ -338,6 +341,13 @@ func (e *Engine) PauseContainer(ctx context.Context, name string) error {
 		}
 	})
 	e.tell(&rec, "pause")
+	u.mu.Lock()
+	r := u.run
+	doomed := u.killed == r
+	u.mu.Unlock()
+	if doomed { // while it was being frozen: nobody else lets it go to its end
+		return e.letHear(ctx, u, r)
+	}
 	return nil
 }
 
