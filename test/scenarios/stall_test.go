@@ -215,27 +215,29 @@ func TestARegistryThatStandsStillIsGivenUp(t *testing.T) {
 // say what became of one.
 func TestAPushToARegistryThatStandsStillIsGivenUp(t *testing.T) {
 	t.Parallel()
-	s, _, kept, held := settled(t, `{"registry-timeout": "1s"}`)
-	st, host := stands(t)
 	for what, method := range map[string]string{"does not say what it has": http.MethodHead, "takes nothing": http.MethodPost, "takes it and says nothing": http.MethodPut} {
-		name := strings.ReplaceAll(what, " ", "-")
-		ref := host + "/" + name + ":1"
-		s.Build(t, ref, map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nCOPY data /\n", "data": noise(t, 100_000)}).Want(t, 0)
-		before := s.Still()
-		st.set(st.silent(method))
-		r := s.Lus("push", ref)
-		if r.Code == 0 {
-			t.Errorf("%s: it works:\n%s", what, r.All())
-		}
-		stack.Says(t, r.Err, "the push of "+host+"/"+name+" stalled", host)
-		s.Unchanged(t, before, stack.Files)
-		st.set(nil)
-		s.OK(t, "push", ref)
-		s.OK(t, "rmi", ref)
-		s.OK(t, "pull", ref)
-		s.OK(t, "rmi", ref)
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s, _, kept, held := settled(t, `{"registry-timeout": "1s"}`)
+			st, host := stands(t)
+			ref := host + "/app:1"
+			s.Build(t, ref, map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nCOPY data /\n", "data": noise(t, 100_000)}).Want(t, 0)
+			before := s.Still()
+			st.set(st.silent(method))
+			r := s.Lus("push", ref)
+			if r.Code == 0 {
+				t.Errorf("it works:\n%s", r.All())
+			}
+			stack.Says(t, r.Err, "the push of "+host+"/app stalled", host)
+			s.Unchanged(t, before, stack.Files)
+			st.set(nil)
+			s.OK(t, "push", ref)
+			s.OK(t, "rmi", ref)
+			s.OK(t, "pull", ref)
+			s.OK(t, "rmi", ref)
+			nothingLeft(t, s, kept, held)
+		})
 	}
-	nothingLeft(t, s, kept, held)
 }
 
 // Whoever has enough of waiting says so, and it ends; the registry sees that.
