@@ -74,7 +74,7 @@ func TestGPUsAreThoseThatAreDescribed(t *testing.T) {
 	write(t, filepath.Join(s.Root, "daemon.json"), `{"cdi-spec-dirs": ["`+dir+`"]}`)
 	s.StartDaemon(t)
 	s.ImportBusybox(t)
-	const missing = "describes a GPU: have its vendor's tool write one, as nvidia-ctk cdi generate"
+	const missing = ": have its vendor's tool write one, as nvidia-ctk cdi generate"
 	stack.Says(t, s.Fail(t, 125, "run", "--rm", "--gpus", "all", stack.Busybox, "true"), "could not select device driver \"\" with capabilities: [[gpu]]", dir, missing)
 	files := map[string]string{"compose.yaml": `
 services:

@@ -251,12 +251,10 @@ func TestAFetchThroughTheRegistryThatWasKilled(t *testing.T) {
 	s.OK(t, "registry", "upstream", "far", "http://"+far)
 	ref := at + "/far/team/big:1"
 	g.set(true)
-	r := die(t, s, "a part of the blob", func() bool { return received(s) == part }, begin(s, "pull", ref))
+	// By the registry, and by the pull, to which it is sent on while it comes.
+	r := die(t, s, "a part of the blob", func() bool { return received(s) >= part }, begin(s, "pull", ref))
 	if r.Code != 1 {
 		t.Errorf("exit code %d: %s", r.Code, r.All())
-	}
-	if n := received(s); n != 0 {
-		t.Errorf("%d bytes are kept of which nobody knows", n)
 	}
 	g.set(false)
 	stack.Eventually(t, "the registry to listen again", func() bool {
@@ -264,6 +262,9 @@ func TestAFetchThroughTheRegistryThatWasKilled(t *testing.T) {
 	})
 	s.OK(t, "pull", ref)
 	s.OK(t, "run", "--rm", ref, "test", "-s", "/data")
+	if n := received(s); n != 0 {
+		t.Errorf("%d bytes half received are left", n)
+	}
 	s.OK(t, "rmi", ref)
 	s.OK(t, "registry", "rm", "far/team/big")
 	s.OK(t, "registry", "gc", "--grace", "0s")

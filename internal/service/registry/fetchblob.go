@@ -6,8 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
+	"syscall"
 
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/stall"
@@ -102,6 +107,11 @@ func (s *Service) fetchBlob(ctx context.Context, c *coming, src *source, there, 
 		if err != nil {
 			return err
 		}
+		// Said before any of it is sent on: afterwards an answer can only break off.
+		if !hasRoom(file, size-have) {
+			later = false
+			return errors.Join(noRoom(syscall.ENOSPC), file.Close())
+		}
 		c.begin(size, have, file)
 	}
 	to := &counted{w: &telling{in, c}, n: have}
@@ -113,11 +123,20 @@ func (s *Service) fetchBlob(ctx context.Context, c *coming, src *source, there, 
 		}
 		switch {
 		case to.err != nil:
+			later = false // what was received would take the last room
 			return noRoom(to.err)
 		case to.n > before:
 			try = 1
 		}
-		if try == tries || !broken(err) || ctx.Err() != nil {
+		again := to.n > 0 && wholeOnly(err)
+		if again {
+			if err := in.Truncate(0); err != nil {
+				return noRoom(err)
+			}
+			to.n = 0
+			c.change(func() { c.have = 0 })
+		}
+		if try == tries || !again && !broken(err) || ctx.Err() != nil {
 			return err
 		}
 		rc.Close()
@@ -159,6 +178,21 @@ func receive(rc io.ReadCloser, to *counted, left int64) error {
 	}
 	_, err := io.CopyBuffer(to, io.LimitReader(rc, left+1-to.n), make([]byte, 256<<10))
 	return err
+}
+
+// hasRoom reports whether the disk that a file lies on has room for so much more.
+func hasRoom(f *os.File, bytes int64) bool {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return true // writing will tell
+	}
+	return bytes <= int64(fs.Bavail)*fs.Bsize
+}
+
+// wholeOnly reports whether a registry does not give parts of a blob.
+func wholeOnly(err error) bool {
+	var status remoteerrors.ErrUnexpectedStatus
+	return errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable
 }
 
 // broken reports whether the rest may come a moment later.
