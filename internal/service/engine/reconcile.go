@@ -67,6 +67,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return err
 	}
 	e.sweepFolders()
+	e.sweepVolumes()
 	e.sweepCgroups(list)
 	e.loaded = e.all()
 	// A full disk is no reason to leave everybody without a daemon: it is by the
@@ -287,6 +288,23 @@ func (e *Engine) sweepFolders() {
 			p := e.paths(id)
 			if err := errors.Join(unmountAt(p.shm), p.dropImages(), os.RemoveAll(p.dir)); err != nil {
 				e.Log.Warn("removing a folder nobody needs", "id", ids.Short(id), "err", err)
+			}
+		}
+	}
+}
+
+// sweepVolumes removes the folders of volumes nobody named whose making was cut
+// short before there was a record. What has anything in it stays, whatever it is.
+func (e *Engine) sweepVolumes() {
+	entries, err := os.ReadDir(e.Layout.Volumes())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		e.Log.Warn("looking for volumes nobody needs", "err", err)
+	}
+	for _, d := range entries {
+		if name := d.Name(); ours(name) && e.volumes[name] == nil {
+			dir := filepath.Join(e.Layout.Volumes(), name)
+			if err := os.Remove(filepath.Join(dir, "_data")); err == nil || errors.Is(err, os.ErrNotExist) {
+				_ = os.Remove(dir) // only where it is empty
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -310,5 +311,26 @@ func TestAStartThatCameToNothingIsNoRun(t *testing.T) {
 				t.Errorf("it never ran, and is %+v", st)
 			}
 		})
+	}
+}
+
+// Of a volume whose making was cut short before its record nothing is left; what
+// has files in it is not touched.
+func TestVolumesMadeInPartGoAtTheNextStart(t *testing.T) {
+	t.Parallel()
+	root := newRoot(t)
+	h := reopen(t, root)
+	folder := func(digit string) string { return filepath.Join(h.layout.Volumes(), strings.Repeat(digit, 64)) }
+	for _, digit := range []string{"a", "b", "c"} {
+		must(t, os.MkdirAll(filepath.Join(folder(digit), "_data"), 0o755))
+	}
+	must(t, os.Remove(filepath.Join(folder("b"), "_data")))
+	must(t, os.WriteFile(filepath.Join(folder("c"), "_data", "file"), nil, 0o600))
+	h.close()
+	h = reopen(t, root)
+	for digit, stays := range map[string]bool{"a": false, "b": false, "c": true} {
+		if _, err := os.Stat(folder(digit)); (err == nil) != stays {
+			t.Errorf("%s: %v, stays: %v", digit, err, stays)
+		}
 	}
 }
