@@ -101,7 +101,7 @@ func TestParityLinks(t *testing.T) {
 		{do: "docker network create W-net", out: "ID\n"},
 		{do: "docker run -d --name W-one --network W-net busybox sleep 300", out: "ID\n"},
 		{do: "docker run --rm --link W-one busybox true", err: "does not belong to the default network", code: 125},
-		{do: "docker run --rm --network W-net --link W-one:uno busybox ping -c 1 uno | sed 1q", out: "PING uno (IP)"},
+		{do: "docker run --rm --network W-net --link W-one:uno busybox sh -c 'ping -c 1 uno | head -n 1'", out: "PING uno (IP)"},
 		{do: "docker run -d --name W-two --network W-net --link W-one:uno busybox sleep 300", out: "ID\n"},
 		{do: "docker inspect -f '{{json .HostConfig.Links}} {{range .NetworkSettings.Networks}}{{json .Links}}{{end}}' W-two", out: "null [\"W-one:uno\"]\n"},
 		{do: "docker create --name W-late busybox true; docker network connect --link W-one:uno W-net W-late"},

@@ -46,6 +46,14 @@ func InNet(pid int, fn func() error) error {
 	ch := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread alone does not end, and is what /proc/self shows:
+			// another one does it while this one waits.
+			err := InNet(pid, fn)
+			runtime.UnlockOSThread()
+			ch <- err
+			return
+		}
 		ch <- func() error {
 			fd, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 			if err != nil {
