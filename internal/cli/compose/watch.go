@@ -170,8 +170,8 @@ func (w *watching) initial(ctx context.Context) error {
 	return nil
 }
 
-// todo is what a batch of changes asks of one service.
-type todo struct {
+// demand is what a batch of changes asks of one service.
+type demand struct {
 	rebuild, restart bool
 	sync             map[string]string // host's path -> container's
 	execs            []compose.Hook
@@ -179,37 +179,37 @@ type todo struct {
 
 // act does what changed files ask for: a rebuild makes the rest needless.
 func (w *watching) act(ctx context.Context, paths []string) error {
-	todos := map[string]*todo{}
+	asked := map[string]*demand{}
 	for _, t := range w.triggers {
 		for _, path := range paths {
 			rel, ok := t.match.wants(path)
 			if !ok {
 				continue
 			}
-			d := todos[t.Service]
+			d := asked[t.Service]
 			if d == nil {
-				d = &todo{sync: map[string]string{}}
-				todos[t.Service] = d
+				d = &demand{sync: map[string]string{}}
+				asked[t.Service] = d
 			}
 			d.add(t.Watch, path, rel)
 		}
 	}
-	for name, d := range maps.Clone(todos) {
+	for name, d := range maps.Clone(asked) {
 		if !d.rebuild {
 			continue
 		}
 		for _, other := range builtFrom(w.l.Project, name) {
 			if len(w.flags.services) == 0 || slices.Contains(w.flags.services, other) {
-				todos[other] = &todo{rebuild: true}
+				asked[other] = &demand{rebuild: true}
 			}
 		}
 		if !runs(w.l.Project, name) || len(w.flags.services) > 0 && !slices.Contains(w.flags.services, name) {
-			delete(todos, name) // it is built with those
+			delete(asked, name) // it is built with those
 		}
 	}
 	var failed []error
-	for _, name := range slices.Sorted(maps.Keys(todos)) {
-		failed = append(failed, w.do(ctx, name, todos[name]))
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		failed = append(failed, w.do(ctx, name, asked[name]))
 	}
 	return errors.Join(failed...)
 }
@@ -240,7 +240,7 @@ func runs(p *compose.Project, name string) bool {
 	return slices.ContainsFunc(p.Services, func(s compose.Service) bool { return s.Name == name })
 }
 
-func (d *todo) add(rule composefile.Watch, path, rel string) {
+func (d *demand) add(rule composefile.Watch, path, rel string) {
 	switch rule.Action {
 	case composefile.Rebuild:
 		d.rebuild = true
@@ -258,7 +258,7 @@ func (d *todo) add(rule composefile.Watch, path, rel string) {
 	}
 }
 
-func (w *watching) do(ctx context.Context, service string, d *todo) error {
+func (w *watching) do(ctx context.Context, service string, d *demand) error {
 	if d.rebuild {
 		fmt.Fprintf(w.Err, "Rebuilding service %q after changes were detected...\n", service)
 		return w.rebuild(ctx, service)

@@ -114,7 +114,7 @@ func (m *matcher) wants(path string) (rel string, ok bool) {
 
 // everything are all files of a rule, by where they go in the container.
 func (t trigger) everything() (map[string]string, error) {
-	d := &todo{sync: map[string]string{}}
+	d := &demand{sync: map[string]string{}}
 	err := filepath.WalkDir(t.Path, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
