@@ -41,6 +41,9 @@ func (s *Service) freshBlob(ctx context.Context, src *source, there, repository 
 	if c := u.blobs[key]; c != nil {
 		return c, nil
 	}
+	if u.ctx.Err() != nil { // nobody waits for what would begin now
+		return nil, registry.Fail(errs.Unavailable, registry.Unavailable, "the registry is stopping: try again when it is back")
+	}
 	c := newComing()
 	u.blobs[key] = c
 	u.group.Go(func() {
@@ -77,7 +80,7 @@ func (s *Service) fetchBlob(ctx context.Context, c *coming, src *source, there, 
 	if err != nil {
 		return err
 	}
-	defer func() { rc.Close() }()
+	defer func() { _ = rc.Close() }()
 	left, err := s.room(ctx, repository)
 	if err != nil {
 		return err
@@ -115,34 +118,13 @@ func (s *Service) fetchBlob(ctx context.Context, c *coming, src *source, there, 
 		c.begin(size, have, file)
 	}
 	to := &counted{w: &telling{in, c}, n: have}
-	for try := 1; ; try++ {
-		before := to.n
-		err := receive(rc, to, left)
-		if err == nil {
-			break
-		}
-		switch {
-		case to.err != nil:
-			later = false // what was received would take the last room
-			return noRoom(to.err)
-		case to.n > before:
-			try = 1
-		}
-		again := to.n > 0 && wholeOnly(err)
-		if again {
-			if err := in.Truncate(0); err != nil {
-				return noRoom(err)
-			}
-			to.n = 0
-			c.change(func() { c.have = 0 })
-		}
-		if try == tries || !again && !broken(err) || ctx.Err() != nil {
-			return err
-		}
-		rc.Close()
-		if rc, _, err = src.Blob(ctx, there, d); err != nil {
-			return err
-		}
+	ask := func() (io.ReadCloser, error) {
+		rc, _, err := src.Blob(ctx, there, d)
+		return rc, err
+	}
+	if err := receiveAll(ctx, rc, ask, in, to, left, c); err != nil {
+		later = later && to.err == nil // what was received would take the last room
+		return err
 	}
 	switch {
 	case to.n > left:
@@ -163,6 +145,41 @@ func (s *Service) fetchBlob(ctx context.Context, c *coming, src *source, there, 
 		}
 		return s.link(tx, repository, d.String(), to.n)
 	})
+}
+
+// receiveAll copies a blob from rc, and from what ask gives where that ends too
+// early: the rest, or the whole from a registry that gives no parts.
+func receiveAll(ctx context.Context, rc io.ReadCloser, ask func() (io.ReadCloser, error), in *content.Partial, to *counted, left int64, c *coming) error {
+	defer func() { _ = rc.Close() }()
+	for try := 1; ; try++ {
+		before := to.n
+		err := receive(rc, to, left)
+		switch {
+		case err == nil:
+			return nil
+		case to.err != nil:
+			return noRoom(to.err)
+		case to.n > before:
+			try = 1
+		}
+		again := to.n > 0 && wholeOnly(err)
+		if again {
+			if err := in.Truncate(0); err != nil {
+				return noRoom(err)
+			}
+			to.n = 0
+			c.change(func() { c.have = 0 })
+		}
+		if try == tries || !again && !broken(err) || ctx.Err() != nil {
+			return err
+		}
+		_ = rc.Close() // it gives nothing more
+		next, err := ask()
+		if err != nil {
+			return err
+		}
+		rc = next
+	}
 }
 
 // receive copies what is still to come, and no more than may be kept.

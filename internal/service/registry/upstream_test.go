@@ -216,6 +216,47 @@ func TestABlobIsSentOnWhileItComes(t *testing.T) {
 }
 
 // A registry that sends something else than it names is not believed.
+// A registry that goes away in the middle of a blob, and knows nothing of it when it
+// is asked for the rest, ends that blob and nothing else.
+func TestARegistryThatGoesAwayInTheMiddleEndsNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registry.Limits{Stall: time.Second})
+	text := strings.Repeat("0123456789abcdef", 256<<10)
+	m := manifest(text)
+	var gone atomic.Bool
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.Contains(r.URL.Path, "/manifests/"):
+			rw.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			rw.Header().Set("Docker-Content-Digest", dig(m))
+			http.ServeContent(rw, r, "", time.Time{}, strings.NewReader(m))
+		case gone.Load():
+			http.Error(rw, "no such blob", http.StatusNotFound)
+		case r.Method == http.MethodHead:
+			rw.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		default:
+			gone.Store(true)
+			rw.Header().Set("Content-Length", strconv.Itoa(len(text)))
+			_, _ = io.WriteString(rw, text[:len(text)/2])
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "far", URL: srv.URL}); err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/far/x/manifests/1", "")
+	resp, err := http.Get(w.url + "/v2/far/x/blobs/" + dig(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err == nil && len(got) == len(text) {
+		t.Error("the whole blob came")
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/far/x/manifests/1", "")
+}
+
 func TestALyingRegistryIsNotKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
