@@ -90,3 +90,14 @@ func (h *handler) decode(w http.ResponseWriter, r *http.Request, v any) error {
 	}
 	return nil
 }
+
+// heardOut bounds what is read of a body that nobody needs any more.
+const heardOut = 256 << 10
+
+// hearOut reads the rest of a small body: a client that is still sending when it
+// is answered, and finds the connection closed, may not look for the answer.
+func (h *handler) hearOut(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength >= 0 && r.ContentLength <= heardOut {
+		_, _ = io.Copy(io.Discard, h.unhurried(w, r, time.Second)) // the answer is an error anyway
+	}
+}

@@ -89,6 +89,7 @@ func (h *handler) build(w http.ResponseWriter, r *http.Request) error {
 	id, err := h.Builder.Build(ctx, req, text)
 	if err != nil {
 		text.release()
+		h.hearOut(w, r)
 		return out.end(err)
 	}
 	out.send(image.Progress{Aux: map[string]string{"ID": id}})
