@@ -47,11 +47,18 @@ func (b *suite) apartBuilders() (sides []*side, end func(), err error) {
 			end()
 		}
 	}()
-	at := filepath.Join(b.dir, "lus-disk")
-	if err := b.newDisk("lus", at); err != nil {
+	disk := func(name string) (at string, err error) {
+		at = filepath.Join(b.dir, name+"-disk")
+		if err := b.newDisk(name, at); err != nil {
+			return "", err
+		}
+		undo = append(undo, func() { b.dropDisk(name, at) })
+		return at, nil
+	}
+	at, err := disk("lus")
+	if err != nil {
 		return nil, nil, err
 	}
-	undo = append(undo, func() { b.dropDisk("lus", at) })
 	s, err := stack.New()
 	if err != nil {
 		return nil, nil, err
@@ -74,11 +81,9 @@ func (b *suite) apartBuilders() (sides []*side, end func(), err error) {
 	if b.buildah == nil {
 		return sides, end, nil
 	}
-	at = filepath.Join(b.dir, "buildah-disk")
-	if err := b.newDisk("buildah", at); err != nil {
+	if at, err = disk("buildah"); err != nil {
 		return nil, nil, err
 	}
-	undo = append(undo, func() { b.dropDisk("buildah", filepath.Join(b.dir, "buildah-disk")) })
 	buildah, err := b.newBuildah(b.buildah.program, filepath.Join(at, "root"))
 	if err != nil {
 		return nil, nil, err

@@ -1,10 +1,12 @@
 /*
  * The floor: what the kernel alone asks for one container. Five new namespaces,
  * an overlay, the usual mounts and devices, a cgroup in every hierarchy,
- * pivot_root, exec, and everything taken away again. What an engine adds to
- * this is its own.
+ * pivot_root, exec, and everything taken away again. With --join it is what one
+ * more process in a container asks for: its cgroups and namespaces, exec, and
+ * the wait for its end. What an engine adds to this is its own.
  *
  *   floor LOWER SCRATCH PROGRAM [ARGUMENT...]
+ *   floor --join PID PROGRAM [ARGUMENT...]
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -142,17 +144,63 @@ static void clear(const char *dir)
 	rmdir(dir);
 }
 
+/* Each line of /proc/PID/cgroup is "number:controllers:/path". */
+static void join_cgroups(const char *pid)
+{
+	char line[4096], *names, *dir;
+	FILE *f = fopen(path("/proc/%s/cgroup%s", pid, ""), "re");
+
+	must(f != NULL, "cgroups of the process");
+	while (fgets(line, sizeof line, f)) {
+		line[strcspn(line, "\n")] = 0;
+		names = strchr(line, ':') + 1;
+		dir = strchr(names, ':');
+		*dir++ = 0;
+		if (strncmp(names, "name=", 5) == 0)
+			names += 5;
+		put(path("/sys/fs/cgroup/%s%s/cgroup.procs", names, dir), "0");
+	}
+	fclose(f);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status = 0;
+
+	must(waitpid(pid, &status, 0) == pid, "wait");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int join(const char *container, char **program)
+{
+	int fd = syscall(SYS_pidfd_open, atoi(container), 0);
+	pid_t pid;
+
+	must(fd >= 0, "pidfd_open");
+	join_cgroups(container);
+	must(setns(fd, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET) == 0, "setns");
+	pid = fork();
+	must(pid >= 0, "fork");
+	if (pid == 0) {
+		execv(program[0], program);
+		must(0, program[0]);
+	}
+	return wait_for(pid);
+}
+
 int main(int argc, char **argv)
 {
 	char *groups[CONTROLLERS], *scratch;
 	size_t n;
-	int status = 0;
+	int code;
 	pid_t pid;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: floor LOWER SCRATCH PROGRAM [ARGUMENT...]\n");
+		fprintf(stderr, "usage: floor LOWER SCRATCH PROGRAM [ARGUMENT...]\n       floor --join PID PROGRAM [ARGUMENT...]\n");
 		return 2;
 	}
+	if (strcmp(argv[1], "--join") == 0)
+		return join(argv[2], argv + 3);
 	scratch = path("%s/%s", argv[2], "floor-XXXXXX");
 	must(mkdtemp(scratch) != NULL, scratch);
 	must(mkdir(path("%s%s", scratch, "/upper"), 0755) == 0 && mkdir(path("%s%s", scratch, "/work"), 0755) == 0 &&
@@ -168,12 +216,12 @@ int main(int argc, char **argv)
 		execv(argv[3], argv + 3);
 		must(0, argv[3]);
 	}
-	must(waitpid(pid, &status, 0) == pid, "wait");
+	code = wait_for(pid);
 
 	while (n-- > 0)
 		must(rmdir(groups[n]) == 0, groups[n]);
 	clear(path("%s%s", scratch, "/work"));
 	clear(path("%s%s", scratch, "/upper"));
 	clear(scratch);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return code;
 }
