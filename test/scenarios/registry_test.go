@@ -361,7 +361,7 @@ func TestTheRegistrysVerbs(t *testing.T) {
 	}
 	s.OK(t, "registry", "quota", "me", "1kB")
 	s.OK(t, "tag", "busybox", host+"/me/other:1")
-	stack.Says(t, s.Fail(t, 1, "push", host+"/me/other:1"), "the quota of me is used up")
+	stack.Says(t, s.Fail(t, 1, "push", host+"/me/other:1"), "denied: the quota of me is used up")
 	s.OK(t, "registry", "quota", "me", "none")
 	// Its address is kept.
 	port := host[len("localhost:"):]
@@ -369,6 +369,8 @@ func TestTheRegistrysVerbs(t *testing.T) {
 	s.Stop()
 	s.StartDaemon(t)
 	stack.Eventually(t, "it listens again", func() bool { return strings.Contains(s.Lus("registry", "status").Out, "127.0.0.1:"+port) })
+	stack.Says(t, s.Fail(t, 1, "registry", "rm", "me/app:2"), "the repository me/app has no tag 2")
+	stack.Says(t, s.Fail(t, 1, "registry", "rm", "me/app@sha256:"+strings.Repeat("0", 64)), "has no manifest sha256:0")
 	stack.Says(t, s.OK(t, "registry", "rm", "me/app:1"), "me/app:1")
 	s.OK(t, "registry", "rm", "me/app")
 	stack.Says(t, s.Fail(t, 1, "registry", "rm", "me/app"), "there is no repository me/app")

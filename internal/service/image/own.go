@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -55,12 +54,10 @@ func ownError(named reference.Named, auth *image.Auth, err error) error {
 		return loginFirst(repo, host, err)
 	case errs.Is(err, errs.Unauthenticated):
 		return notAllowed(repo, host, ": "+err.Error(), err)
+	case errs.Is(err, errs.Denied) && ownReason(err.Error()):
+		return deniedBecause(repo, host, err.Error(), err)
 	case errs.Is(err, errs.Denied):
-		said := ": " + err.Error()
-		if strings.HasSuffix(said, "access to the resource is denied") {
-			said = "" // which is what the sentence says already
-		}
-		return notAllowed(repo, host, said, err)
+		return notAllowed(repo, host, "", err)
 	}
 	return err
 }

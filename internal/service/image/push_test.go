@@ -33,16 +33,22 @@ func TestAPushThatIsRefusedSaysWhy(t *testing.T) {
 	w.importTar(ref, tarOf(t, entry{name: "f", text: "x"}))
 	for _, c := range []struct {
 		status int
+		body   string
 		auth   *model.Auth
 		kind   errs.Kind
 		says   string
 	}{
-		{http.StatusUnauthorized, nil, errs.Unauthenticated, "authentication required"},
-		{http.StatusForbidden, &model.Auth{Username: "u", Password: "secret-p"}, errs.Denied, "requested access to the resource is denied"},
-		{http.StatusInternalServerError, nil, errs.Unavailable, "push of"},
+		{http.StatusUnauthorized, "", nil, errs.Unauthenticated, "authentication required"},
+		{http.StatusForbidden, "", &model.Auth{Username: "u", Password: "secret-p"}, errs.Denied, "requested access to the resource is denied"},
+		{http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`, nil, errs.Unauthenticated, "authentication required"},
+		// A reason of the registry's own comes first.
+		{http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"the quota is used up"}]}`, &model.Auth{Username: "u", Password: "secret-p"}, errs.Denied, `denied: "the quota is used up"`},
+		{http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"the quota is used up"}]}`, nil, errs.Denied, `denied: "the quota is used up"`},
+		{http.StatusInternalServerError, "", nil, errs.Unavailable, "push of"},
 	} {
 		w.reg.behind(func(rw http.ResponseWriter, _ *http.Request) bool {
 			rw.WriteHeader(c.status)
+			_, _ = io.WriteString(rw, c.body)
 			return true
 		})
 		said, err := w.pushed(ref, c.auth)

@@ -76,6 +76,8 @@ func pushError(named reference.Named, auth *image.Auth, err error) error {
 		refused = refused || status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden
 	}
 	switch {
+	case status.StatusCode == http.StatusForbidden && ownReason(spoken(status)):
+		return deniedBecause(repo, host, spoken(status), err)
 	case refused && auth == nil:
 		return loginFirst(repo, host, err)
 	case refused:
@@ -97,6 +99,17 @@ func loginFirst(repo, host string, err error) error {
 // notAllowed has what the registry itself says behind it.
 func notAllowed(repo, host, said string, err error) error {
 	return told(errs.Denied, err, "denied: requested access to the resource is denied: the registry %s does not let this user push to %s%s", host, repo, said)
+}
+
+// ownReason tells the words of a registry that refuses for a reason of its own,
+// such as a quota that is used up, from those that say that a right is missing.
+func ownReason(words string) bool {
+	return words != "" && !strings.Contains(words, "access to the resource is denied")
+}
+
+// deniedBecause has what the registry itself says before all else.
+func deniedBecause(repo, host, words string, err error) error {
+	return told(errs.Denied, err, "denied: %s: the registry %s did not take the push to %s", words, host, repo)
 }
 
 // commonError words what goes wrong between here and any registry; nil where
@@ -147,17 +160,26 @@ func told(kind errs.Kind, cause error, format string, args ...any) error {
 // said is what the registry itself says, in its own error format or because it
 // asks to wait.
 func said(status remoteerrors.ErrUnexpectedStatus, err error) string {
-	var body struct {
-		Errors []struct{ Message string }
-	}
-	out := ""
-	if json.Unmarshal(status.Body, &body) == nil && len(body.Errors) > 0 && body.Errors[0].Message != "" {
-		out = fmt.Sprintf(": %.300q", body.Errors[0].Message)
+	out := spoken(status)
+	if out != "" {
+		out = ": " + out
 	}
 	if _, wait, ok := strings.Cut(err.Error(), "it asks to wait for "); ok {
 		out += ": it asks to wait for " + wait
 	}
 	return out
+}
+
+// spoken are the registry's own words in its answer, in quotes: a stranger wrote
+// them. Empty where it says none.
+func spoken(status remoteerrors.ErrUnexpectedStatus) string {
+	var body struct {
+		Errors []struct{ Message string }
+	}
+	if json.Unmarshal(status.Body, &body) != nil || len(body.Errors) == 0 || body.Errors[0].Message == "" {
+		return ""
+	}
+	return fmt.Sprintf("%.300q", body.Errors[0].Message)
 }
 
 // innermost is the cause of an error of the network, without the request.

@@ -37,8 +37,13 @@ func digestError(ref string, err error) error {
 	return nil
 }
 
+// unknownManifest is the error of a tag or digest that is not there.
 func unknownManifest(repository, ref string) error {
-	return registry.Fail(errs.NotFound, registry.ManifestUnknown, "the repository %s has no manifest %.140s", repository, ref)
+	what := "tag"
+	if strings.Contains(ref, ":") {
+		what = "manifest"
+	}
+	return registry.Fail(errs.NotFound, registry.ManifestUnknown, "the repository %s has no %s %.140s", repository, what, ref)
 }
 
 // Manifest finds a manifest by tag or digest; its bytes come along where body is set.
