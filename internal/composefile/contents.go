@@ -1,13 +1,9 @@
 package composefile
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-	"os"
-
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"lus/internal/base/filesum"
 	"lus/internal/model/compose"
 )
 
@@ -20,26 +16,9 @@ func contents(p *types.Project, s types.ServiceConfig) []compose.Content {
 		if !f.isShown() {
 			continue
 		}
-		if sum := sumOf(f.object.File); sum != "" {
+		if sum := filesum.Of(f.object.File, compose.MaxFile); sum != "" {
 			out = append(out, compose.Content{Key: f.kind + "s." + f.name, Path: f.object.File, Sum: sum})
 		}
 	}
 	return out
-}
-
-// sumOf is the sum over a regular file's contents; empty for anything else.
-func sumOf(path string) string {
-	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
-		return ""
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, compose.MaxFile)); err != nil {
-		return ""
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }

@@ -2,16 +2,13 @@ package compose
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/filesum"
 	"lus/internal/model/compose"
 )
 
@@ -141,7 +138,7 @@ func changedFiles(d *compose.Deployment) []string {
 				continue
 			}
 			seen[f.Path] = true
-			if sumOf(f.Path) == f.Sum {
+			if filesum.Of(f.Path, compose.MaxFile) == f.Sum {
 				continue
 			}
 			w := fmt.Sprintf("%s: %s has other contents than in deployment %d; the services get what it contains now", f.Key, f.Path, d.ID)
@@ -152,18 +149,4 @@ func changedFiles(d *compose.Deployment) []string {
 		}
 	}
 	return out
-}
-
-// sumOf is the sum over a file's contents; empty where it cannot be read.
-func sumOf(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, compose.MaxFile)); err != nil {
-		return ""
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }

@@ -10,13 +10,11 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"lus/internal/base/errs"
-	"lus/internal/base/ids"
 	"lus/internal/model/container"
 	"lus/internal/model/image"
 	store "lus/internal/store/content"
@@ -178,40 +176,20 @@ func (s *Service) manifest(ctx context.Context, id string) (*ocispec.Manifest, e
 	return &m, nil
 }
 
-// changedLayer makes a snapshot of the changes and hashes it.
-func (s *Service) changedLayer(ctx context.Context, c *image.Commit, below []store.Layer) (l store.Layer, err error) {
-	name, parent := "lus-commit-"+ids.New(), ""
+// changedLayer makes a layer of the changes.
+func (s *Service) changedLayer(ctx context.Context, c *image.Commit, below []store.Layer) (store.Layer, error) {
+	parent := ""
 	if len(below) > 0 {
 		parent = below[len(below)-1].Snapshot
 	}
-	key := name + "-new"
-	sn := s.store.Snapshotter()
-	mounts, err := sn.Prepare(ctx, key, parent, snapshots.WithLabels(nil))
-	if err != nil {
-		return l, fmt.Errorf("make room for the commit: %w", err)
-	}
-	defer func() {
+	return s.newLayer(ctx, "commit", parent, func(dir string) error {
+		f, err := os.Open(dir)
 		if err != nil {
-			err = errors.Join(err, s.removeSnapshot(ctx, key))
+			return err
 		}
-	}()
-	dir, _, err := folders(mounts)
-	if err != nil {
-		return l, err
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return l, err
-	}
-	err = c.Fill(ctx, f)
-	f.Close()
-	if err != nil {
-		return l, err
-	}
-	if err := sn.Commit(ctx, name, key); err != nil {
-		return l, fmt.Errorf("keep the commit: %w", err)
-	}
-	return s.finish(ctx, name, dir)
+		defer f.Close()
+		return c.Fill(ctx, f)
+	})
 }
 
 // committedConfig is the base's config with what the commit adds. What this

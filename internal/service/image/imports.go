@@ -12,7 +12,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"lus/internal/base/ids"
 	"lus/internal/model/container"
 	store "lus/internal/store/content"
 )
@@ -75,32 +74,12 @@ func importError(err error) error {
 	return err
 }
 
-// importLayer unpacks a tar into a snapshot of its own and hashes what came
-// of it.
-func (s *Service) importLayer(ctx context.Context, tar io.Reader) (l store.Layer, err error) {
-	name := "lus-import-" + ids.New()
-	key := name + "-new"
-	sn := s.store.Snapshotter()
-	mounts, err := sn.Prepare(ctx, key, "")
-	if err != nil {
-		return l, fmt.Errorf("make room for the import: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.removeSnapshot(ctx, key))
-		}
-	}()
-	dir, _, err := folders(mounts)
-	if err != nil {
-		return l, err
-	}
-	if _, err := s.applyTar(ctx, tar, maxImport, dir); err != nil {
-		return l, err
-	}
-	if err := sn.Commit(ctx, name, key); err != nil {
-		return l, fmt.Errorf("keep the import: %w", err)
-	}
-	return s.finish(ctx, name, dir)
+// importLayer makes a layer of a tar.
+func (s *Service) importLayer(ctx context.Context, tar io.Reader) (store.Layer, error) {
+	return s.newLayer(ctx, "import", "", func(dir string) error {
+		_, err := s.applyTar(ctx, tar, maxImport, dir)
+		return err
+	})
 }
 
 // newConfig is the config of an imported image.
