@@ -24,6 +24,8 @@ import (
 const (
 	// maxLayers is what the kernel's overlay takes as lower folders.
 	maxLayers = 500
+	// maxIndexes may lie in each other.
+	maxIndexes = 3
 	// downloads at the same time, as in Docker.
 	downloads = 3
 )
@@ -152,7 +154,7 @@ func (p *pull) document(ctx context.Context, desc ocispec.Descriptor, v any, opt
 func (p *pull) manifest(ctx context.Context, got *pulled) (*ocispec.Manifest, error) {
 	desc := got.target
 	for depth := 0; images.IsIndexType(desc.MediaType); depth++ {
-		if depth == 3 {
+		if depth == maxIndexes {
 			return nil, errs.New(errs.Invalid, "the index of %s has indexes in indexes: it names no image", reference.FamiliarString(p.named))
 		}
 		var index ocispec.Index
@@ -194,22 +196,27 @@ func (p *pull) manifest(ctx context.Context, got *pulled) (*ocispec.Manifest, er
 
 // choose returns the manifest that fits the platform best.
 func (p *pull) choose(list []ocispec.Descriptor) (ocispec.Descriptor, error) {
-	best := -1
-	for i, d := range list {
+	best, ok := choose(list, p.match)
+	if !ok {
+		return best, errs.New(errs.NotFound, "no matching manifest for %s in the manifest list entries of %s: %s", platforms.Format(p.want), reference.FamiliarString(p.named), offers(list))
+	}
+	return best, nil
+}
+
+// choose returns the first of the images of an index that fit best.
+func choose(list []ocispec.Descriptor, match platforms.MatchComparer) (best ocispec.Descriptor, ok bool) {
+	for _, d := range list {
 		if !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) || d.Annotations["vnd.docker.reference.type"] != "" {
 			continue
 		}
-		if d.Platform != nil && !p.match.Match(*d.Platform) {
+		if d.Platform != nil && !match.Match(*d.Platform) {
 			continue
 		}
-		if best < 0 || d.Platform != nil && (list[best].Platform == nil || p.match.Less(*d.Platform, *list[best].Platform)) {
-			best = i
+		if !ok || d.Platform != nil && (best.Platform == nil || match.Less(*d.Platform, *best.Platform)) {
+			best, ok = d, true
 		}
 	}
-	if best < 0 {
-		return ocispec.Descriptor{}, errs.New(errs.NotFound, "no matching manifest for %s in the manifest list entries of %s: %s", platforms.Format(p.want), reference.FamiliarString(p.named), offers(list))
-	}
-	return list[best], nil
+	return best, ok
 }
 
 // offers says which platforms an index has, at most a few.
