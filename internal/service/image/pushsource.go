@@ -38,7 +38,11 @@ func (p *push) sources(ctx context.Context, l ocispec.Descriptor) map[string]str
 	return map[string]string{key: info.Labels[key]}
 }
 
-// note remembers that the repository has the blob now.
+// maxSources bounds that label: the store takes 4096 bytes with its key.
+const maxSources = 2048
+
+// note remembers that the repository has the blob now, and forgets those that it
+// knows longest where they are too many.
 func (p *push) note(ctx context.Context, l ocispec.Descriptor) error {
 	key, repo := p.sourceKey(), reference.Path(p.named)
 	info, err := p.s.store.ContentStore().Info(ctx, l.Digest)
@@ -48,6 +52,9 @@ func (p *push) note(ctx context.Context, l ocispec.Descriptor) error {
 	value := repo
 	if old := info.Labels[key]; old != "" {
 		value = old + "," + repo
+	}
+	for len(value) > maxSources {
+		_, value, _ = strings.Cut(value, ",")
 	}
 	_, err = p.s.store.ContentStore().Update(ctx, content.Info{Digest: l.Digest, Labels: map[string]string{key: value}}, "labels."+key)
 	return err
