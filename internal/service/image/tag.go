@@ -39,7 +39,11 @@ func (s *Service) TagImage(ctx context.Context, ref, target string) error {
 	if d := labels[store.LabelRepoDigest]; d != "" && !sameRepository(d, to) {
 		delete(labels, store.LabelRepoDigest)
 	}
-	if err := s.store.SetName(ctx, images.Image{Name: to.String(), Target: row.Target, Labels: labels}); err != nil {
+	err = s.store.SetName(ctx, images.Image{Name: to.String(), Target: row.Target, Labels: labels})
+	if errdefs.IsNotFound(err) {
+		return noSuchImage(ref)
+	}
+	if err != nil {
 		return fmt.Errorf("tag %s as %s: %w", ref, target, err)
 	}
 	i, err := s.byID(ctx, id)
@@ -154,16 +158,15 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, err
 	}
-	err = s.store.Update(ctx, func(ctx context.Context) error {
-		for _, name := range r.names {
-			if err := s.store.ImageStore().Delete(ctx, name); err != nil && !errdefs.IsNotFound(err) {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if r.names, err = s.take(ctx, n, r.names); err != nil {
 		return nil, fmt.Errorf("remove %s: %w", r.ref, errors.Join(err, ctx.Err()))
+	}
+	if len(r.names) == 0 {
+		return nil, noSuchImage(r.ref)
+	}
+	left, err := s.current(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var labels map[string]string
 	if i != nil {
@@ -174,7 +177,7 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 		removed = append(removed, image.Removed{Untagged: gone})
 		s.tell("untag", r.id, gone, labels)
 	}
-	if len(r.names) == len(r.all) {
+	if len(left.byID[r.id]) == 0 {
 		removed = append(removed, image.Removed{Deleted: r.id})
 		s.configs.drop(r.id)
 		s.tell("delete", r.id, "", labels)
@@ -184,6 +187,28 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 		s.collect(ctx)
 	}
 	return removed, nil
+}
+
+// take removes names and returns them, but for those that mean another image
+// since n was read.
+func (s *Service) take(ctx context.Context, n *names, names []string) (taken []string, err error) {
+	err = s.store.Update(ctx, func(ctx context.Context) error {
+		for _, name := range names {
+			now, err := s.store.ImageStore().Get(ctx, name)
+			if errdefs.IsNotFound(err) || err == nil && now.Target.Digest != n.byName[name].Target.Digest {
+				continue
+			}
+			if err == nil {
+				err = s.store.ImageStore().Delete(ctx, name)
+			}
+			if err != nil {
+				return err
+			}
+			taken = append(taken, name)
+		}
+		return nil
+	})
+	return taken, err
 }
 
 // untagged lists what the removed names were, tags before digests.

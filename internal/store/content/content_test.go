@@ -183,6 +183,9 @@ func TestChangedLayerIsNotHandedOut(t *testing.T) {
 	if _, err := s.ContentStore().ReaderAt(ctx, ocispec.Descriptor{Digest: two.DiffID, Size: two.Size}); err == nil {
 		t.Error("a layer whose files changed was handed out under its old digest")
 	}
+	if left, err := s.ContentStore().ListStatuses(ctx); err != nil || len(left) > 0 {
+		t.Errorf("of what was written of it there is left %+v, %v", left, err)
+	}
 }
 
 func TestWhiteoutsComeBackTheSame(t *testing.T) {
@@ -405,6 +408,30 @@ func TestLostNameLeavesADanglingImage(t *testing.T) {
 	}
 	if _, err := s.ImageStore().Get(ctx, store.DanglingPrefix+img.Labels[store.LabelConfig]); !errdefs.IsNotFound(err) {
 		t.Errorf("still dangling beside its new name: %v", err)
+	}
+}
+
+// Whoever names an image may be late: it is gone by then.
+func TestANameIsForWhatIsThere(t *testing.T) {
+	t.Parallel()
+	need.Root(t)
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	s.Ready()
+	build(t, s, "docker.io/library/a:latest")
+	img, err := s.ImageStore().Get(ctx, "docker.io/library/a:latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ImageStore().Delete(ctx, img.Name); err != nil {
+		t.Fatal(err)
+	}
+	collect(t, s)
+	if err := s.SetName(ctx, img); !errdefs.IsNotFound(err) {
+		t.Errorf("it is named: %v", err)
+	}
+	if all, err := s.ImageStore().List(ctx); err != nil || len(all) > 0 {
+		t.Errorf("there are names %v, %v", all, err)
 	}
 }
 

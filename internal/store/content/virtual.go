@@ -195,14 +195,18 @@ func (v *virtualStore) make(ctx context.Context, d digest.Digest) (bool, error) 
 		return false, nil
 	}
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: l.Size}
-	w, err := content.OpenWriter(ctx, v.inner, content.WithRef("lus-layer-"+d.String()), content.WithDescriptor(desc))
+	ref := "lus-layer-" + d.String()
+	w, err := content.OpenWriter(ctx, v.inner, content.WithRef(ref), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {
 		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("make layer %s: %w", d, err)
 	}
-	defer w.Close()
+	defer func() {
+		w.Close()
+		_ = v.Abort(context.WithoutCancel(ctx), ref) // nothing is left of one that was committed
+	}()
 	if err := w.Truncate(0); err != nil {
 		return false, fmt.Errorf("make layer %s: %w", d, err)
 	}
