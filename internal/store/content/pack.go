@@ -149,9 +149,10 @@ func device(f os.FileInfo) uint64 {
 	return 0
 }
 
-// withView shows a layer's folder without its whiteouts.
+// withView shows a layer's folder without its whiteouts. What it needs for that
+// lies in the snapshot's own folder, and goes with it at the latest.
 func withView(ctx context.Context, dir string, f func(view string) error) error {
-	empty, err := os.MkdirTemp("", "lus-layer")
+	empty, err := os.MkdirTemp(filepath.Dir(dir), "view")
 	if err != nil {
 		return err
 	}

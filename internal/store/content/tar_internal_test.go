@@ -91,6 +91,20 @@ func TestTarIsGivenUp(t *testing.T) {
 	}
 }
 
+// Whatever kills it, a layer that is read leaves nothing outside the store.
+func TestTarNeedsNoFolderElsewhere(t *testing.T) {
+	need.Root(t)
+	f := &folder{t, filepath.Join(t.TempDir(), "fs")}
+	full(f)
+	t.Setenv("TMPDIR", filepath.Join(f.at, "none"))
+	if err := writeLayer(context.Background(), io.Discard, []string{f.at}); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(f.at)); err != nil || len(left) != 1 {
+		t.Errorf("beside it there is %v, %v", left, err)
+	}
+}
+
 // noRoom is a disk with no room.
 type noRoom struct{}
 
