@@ -211,8 +211,11 @@ func (m *Manager) configure(netns *os.File, inside *rtnl.Conn, b *bridge, ep End
 	if err != nil {
 		return fmt.Errorf("looking up %s in the container: %w", ep.IfName, err)
 	}
-	msgs := []*rtnl.Message{rtnl.Up(l.Index, m.v6), rtnl.AddAddress(l.Index, ep.IP)}
+	msgs := []*rtnl.Message{rtnl.Up(l.Index, m.hasIPv6(l.MTU)), rtnl.AddAddress(l.Index, ep.IP)}
 	if ep.IP6.IsValid() {
+		if !m.hasIPv6(l.MTU) {
+			return errs.New(errs.Unavailable, "the container's interface %s takes packets of %d bytes, and IPv6 needs %d", ep.IfName, l.MTU, leastMTU6)
+		}
 		if err := m.prepare6(netns, ep.IfName); err != nil {
 			return err
 		}

@@ -71,7 +71,9 @@ func readOptions(n *model.Network) (options, error) {
 		if err != nil || v < 68 || v > 65535 {
 			return o, errs.New(errs.Invalid, "network %s: option %s must be a number from 68 to 65535, not %q", n.Name, optMTU, s)
 		}
-		o.mtu = uint32(v)
+		if o.mtu = uint32(v); n.EnableIPv6 && o.mtu < leastMTU6 {
+			return o, errs.New(errs.Invalid, "network %s: IPv6 needs packets of %d bytes at least, and option %s says %s", n.Name, leastMTU6, optMTU, s)
+		}
 	}
 	if s, ok := n.Options[optHostIP]; ok {
 		ip, err := netip.ParseAddr(s)
@@ -112,12 +114,11 @@ func (m *Manager) Ensure(ctx context.Context, n *model.Network) error {
 	if err != nil {
 		return err
 	}
-	b, created, err := m.makeBridge(n, o, p)
-	b.pool6 = p6
-	if err == nil {
-		err = m.furnish(b, n, o)
-	}
+	b, created, err := m.bridge(n, o, p, p6)
 	if err != nil {
+		return fmt.Errorf("setting up network %s: %w", n.Name, err)
+	}
+	if err := m.furnish(b, n, o); err != nil {
 		if created {
 			_ = m.rt.Do(rtnl.Delete(b.name))
 			_ = m.fw.removeNetwork(b.name, p.subnet, subnetOf(p6))
@@ -139,45 +140,6 @@ func (m *Manager) Ensure(ctx context.Context, n *model.Network) error {
 	return nil
 }
 
-// makeBridge finds the network's bridge by its alias or makes it.
-func (m *Manager) makeBridge(n *model.Network, o options, p *pool) (b *bridge, created bool, err error) {
-	links, err := m.rt.Links()
-	if err != nil {
-		return nil, false, err
-	}
-	b = &bridge{id: n.ID, gateway: netip.PrefixFrom(p.gateway, p.subnet.Bits()), internal: n.Internal, talk: o.talk, pool: p, mtu: o.mtu, hostIP: o.hostIP}
-	if b.mtu == 0 {
-		b.mtu = m.outwardMTU(links)
-	}
-	taken := map[string]bool{}
-	for _, l := range links {
-		taken[l.Name] = true
-		if l.Alias == m.bridgeAlias(n.ID) && l.Kind == "bridge" {
-			b.name, b.index, b.mtu = l.Name, l.Index, l.MTU
-			return b, false, nil
-		}
-	}
-	b.name = o.name
-	for at := 0; b.name == "" && at+6 <= len(n.ID); at += 6 {
-		if name := "lus" + m.cfg.Instance + n.ID[at:at+6]; !taken[name] {
-			b.name = name
-		}
-	}
-	if taken[b.name] || b.name == "" {
-		return nil, false, errs.New(errs.Conflict, "an interface named %q exists already; choose another %s", b.name, optName)
-	}
-	if err := m.rt.Do(rtnl.NewBridge(b.name, b.mtu)); err != nil {
-		return nil, false, fmt.Errorf("creating bridge %s: %w", b.name, err)
-	}
-	l, err := m.rt.Link(b.name)
-	b.index = l.Index
-	return b, true, err
-}
-
-func (m *Manager) bridgeAlias(networkID string) string {
-	return "lus:" + m.cfg.Instance + ":net:" + networkID
-}
-
 // furnish gives the bridge everything but its existence.
 func (m *Manager) furnish(b *bridge, n *model.Network, o options) error {
 	// The rules first: nothing comes through an interface they do not know.
@@ -192,7 +154,7 @@ func (m *Manager) furnish(b *bridge, n *model.Network, o options) error {
 		}
 	}
 	err := m.rt.Do(
-		rtnl.Configure(b.name, m.bridgeAlias(n.ID), macOf(b.gateway.Addr()), m.v6),
+		rtnl.Configure(b.name, m.bridgeAlias(n.ID), macOf(b.gateway.Addr()), m.hasIPv6(b.mtu)),
 		rtnl.AddAddress(b.index, b.gateway))
 	if err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("configuring bridge %s: %w", b.name, err)

@@ -16,6 +16,13 @@ import (
 
 const confDir6 = "/proc/sys/net/ipv6/conf"
 
+// leastMTU6 is how large an interface's packets have to be for the kernel to have
+// IPv6 on it.
+const leastMTU6 = 1280
+
+// hasIPv6 reports whether the kernel has IPv6 on an interface of that MTU.
+func (m *Manager) hasIPv6(mtu uint32) bool { return m.v6 && mtu >= leastMTU6 }
+
 // speaksIPv6 says why a network with IPv6 cannot be had on this host.
 func (m *Manager) speaksIPv6(network string) error {
 	switch b, err := os.ReadFile(filepath.Join(confDir6, "all/disable_ipv6")); {

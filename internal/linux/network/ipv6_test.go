@@ -333,3 +333,22 @@ func TestIPv6BesideDocker(t *testing.T) {
 		t.Errorf("our rules stay there:\n%s", out)
 	}
 }
+
+// The kernel has no IPv6 on an interface with packets smaller than 1280 bytes:
+// who asks for such is told, and a way out that is narrower makes no difference.
+func TestIPv6NeedsLargePackets(t *testing.T) {
+	needRoot(t)
+	lan(t)
+	run(t, "ip", "link", "set", "wan0", "mtu", "1200")
+	m := newManager(t)
+	n := newNetwork(t, m, six)
+	a, b := newBox(t, m, "a", n), newBox(t, m, "b", n)
+	if _, err := a.answers("tcp", b.ip6(80)); err != nil {
+		t.Error(err)
+	}
+	asked := &model.Network{ID: strings.Repeat("6", 64), Name: "small", Driver: "bridge", EnableIPv6: true,
+		Options: map[string]string{"com.docker.network.driver.mtu": "1200"}}
+	if err := m.Ensure(t.Context(), asked); !errs.Is(err, errs.Invalid) || !strings.Contains(err.Error(), "1280") {
+		t.Errorf("packets of 1200 bytes: %v", err)
+	}
+}

@@ -135,7 +135,7 @@ func (m *Manager) adoptCables(running []Running) error {
 			} else {
 				m.work.add(job{cable: l.Name})
 			}
-		case strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Name]:
+		case strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Name], l.Name == m.halfMade():
 			if err := m.rt.Do(rtnl.Delete(l.Name)); err != nil && !errors.Is(err, syscall.ENODEV) {
 				return err
 			}

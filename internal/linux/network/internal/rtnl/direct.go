@@ -62,6 +62,11 @@ func Rename(index int32, name string) *Message {
 	return NewMessage(unix.RTM_NEWLINK, 0, IfInfo(0, index, 0, 0)).Text(unix.IFLA_IFNAME, name)
 }
 
+// Alias gives a link an alias.
+func Alias(index int32, alias string) *Message {
+	return NewMessage(unix.RTM_NEWLINK, 0, IfInfo(0, index, 0, 0)).Text(unix.IFLA_IFALIAS, alias)
+}
+
 // DeleteIndex removes the link of that number.
 func DeleteIndex(index int32) *Message {
 	return NewMessage(unix.RTM_DELLINK, 0, IfInfo(0, index, 0, 0))
