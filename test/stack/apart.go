@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lus/internal/base/thread"
 )
 
 // UpApart starts lusd in a network namespace of its own, which is then the host
@@ -43,28 +44,15 @@ func inNet(pid int) []string { return []string{"nsenter", "-t", fmt.Sprint(pid),
 
 // InNet runs fn on a thread in the network namespace of a process.
 func InNet(pid int, fn func() error) error {
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
-		if unix.Gettid() == unix.Getpid() {
-			// The first thread alone does not end, and is what /proc/self shows:
-			// another one does it while this one waits.
-			err := InNet(pid, fn)
-			runtime.UnlockOSThread()
-			ch <- err
-			return
+	return thread.Apart(func() error {
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
 		}
-		ch <- func() error {
-			fd, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = unix.Close(fd) }()
-			if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-				return err
-			}
-			return fn()
-		}()
-	}()
-	return <-ch
+		defer func() { _ = unix.Close(fd) }()
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return fn()
+	})
 }

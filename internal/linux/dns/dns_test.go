@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	mdns "github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
+	"lus/internal/base/thread"
 	"lus/internal/linux/dns"
 	"lus/internal/linux/dns/server"
 	"lus/test/need"
@@ -72,20 +72,18 @@ func start(t testing.TB) (c *dns.Client, socket, binary string) {
 // newNS is a container's network namespace; its loopback is up.
 func newNS(t testing.TB) *os.File {
 	t.Helper()
-	ch := make(chan *os.File)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
-		defer close(ch)
-		if unix.Unshare(unix.CLONE_NEWNET) != nil || exec.Command("ip", "link", "set", "lo", "up").Run() != nil {
-			return
+	var f *os.File
+	if err := thread.Apart(func() (err error) {
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
 		}
-		if f, err := os.Open("/proc/thread-self/ns/net"); err == nil {
-			ch <- f
+		if err = exec.Command("ip", "link", "set", "lo", "up").Run(); err != nil {
+			return err
 		}
-	}()
-	f := <-ch
-	if f == nil {
-		t.Fatal("cannot make a network namespace")
+		f, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	}); err != nil {
+		t.Fatal("cannot make a network namespace: ", err)
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
@@ -93,16 +91,12 @@ func newNS(t testing.TB) *os.File {
 
 // inside runs fn on a thread in the namespace.
 func inside(ns *os.File, fn func() error) error {
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	return thread.Apart(func() error {
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			ch <- err
-			return
+			return err
 		}
-		ch <- fn()
-	}()
-	return <-ch
+		return fn()
+	})
 }
 
 // ask sends one question from the namespace to 127.0.0.11.

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"lus/internal/base/thread"
 )
 
 // Placed is a mount and where it goes.
@@ -52,14 +53,8 @@ func Assemble(root *os.File, mounts []Placed) (*Assembled, error) {
 		}
 		made = append(made, f)
 	}
-	done := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine, and the namespace
-		// then lasts as long as the descriptor of it.
-		runtime.LockOSThread()
-		done <- a.gather(mounts, made)
-	}()
-	if err := <-done; err != nil {
+	// The namespace lasts as long as the descriptor of it.
+	if err := thread.Apart(func() error { return a.gather(mounts, made) }); err != nil {
 		a.Close()
 		return nil, err
 	}

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/thread"
 )
 
 // Overlay is what an overlay is made of.
@@ -159,19 +159,12 @@ func (o Overlay) classic() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	type result struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine, and with it the namespace.
-		runtime.LockOSThread()
-		f, err := mountAside(base, data)
-		done <- result{f, err}
-	}()
-	r := <-done
-	return r.f, r.err
+	var f *os.File
+	err = thread.Apart(func() (err error) {
+		f, err = mountAside(base, data)
+		return err
+	})
+	return f, err
 }
 
 func mountAside(base, data string) (*os.File, error) {

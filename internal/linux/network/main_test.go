@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/ids"
+	"lus/internal/base/thread"
 	"lus/internal/linux/network"
 	model "lus/internal/model/network"
 )
@@ -84,24 +84,17 @@ type ns struct{ *os.File }
 // newNS makes one with its loopback up.
 func newNS(t testing.TB) ns {
 	t.Helper()
-	ch := make(chan *os.File)
-	var err error
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
-		defer close(ch)
+	var f *os.File
+	if err := thread.Apart(func() (err error) {
 		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return
+			return err
 		}
-		if _, err = exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			return
+		if err = exec.Command("ip", "link", "set", "lo", "up").Run(); err != nil {
+			return err
 		}
-		var f *os.File
-		if f, err = os.Open("/proc/thread-self/ns/net"); err == nil {
-			ch <- f
-		}
-	}()
-	f := <-ch
-	if f == nil {
+		f, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	}); err != nil {
 		t.Fatal("making a namespace: ", err)
 	}
 	t.Cleanup(func() { f.Close() })
@@ -110,16 +103,12 @@ func newNS(t testing.TB) ns {
 
 // do runs fn on a thread in the namespace.
 func (n ns) do(fn func() error) error {
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	return thread.Apart(func() error {
 		if err := unix.Setns(int(n.Fd()), unix.CLONE_NEWNET); err != nil {
-			ch <- err
-			return
+			return err
 		}
-		ch <- fn()
-	}()
-	return <-ch
+		return fn()
+	})
 }
 
 // sh runs a program in the namespace.
