@@ -111,6 +111,9 @@ func candidates(ctx context.Context, e *command.Env, before []string, last strin
 	if strings.HasPrefix(last, "-") {
 		return flagsOf(e, all, nounName, verb)
 	}
+	if names, ok := valuesOf(before[len(before)-1]); ok {
+		return names(ctx, e)
+	}
 	return things(ctx, e, nounName, verb)
 }
 
@@ -161,6 +164,19 @@ func flagsOf(e *command.Env, all []noun, nounName, verb string) []string {
 		}
 	})
 	return out
+}
+
+// valuesOf tells which live names a flag takes as its value.
+func valuesOf(flag string) (names func(context.Context, *command.Env) []string, ok bool) {
+	switch flag {
+	case "--network", "--net":
+		return networks, true
+	case "--config-from":
+		return configNetworks, true
+	case "--volumes-from":
+		return containers, true
+	}
+	return nil, false
 }
 
 // things are the live names that a verb takes.
@@ -217,6 +233,21 @@ func networks(ctx context.Context, e *command.Env) (out []string) {
 	ask(ctx, e, "/networks", &list)
 	for _, n := range list {
 		out = append(out, n.Name)
+	}
+	return out
+}
+
+// configNetworks are those that other networks can be made from.
+func configNetworks(ctx context.Context, e *command.Env) (out []string) {
+	var list []struct {
+		Name       string
+		ConfigOnly bool
+	}
+	ask(ctx, e, "/networks", &list)
+	for _, n := range list {
+		if n.ConfigOnly {
+			out = append(out, n.Name)
+		}
 	}
 	return out
 }

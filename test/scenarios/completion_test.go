@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"lus/internal/base/ids"
 	"lus/test/need"
 	"lus/test/stack"
 )
@@ -16,7 +17,7 @@ func TestBashCompletesCommandsFlagsAndLiveNames(t *testing.T) {
 	bash := need.Program(t, "bash", "bash")
 	name, net, v := named(t, s, "complete"), network(t, s), volume(t, s)
 	s.OK(t, "create", "--name", name, "-v", v+":/v", stack.Busybox, "true")
-	for line, want := range completions(name, net, v) {
+	for line, want := range completions(name, net, v, configNetwork(t, s)) {
 		script := `source <(lus completion bash); COMP_LINE=$1; COMP_POINT=${#1}; $(complete -p lus | grep -o '_lus') ; printf '%s\n' "${COMPREPLY[@]}"`
 		got := s.Do(nil, bash, "-c", script, "bash", line).Want(t, 0)
 		found := false
@@ -32,8 +33,18 @@ func TestBashCompletesCommandsFlagsAndLiveNames(t *testing.T) {
 	}
 }
 
+// configNetwork is a network of settings alone, which goes with the test. Its name
+// begins with a k.
+func configNetwork(t *testing.T, s *stack.Stack) string {
+	t.Helper()
+	name := "k-" + ids.Short(ids.New())[:6]
+	s.OK(t, "network", "create", "--config-only", name)
+	t.Cleanup(func() { s.Lus("network", "rm", name) })
+	return name
+}
+
 // completions are lines that are half typed, and what they become with one TAB.
-func completions(name, net, v string) map[string]string {
+func completions(name, net, v, configured string) map[string]string {
 	return map[string]string{
 		"lus contai":                         "container",
 		"lus container star":                 "start",
@@ -42,6 +53,9 @@ func completions(name, net, v string) map[string]string {
 		"lus start " + name[:len(name)-1]:    name,
 		"lus container rm " + name[:11]:      name,
 		"lus run busyb":                      "busybox:latest",
+		"lus run --network " + net:           net,
+		"lus network create --config-o":      "--config-only",
+		"lus network create --config-from k": configured,
 		"lus run busybox:la":                 "busybox:latest",
 		"lus network rm " + net:              net,
 		"lus volume inspect " + v[:len(v)-1]: v,
@@ -54,7 +68,7 @@ func TestFishCompletesCommandsFlagsAndLiveNames(t *testing.T) {
 	fish := need.Program(t, "fish", "fish")
 	name, net, v := named(t, s, "complete"), network(t, s), volume(t, s)
 	s.OK(t, "create", "--name", name, "-v", v+":/v", stack.Busybox, "true")
-	for line, want := range completions(name, net, v) {
+	for line, want := range completions(name, net, v, configNetwork(t, s)) {
 		got := s.Do(nil, fish, "--no-config", "-c", "lus completion fish | source; complete -C $argv[1]", line).Want(t, 0)
 		if !slices.Contains(strings.Fields(got), want) {
 			t.Errorf("%q completes to %q, not %q", line, got, want)
@@ -88,7 +102,7 @@ func TestZshCompletesCommandsFlagsAndLiveNames(t *testing.T) {
 	name, net, v := named(t, s, "complete"), network(t, s), volume(t, s)
 	s.OK(t, "create", "--name", name, "-v", v+":/v", stack.Busybox, "true")
 	args := []string{"HOME=" + t.TempDir(), "TERM=dumb", "timeout", "600", zsh, "-f", "-c", zshTypes, "zsh"}
-	wanted := completions(name, net, v)
+	wanted := completions(name, net, v, configNetwork(t, s))
 	got := s.Do(nil, "env", append(args, slices.Collect(maps.Keys(wanted))...)...).Want(t, 0)
 	got = strings.ReplaceAll(got, "\\:", ":")
 	for line, want := range wanted {

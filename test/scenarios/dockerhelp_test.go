@@ -65,7 +65,6 @@ func TestRefusalsSayWhy(t *testing.T) {
 		"pull --disable-content-trust=false x":   "signatures of images are not checked",
 		"images --tree":                          "use image ls",
 		"start --checkpoint c x":                 "processes cannot be kept over a stop",
-		"network create --config-only x":         "write the options of each network",
 		"volume create --limit-bytes 5 x":        "need a swarm",
 		"volume update x":                        "need a swarm",
 		"swarm init --advertise-addr 1.2.3.4":    "swarm is not supported: Lus is one machine",

@@ -162,6 +162,31 @@ func TestNetworksAsDockerShowsThem(t *testing.T) {
 	stack.Says(t, s.Fail(t, 1, "network", "create", "-d", "overlay", "o-"+word), "This node is not a swarm manager")
 }
 
+// Settings are kept without a part in the kernel, so that the subnet is free for
+// the one network that is made from them; all outlives the daemon.
+func TestANetworkFromAConfiguration(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	p := subnet()
+	before := s.Still()
+	s.OK(t, "network", "create", "--config-only", "--subnet", p+"0/25", "--gateway", p+"100", "--label", "a=b", "kept")
+	s.Unchanged(t, before, stack.Records)
+	s.OK(t, "network", "create", "--config-from", "kept", "app")
+	s.OK(t, "run", "-d", "--name", "web", "--network", "app", "--ip", p+"7", stack.Busybox, "sleep", "600")
+	stack.Says(t, s.OK(t, "exec", "web", "ip", "-o", "-4", "addr", "show", "eth0"), p+"7/25")
+	stack.Says(t, s.OK(t, "exec", "web", "ip", "route"), "default via "+p+"100")
+	stack.Says(t, s.Fail(t, 1, "network", "create", "--config-from", "kept", "other"), "Pool overlaps")
+	s.Stop()
+	s.StartDaemon(t)
+	stack.Says(t, s.Fail(t, 1, "network", "rm", "kept"), `configuration network "kept" is in use by network app`)
+	if got := s.OK(t, "network", "inspect", "-f", "{{.ConfigFrom.Network}} {{json .Labels}} {{(index .IPAM.Config 0).Subnet}}", "app"); got != "kept {\"a\":\"b\"} "+p+"0/25" {
+		t.Errorf("inspect: %s", got)
+	}
+	s.OK(t, "rm", "-f", "web")
+	s.OK(t, "network", "rm", "app", "kept")
+	s.Unchanged(t, before)
+}
+
 // On a macvlan network without a parent containers have each other, and what is
 // published does not concern them.
 func TestMacvlanContainers(t *testing.T) {

@@ -109,6 +109,40 @@ func TestParityNetworks(t *testing.T) {
 	})
 }
 
+func TestParityConfigNetworks(t *testing.T) {
+	const own = "user specified configurations are not supported if the network depends on a configuration network"
+	const operator = "configuration network can only contain network specific fields."
+	parity(t, []row{
+		{do: "docker network create --config-only --ipv6=false --label W=kept -o com.docker.network.driver.mtu=1400 W-z", out: "ID\n"},
+		{do: "docker network inspect -f '{{.Name}} {{.Driver}} {{.Scope}} {{.ConfigOnly}} {{.ConfigFrom.Network}} {{json .Options}} {{json .Labels}} {{json .IPAM.Config}}' W-z", out: "W-z null local true  {"},
+		{do: "docker network ls --filter name=W --format '{{.Name}} {{.Driver}}'", out: "W-z null\n"},
+		{do: "docker network create --config-from W-z W-a", out: "ID\n"},
+		{do: "docker network create --config-from W-z --internal W-b", out: "ID\n"},
+		{do: "docker network inspect -f '{{.Driver}} {{.ConfigOnly}} {{.ConfigFrom.Network}} {{.Internal}} {{json .Options}} {{json .Labels}} {{len .IPAM.Config}}' W-a W-b", out: "bridge false W-z true {"},
+		{do: "docker run --rm --network W-a busybox ip link show eth0 | grep -o 'mtu [0-9]*'", out: "mtu 1400\n"},
+		{do: "docker network create --config-from W-none W-x", err: "configuration network \"W-none\" does not exist", code: 1},
+		{do: "docker network create --config-from W-a W-x", err: "configuration network \"W-a\" does not exist", code: 1},
+		{do: "docker network create --config-only --config-from W-z W-x", err: "a configuration network cannot depend on another configuration network", code: 1},
+		{do: "docker network create --config-only --internal W-x", err: operator, code: 1},
+		{do: "docker network create --config-only --attachable W-x", err: operator, code: 1},
+		{do: "docker network create --config-only --ingress W-x", err: operator, code: 1},
+		{do: "docker network create --config-only --scope local W-x", err: operator, code: 1},
+		{do: "docker network create --config-only --subnet nonsense W-x", code: 1},
+		{do: "docker network create --config-only W-z", err: "network with name W-z already exists", code: 1},
+		{do: "docker network create --config-from W-z --subnet 10.250.0.0/24 W-x", err: own, code: 1},
+		{do: "docker network create --config-from W-z --ipv6 W-x", err: own, code: 1},
+		{do: "docker network create --config-from W-z --label a=b W-x", err: own, code: 1},
+		{do: "docker network create --config-from W-z -o a=b W-x", err: "network driver options are not supported if the network depends on a configuration network", code: 1},
+		{do: "docker run --rm --network W-z busybox true", err: "cannot create endpoint on configuration-only network", code: 125},
+		{do: "docker run -d --name W-c busybox sleep 300", out: "ID\n"},
+		{do: "docker network connect W-z W-c", err: "cannot create endpoint on configuration-only network", code: 1},
+		{do: "docker network rm W-z", err: "error while removing network: configuration network \"W-z\" is in use", code: 1},
+		{do: "docker network prune -f --filter label=W=kept", out: "Deleted Networks:\n"},
+		{do: "docker network ls --filter name=W --format '{{.Name}}'", out: "W-z\n"},
+		{do: "docker network rm W-z", out: "W-z\n"},
+	})
+}
+
 func TestParityVolumes(t *testing.T) {
 	parity(t, []row{
 		{do: "docker volume create --label W=one W-a", out: "W-a\n"},

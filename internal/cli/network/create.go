@@ -17,9 +17,12 @@ import (
 
 // createFlags are the flags of create.
 type createFlags struct {
-	driver, ipamDriver, scope                          string
-	subnets, ranges, gateways, aux, opts, ipamOpts, ls []string
-	internal, attachable, ipv4, ipv6, ingress          bool
+	driver, scope, ipamDriver, configFrom     string
+	subnets, ranges, gateways, aux            []string
+	opts, ipamOpts, labels                    []string
+	internal, attachable, ingress, ipv4, ipv6 bool
+	configOnly                                bool
+	set                                       func(flag string) bool // whether it was typed
 }
 
 // createRequest is the body of POST /networks/create.
@@ -33,6 +36,8 @@ type createRequest struct {
 	Internal   bool
 	Attachable bool
 	Ingress    bool
+	ConfigOnly bool
+	ConfigFrom *network.ConfigReference
 	Options    map[string]string
 	Labels     map[string]string
 }
@@ -42,49 +47,68 @@ func createCommand() command.Command {
 		Name: "create", Args: "NETWORK", Short: "Make a network on which containers find each other by name",
 		Example: "network create --subnet 10.9.0.0/24 app", Min: 1, Max: 1,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			o := &createFlags{}
-			f.StringVarP(&o.driver, "driver", "d", "bridge", "Kind of network: bridge, macvlan or ipvlan (with -o parent=INTERFACE)")
-			f.StringArrayVar(&o.subnets, "subnet", nil, "Subnet, as 10.9.0.0/24; with --ipv6 one of each kind")
-			f.StringArrayVar(&o.ranges, "ip-range", nil, "Part of the subnet to give addresses from")
-			f.StringArrayVar(&o.gateways, "gateway", nil, "Gateway of the subnet")
-			f.StringArrayVar(&o.aux, "aux-address", nil, "Address that is not given out: name=address")
-			f.StringArrayVarP(&o.opts, "opt", "o", nil, "Option of the driver: key=value")
-			f.StringVar(&o.ipamDriver, "ipam-driver", "default", "Driver of addresses")
-			f.StringArrayVar(&o.ipamOpts, "ipam-opt", nil, "Option of the driver of addresses")
-			f.StringArrayVar(&o.ls, "label", nil, "Set a label: key=value")
-			f.BoolVar(&o.internal, "internal", false, "No way to the outside")
-			f.BoolVar(&o.attachable, "attachable", false, "Containers may be attached by hand")
-			f.BoolVar(&o.ingress, "ingress", false, "Make the swarm's ingress network")
-			f.BoolVar(&o.ipv4, "ipv4", true, "Addresses of IPv4")
-			f.BoolVar(&o.ipv6, "ipv6", false, "Addresses of IPv6 too; without a --subnet of it one is chosen")
-			command.Refuse(f, "config-from", "write the options of each network where it is made")
-			command.RefuseSwitch(f, "config-only", "write the options of each network where it is made")
-			f.StringVar(&o.scope, "scope", "", "Scope of the network")
-			return func(ctx context.Context, args []string) error {
-				req := createRequest{Name: args[0], Driver: o.driver, Scope: o.scope, Internal: o.internal, Attachable: o.attachable, Ingress: o.ingress}
-				if f.Changed("ipv4") {
-					req.EnableIPv4 = &o.ipv4
-				}
-				if f.Changed("ipv6") {
-					req.EnableIPv6 = &o.ipv6
-				}
-				var err error
-				if req.IPAM, err = o.ipam(); err != nil {
-					return err
-				}
-				req.Options, req.Labels = pairs(o.opts), pairs(o.ls)
-				var out struct{ Id, Warning string }
-				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/networks/create", Body: req}, &out); err != nil {
-					return err
-				}
-				if out.Warning != "" {
-					fmt.Fprintln(e.Err, "WARNING:", out.Warning)
-				}
-				fmt.Fprintln(e.Out, out.Id)
-				return nil
-			}
+			o := &createFlags{set: f.Changed}
+			o.register(f)
+			return func(ctx context.Context, args []string) error { return o.run(ctx, e, args[0]) }
 		},
 	}
+}
+
+func (o *createFlags) register(f *pflag.FlagSet) {
+	f.StringVarP(&o.driver, "driver", "d", "bridge", "Kind of network: bridge, macvlan or ipvlan (with -o parent=INTERFACE)")
+	f.StringArrayVar(&o.subnets, "subnet", nil, "Subnet, as 10.9.0.0/24; with --ipv6 one of each kind")
+	f.StringArrayVar(&o.ranges, "ip-range", nil, "Part of the subnet to give addresses from")
+	f.StringArrayVar(&o.gateways, "gateway", nil, "Gateway of the subnet")
+	f.StringArrayVar(&o.aux, "aux-address", nil, "Address that is not given out: name=address")
+	f.StringArrayVarP(&o.opts, "opt", "o", nil, "Option of the driver: key=value")
+	f.StringVar(&o.ipamDriver, "ipam-driver", "default", "Driver of addresses")
+	f.StringArrayVar(&o.ipamOpts, "ipam-opt", nil, "Option of the driver of addresses")
+	f.StringArrayVar(&o.labels, "label", nil, "Set a label: key=value")
+	f.BoolVar(&o.internal, "internal", false, "No way to the outside")
+	f.BoolVar(&o.attachable, "attachable", false, "Containers may be attached by hand")
+	f.BoolVar(&o.ingress, "ingress", false, "Make the swarm's ingress network")
+	f.BoolVar(&o.ipv4, "ipv4", true, "Addresses of IPv4")
+	f.BoolVar(&o.ipv6, "ipv6", false, "Addresses of IPv6 too; without a --subnet of it one is chosen")
+	f.BoolVar(&o.configOnly, "config-only", false, "Only keep these settings, for networks that are made with --config-from; no container can be on it")
+	f.StringVar(&o.configFrom, "config-from", "", "Take subnets, options, --ipv6 and labels from this network, which was made with --config-only")
+	f.StringVar(&o.scope, "scope", "", "Scope of the network")
+}
+
+func (o *createFlags) run(ctx context.Context, e *command.Env, name string) error {
+	req, err := o.request(name)
+	if err != nil {
+		return err
+	}
+	var out struct{ Id, Warning string }
+	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/networks/create", Body: req}, &out); err != nil {
+		return err
+	}
+	if out.Warning != "" {
+		fmt.Fprintln(e.Err, "WARNING:", out.Warning)
+	}
+	fmt.Fprintln(e.Out, out.Id)
+	return nil
+}
+
+func (o *createFlags) request(name string) (*createRequest, error) {
+	ipam, err := o.ipam()
+	if err != nil {
+		return nil, err
+	}
+	req := &createRequest{
+		Name: name, Driver: o.driver, Scope: o.scope, IPAM: ipam, Options: pairs(o.opts), Labels: pairs(o.labels),
+		Internal: o.internal, Attachable: o.attachable, Ingress: o.ingress, ConfigOnly: o.configOnly,
+	}
+	if o.set("ipv4") {
+		req.EnableIPv4 = &o.ipv4
+	}
+	if o.set("ipv6") {
+		req.EnableIPv6 = &o.ipv6
+	}
+	if o.configFrom != "" {
+		req.ConfigFrom = &network.ConfigReference{Network: o.configFrom}
+	}
+	return req, nil
 }
 
 // ipam puts ranges, gateways and reserved addresses to the subnet they lie in.

@@ -94,6 +94,34 @@ func poolsOf(n *model.Network) (v4, v6 model.Pool, err error) {
 	return v4, v6, nil
 }
 
+// CheckPools refuses subnets, ranges and addresses that no network could have.
+// Whether they are free is not looked at.
+func CheckPools(n *model.Network) error {
+	v4, v6, err := poolsOf(n)
+	if err != nil {
+		return err
+	}
+	for _, c := range []model.Pool{v4, v6} {
+		if c.Subnet == "" {
+			err = needsSubnet(n.Name, c)
+		} else {
+			_, err = readPool(n.Name, c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needsSubnet refuses what lies in a subnet where none is named.
+func needsSubnet(name string, c model.Pool) error {
+	if c.IPRange != "" || c.Gateway != "" || len(c.Aux) > 0 {
+		return errs.New(errs.Invalid, "network %s: an address range or gateway needs a subnet", name)
+	}
+	return nil
+}
+
 // planOne reads or chooses the addresses of one version of IP.
 func (m *Manager) planOne(n *model.Network, cfg model.Pool, family uint8, choose func([]inUse) (netip.Prefix, error)) (*pool, error) {
 	used, err := m.usedSubnets(n.ID, family)
@@ -105,8 +133,8 @@ func (m *Manager) planOne(n *model.Network, cfg model.Pool, family uint8, choose
 		used = slices.DeleteFunc(used, func(u inUse) bool { return !strings.HasPrefix(u.by, "network ") })
 	}
 	if cfg.Subnet == "" {
-		if cfg.IPRange != "" || cfg.Gateway != "" || len(cfg.Aux) > 0 {
-			return nil, errs.New(errs.Invalid, "network %s: an address range or gateway needs a subnet", n.Name)
+		if err := needsSubnet(n.Name, cfg); err != nil {
+			return nil, err
 		}
 		subnet, err := choose(used)
 		if err != nil {

@@ -23,6 +23,9 @@ func (e *Engine) ConnectNetwork(ctx context.Context, name, containerName string,
 	if err != nil {
 		return err
 	}
+	if err := joinable(n); err != nil {
+		return err
+	}
 	if !onWire(n) {
 		return errs.New(errs.Invalid, "container cannot be connected to network %s: containers get no interface there", n.Name)
 	}

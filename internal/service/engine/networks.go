@@ -11,13 +11,11 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
-	"lus/internal/linux/network"
 	"lus/internal/model/container"
 	"lus/internal/model/event"
 	"lus/internal/model/filter"
 	model "lus/internal/model/network"
 	"lus/internal/service/engine/internal/bus"
-	"lus/internal/service/engine/internal/names"
 )
 
 // network returns the network of this name or id, or prefix of an id that only
@@ -50,10 +48,13 @@ func (e *Engine) network(name string) (*model.Network, error) {
 // "not found" on making a container take it for the image's, and pull.
 func (e *Engine) networkToJoin(name string) (*model.Network, error) {
 	n, err := e.network(name)
-	if errs.Is(err, errs.NotFound) {
+	switch {
+	case errs.Is(err, errs.NotFound):
 		return nil, errs.New(errs.Invalid, "network %s not found", name)
+	case err != nil:
+		return nil, err
 	}
-	return n, err
+	return n, joinable(n)
 }
 
 // ensureNetworks makes the networks that are always there, and the kernel's
@@ -80,92 +81,6 @@ func (e *Engine) ensureNetworks(ctx context.Context) error {
 		e.networks[n.ID] = n
 	}
 	return nil
-}
-
-// complete fills in what inspect shows of a network and nobody said.
-func complete(n *model.Network) {
-	n.Scope = "local"
-	if n.IPAM.Driver == "" {
-		n.IPAM.Driver = "default"
-	}
-	if n.IPAM.Config == nil {
-		n.IPAM.Config = []model.Pool{}
-	}
-	if n.Options == nil {
-		n.Options = map[string]string{}
-	}
-	if n.Labels == nil {
-		n.Labels = map[string]string{}
-	}
-	n.Containers = map[string]model.Attached{}
-}
-
-// CreateNetwork makes a network.
-func (e *Engine) CreateNetwork(ctx context.Context, asked *model.Network) (id, warning string, err error) {
-	n := *asked
-	if err := checkNetwork(&n); err != nil {
-		return "", "", err
-	}
-	complete(&n)
-	n.ID, n.Created, n.EnableIPv4 = ids.New(), e.Now(), true
-	n.IPAM.Config = slices.Clone(n.IPAM.Config)
-	n.SubnetChosen = !slices.ContainsFunc(n.IPAM.Config, func(p model.Pool) bool { return p.Subnet != "" && !p.IsIPv6() })
-	n.Subnet6Chosen = n.EnableIPv6 && !slices.ContainsFunc(n.IPAM.Config, model.Pool.IsIPv6)
-	e.netOp.Lock()
-	defer e.netOp.Unlock()
-	e.mu.RLock()
-	for _, have := range e.networks {
-		if have.Name == n.Name {
-			e.mu.RUnlock()
-			return "", "", errs.New(errs.Conflict, "network with name %s already exists", n.Name)
-		}
-	}
-	e.mu.RUnlock()
-	if err := e.Network.Ensure(ctx, &n); err != nil {
-		return "", "", err
-	}
-	if err := e.saveNetwork(ctx, &n); err != nil {
-		if rerr := e.Network.Remove(ctx, &n); rerr != nil {
-			e.Log.Error("undoing a network", "network", n.Name, "err", rerr)
-		}
-		return "", "", err
-	}
-	e.mu.Lock()
-	e.networks[n.ID] = &n
-	e.mu.Unlock()
-	e.tellNetwork(&n, "create", "")
-	return n.ID, "", nil
-}
-
-func checkNetwork(n *model.Network) error {
-	if err := names.Check("network", n.Name); err != nil {
-		return err
-	}
-	switch {
-	case n.Driver == "":
-		n.Driver = "bridge"
-	case n.Driver == "overlay":
-		return errs.New(errs.Unavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
-	case n.Driver == "host" || n.Driver == "null":
-		return errs.New(errs.Denied, "only one instance of %q network is allowed", n.Driver)
-	case !onWire(n):
-		return errs.New(errs.NotFound, "could not resolve driver %s in registry: Lus has the drivers bridge, macvlan and ipvlan", n.Driver)
-	}
-	switch {
-	case n.Name == "default" || strings.HasPrefix(n.Name, "container:"):
-		return errs.New(errs.Denied, "operation is not permitted on predefined %s network", n.Name)
-	case n.ConfigOnly || n.ConfigFrom.Network != "":
-		return errs.New(errs.Unsupported, "configuration-only networks are not supported")
-	case n.Ingress:
-		return errs.New(errs.Unsupported, "ingress networks belong to swarm, which Lus has not")
-	case n.Scope != "" && n.Scope != "local":
-		return errs.New(errs.Unsupported, "networks of scope %q belong to swarm, which Lus has not", n.Scope)
-	case n.IPAM.Driver != "" && n.IPAM.Driver != "default":
-		return errs.New(errs.NotFound, "IPAM driver %q not found: Lus has the driver default", n.IPAM.Driver)
-	case len(n.IPAM.Options) > 0:
-		return errs.New(errs.Unsupported, "IPAM options are not supported")
-	}
-	return network.CheckOptions(n)
 }
 
 // checkAddress refuses an address of one's own choice where none can be had.
@@ -306,8 +221,13 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 			return errs.New(errs.Conflict, "error while removing network: network %s id %s has active endpoints (name:%q id:%q): stop or disconnect that container first", n.Name, n.ID, rec.Name, ids.Short(rec.ID))
 		}
 	}
-	if err := e.Network.Remove(ctx, n); err != nil {
+	if err := e.checkConfigUnused(n); err != nil {
 		return err
+	}
+	if onWire(n) {
+		if err := e.Network.Remove(ctx, n); err != nil {
+			return err
+		}
 	}
 	if err := e.forgetNetwork(ctx, n.ID); err != nil {
 		return err
@@ -321,7 +241,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 
 // PruneNetworks removes the networks that no running container is on. One that
 // only stopped containers belong to goes too, as Docker has it: it has no
-// endpoints.
+// endpoints. Settings that are kept for other networks stay.
 func (e *Engine) PruneNetworks(ctx context.Context, f filter.Filters) (removed []string, err error) {
 	if err := known(f, "label", "label!", "until"); err != nil {
 		return nil, err
@@ -335,7 +255,7 @@ func (e *Engine) PruneNetworks(ctx context.Context, f filter.Filters) (removed [
 		return nil, err
 	}
 	for _, n := range list {
-		if slices.ContainsFunc(f["label!"], func(w string) bool { return bus.Label(n.Labels, w) }) || !until.IsZero() && n.Created.After(until) {
+		if n.ConfigOnly || slices.ContainsFunc(f["label!"], func(w string) bool { return bus.Label(n.Labels, w) }) || !until.IsZero() && n.Created.After(until) {
 			continue
 		}
 		if err := e.RemoveNetwork(ctx, n.ID); errs.Is(err, errs.Conflict) || errs.Is(err, errs.NotFound) {
