@@ -208,6 +208,17 @@ func TestDamagedDatabasesOfOtherFormats(t *testing.T) {
 	}
 }
 
+// Many slots of one long record would take hours to read.
+func TestRecordsThatLieUponEachOther(t *testing.T) {
+	t.Parallel()
+	data := ndb([][]byte{record("one", 100)})
+	first, other := 32, 64
+	copy(data[other:][:16], data[first:][:16])
+	if got, err := rpmdb.Names(data); !errs.Is(err, errs.Invalid) {
+		t.Errorf("two slots of one record: %q, %v", got, err)
+	}
+}
+
 func FuzzNDB(f *testing.F) {
 	_, records := packages(3)
 	f.Add(ndb(records))

@@ -31,6 +31,7 @@ func ndbNames(db []byte, tell func(name string) error) error {
 	if end < ndbHead || end > uint64(len(db)) {
 		return errDamaged
 	}
+	room := uint64(len(db)) - end // for records, which do not lie upon each other
 	for at := uint64(ndbHead); at < end; at += ndbSlot {
 		slot := db[at:][:ndbSlot]
 		if string(slot[:4]) != slotMagic {
@@ -41,9 +42,10 @@ func ndbNames(db []byte, tell func(name string) error) error {
 			continue
 		}
 		first, size := number(slot, 8)*ndbBlock, number(slot, 12)*ndbBlock
-		if first < end || size < ndbRecord || first+size > uint64(len(db)) {
+		if first < end || size < ndbRecord || size > room || first+size > uint64(len(db)) {
 			return errDamaged
 		}
+		room -= size
 		record := db[first:][:size]
 		length := number(record, 12)
 		if string(record[:4]) != blockMagic || number(record, 4) != which || length > size-ndbRecord {
