@@ -33,160 +33,186 @@ import (
 
 // assemble makes every part in the order in which one needs the other. What it
 // has made when it fails is given back.
-func assemble(ctx context.Context, o options) (d *daemon, err error) {
-	d = &daemon{log: o.log}
-	made := d // returning an error makes d nil
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, made.close())
+func assemble(ctx context.Context, o options) (*daemon, error) {
+	a := &assembly{daemon: &daemon{log: o.log}, o: o}
+	for _, part := range []func(context.Context) error{
+		a.addStores, a.addKernel, a.addEngine, a.addBuilder, a.addRegistry, a.addAPI,
+	} {
+		if err := part(ctx); err != nil {
+			return nil, errors.Join(err, a.close())
 		}
-	}()
-	l := o.layout
+	}
+	return a.daemon, nil
+}
 
-	// Records and images.
-	db, err := sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations(), account.Migrations(), compose.Migrations()))
-	if err != nil {
-		return nil, err
-	}
-	d.closes("the records", db.Close)
-	store, err := content.Open(ctx, l.Images(), content.Options{Log: o.log})
-	if err != nil {
-		return nil, err
-	}
-	d.closes("the image store", store.Close)
-	users := &imageUsers{}
-	events := &imageEvents{}
-	own := &ownRegistry{}
-	certs := certificate.New(certificate.Deps{Dir: l.Certificates(), Log: o.log})
-	registries := o.registries
-	registries.Trust = image.Trust{Folders: []string{filepath.Join(filepath.Dir(l.Config()), "certs.d"), "/etc/lus/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"}, Own: certs.Trusted}
-	images, err := image.New(image.Deps{Store: store, Registries: registries, Users: users, Held: users.held, Own: own, Events: events.emit, Limits: image.Limits{Stall: o.stall}, Log: o.log})
-	if err != nil {
-		return nil, err
-	}
+// assembly is a daemon that is being made, with the parts that others need.
+type assembly struct {
+	*daemon
+	o options
 
-	// The kernel: processes, networks, names.
-	k, err := connectKeeper(ctx, l, o.log)
-	if err != nil {
-		return nil, err
-	}
-	d.closes("the keeper's client", k.Close)
-	d.runs("the keeper", func(ctx context.Context) error { return watchKeeper(ctx, k) })
-	native, err := runtime.New(k)
-	if err != nil {
-		return nil, err
-	}
-	d.closes("the runtime", func() error { return native.Close() })
-	runtimes, err := ociruntime.New(ctx, native, k, l.OCI(), o.log)
-	if err != nil {
-		return nil, err
-	}
-	namer := &containerNames{}
-	nets, err := network.New(network.Config{Instance: l.Instance(), Log: o.log, Holder: holder{k}, Name: namer.name})
-	if err != nil {
-		return nil, err
-	}
-	d.closes("the networks", nets.Close)
-	names, err := newNames(ctx, l, o.log)
-	if err != nil {
-		return nil, err
-	}
-	d.closes("the name server's client", names.Close)
+	db     *sqlite.DB
+	store  *content.Store
+	images *image.Service
+	certs  *certificate.Service
 
-	confiner := &apparmor.Host{}
-	devices, err := cdi.New(o.devices)
-	if err != nil {
-		return nil, err
-	}
+	keeper   *keeper.Client
+	runtimes *ociruntime.Runtimes
+	nets     *network.Manager
+	names    *names
+	confiner *apparmor.Host
+	devices  *cdi.Devices
 
-	// The services.
-	eng, err := engine.New(engine.Deps{
-		Runtime: withoutBuilds{runtimes}, Images: images, Network: nets, Names: names, AppArmor: confiner, Devices: devices,
-		Layout: l, DB: db, Log: o.log,
+	engine   *engine.Engine
+	builder  *build.Service
+	accounts *account.Service
+	registry *registry.Service
+	listener *registryListener
+
+	// Filled in once there is what they stand for.
+	users  imageUsers
+	events imageEvents
+	own    ownRegistry
+	namer  containerNames
+}
+
+// addStores makes the records and the images.
+func (a *assembly) addStores(ctx context.Context) (err error) {
+	l := a.o.layout
+	a.db, err = sqlite.Open(l.Records(), slices.Concat(engine.Migrations(), registry.Migrations(), account.Migrations(), compose.Migrations()))
+	if err != nil {
+		return err
+	}
+	a.closes("the records", a.db.Close)
+	a.store, err = content.Open(ctx, l.Images(), content.Options{Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.closes("the image store", a.store.Close)
+	a.certs = certificate.New(certificate.Deps{Dir: l.Certificates(), Log: a.log})
+	a.o.registries.Trust = image.Trust{Folders: []string{filepath.Join(filepath.Dir(l.Config()), "certs.d"), "/etc/lus/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"}, Own: a.certs.Trusted}
+	a.images, err = image.New(image.Deps{Store: a.store, Registries: a.o.registries, Users: &a.users, Held: a.users.held, Own: &a.own, Events: a.events.emit, Limits: image.Limits{Stall: a.o.stall}, Log: a.log})
+	return err
+}
+
+// addKernel makes what containers are made of: processes, networks, names.
+func (a *assembly) addKernel(ctx context.Context) (err error) {
+	l := a.o.layout
+	a.keeper, err = connectKeeper(ctx, l, a.log)
+	if err != nil {
+		return err
+	}
+	a.closes("the keeper's client", a.keeper.Close)
+	a.runs("the keeper", func(ctx context.Context) error { return watchKeeper(ctx, a.keeper) })
+	native, err := runtime.New(a.keeper)
+	if err != nil {
+		return err
+	}
+	a.closes("the runtime", func() error { return native.Close() })
+	a.runtimes, err = ociruntime.New(ctx, native, a.keeper, l.OCI(), a.log)
+	if err != nil {
+		return err
+	}
+	a.nets, err = network.New(network.Config{Instance: l.Instance(), Log: a.log, Holder: holder{a.keeper}, Name: a.namer.name})
+	if err != nil {
+		return err
+	}
+	a.closes("the networks", a.nets.Close)
+	a.names, err = newNames(ctx, l, a.log)
+	if err != nil {
+		return err
+	}
+	a.closes("the name server's client", a.names.Close)
+	a.confiner = &apparmor.Host{}
+	a.devices, err = cdi.New(a.o.devices)
+	return err
+}
+
+// addEngine makes what runs containers.
+func (a *assembly) addEngine(context.Context) (err error) {
+	a.engine, err = engine.New(engine.Deps{
+		Runtime: withoutBuilds{a.runtimes}, Images: a.images, Network: a.nets, Names: a.names, AppArmor: a.confiner, Devices: a.devices,
+		Layout: a.o.layout, DB: a.db, Log: a.log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.closes("what nothing needs any more", func() error { return retire(l, k, names, nets, o.log) })
-	d.ready = eng.CaughtUp
-	users.engine, events.engine, namer.engine = eng, eng, eng
-	d.runs("the name server", func(ctx context.Context) error { return names.run(ctx, eng) })
-	d.runs("the engine", eng.Run)
+	a.closes("what nothing needs any more", func() error { return retire(a.o.layout, a.keeper, a.names, a.nets, a.log) })
+	a.ready = a.engine.CaughtUp
+	a.users.engine, a.events.engine, a.namer.engine = a.engine, a.engine, a.engine
+	a.runs("the name server", func(ctx context.Context) error { return a.names.run(ctx, a.engine) })
+	a.runs("the engine", a.engine.Run)
 	// Records, leases and the kernel agree from here on: garbage may be told.
-	store.Ready()
-	d.runs("the sweeper of images", func(ctx context.Context) error { return sweep(ctx, images, eng, o.log) })
+	a.store.Ready()
+	a.runs("the sweeper of images", func(ctx context.Context) error { return sweep(ctx, a.images, a.engine, a.log) })
+	return nil
+}
 
-	// The builder has a connection to the keeper of its own: each is watched by
-	// one, and build steps end with theirs.
-	steps, err := keeper.Connect(ctx, l.KeeperSocket())
+// addBuilder makes what builds images. It has a connection to the keeper of its
+// own: each is watched by one, and build steps end with theirs.
+func (a *assembly) addBuilder(ctx context.Context) error {
+	steps, err := keeper.Connect(ctx, a.o.layout.KeeperSocket())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.closes("the builder's client of the keeper", steps.Close)
-	stepRuntime, err := runtime.New(steps)
+	a.closes("the builder's client of the keeper", steps.Close)
+	native, err := runtime.New(steps)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.closes("the builder's runtime", func() error { return stepRuntime.Close() })
-	builder, err := newBuilder(builderParts{store, images, stepRuntime, nets, eng, confiner, devices}, o)
+	a.closes("the builder's runtime", func() error { return native.Close() })
+	net := &buildNetwork{nets: a.nets, engine: a.engine}
+	a.builder, err = build.New(build.Deps{
+		Root: a.o.layout.Build(), Store: a.store, Runtime: native, Network: net, Gateway: net.gateway, AppArmor: confined(a.confiner),
+		Built: readied(a.images), Cgroup: filepath.Join("lus-"+a.o.layout.Instance(), "build"), Allow: a.o.allow, Hosts: a.images.Hosts(), Provenance: a.o.provenance, Devices: a.devices.Cache(), Log: a.log,
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	builder.Clean(ctx)
-	d.closes("the builder", builder.Close)
-	d.runs("the builder", builder.Run)
-	accounts, err := account.New(ctx, account.Deps{DB: db, Dir: l.Accounts(), Log: o.log})
-	if err != nil {
-		return nil, err
-	}
-	d.runs("the accounts", accounts.Run)
-	edge := token.New(accounts, o.log)
-	reg, listener, err := newRegistry(ctx, registry.Deps{Store: store, DB: db, Access: edge, Limits: registry.Limits{Stall: o.stall * 2 / 3}, Transport: registries.Trust.Transport(), Log: o.log}, edge, certs)
-	if err != nil {
-		return nil, err
-	}
-	own.registry, own.listener, own.signIn = reg, listener, edge.SignIn
-	d.runs("the registry", reg.Run)
-	d.runs("the registry's listener", listener.Run)
-	projects, err := compose.New(compose.Deps{Engine: eng, Images: images, Builder: builder, DB: db, Log: o.log})
-	if err != nil {
-		return nil, err
-	}
-	users.projects = projects
+	a.builder.Clean(ctx)
+	a.closes("the builder", a.builder.Close)
+	a.runs("the builder", a.builder.Run)
+	return nil
+}
 
+// addRegistry makes the accounts and the registry that they have rights on.
+func (a *assembly) addRegistry(ctx context.Context) (err error) {
+	a.accounts, err = account.New(ctx, account.Deps{DB: a.db, Dir: a.o.layout.Accounts(), Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.runs("the accounts", a.accounts.Run)
+	edge := token.New(a.accounts, a.log)
+	a.registry, a.listener, err = newRegistry(ctx, registry.Deps{Store: a.store, DB: a.db, Access: edge, Limits: registry.Limits{Stall: a.o.stall * 2 / 3}, Transport: a.o.registries.Trust.Transport(), Log: a.log}, edge, a.certs)
+	if err != nil {
+		return err
+	}
+	a.own.registry, a.own.listener, a.own.signIn = a.registry, a.listener, edge.SignIn
+	a.runs("the registry", a.registry.Run)
+	a.runs("the registry's listener", a.listener.Run)
+	return nil
+}
+
+// addAPI makes what answers at the socket.
+func (a *assembly) addAPI(context.Context) error {
+	projects, err := compose.New(compose.Deps{Engine: a.engine, Images: a.images, Builder: a.builder, DB: a.db, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.users.projects = projects
 	mux := http.NewServeMux()
 	for _, prefix := range accountapi.Prefixes() {
-		mux.Handle(prefix, accountapi.New(accounts))
+		mux.Handle(prefix, accountapi.New(a.accounts))
 	}
 	mux.Handle("/", docker.New(docker.Deps{
-		Containers: eng, Networks: eng, Volumes: eng, Images: images, Builder: tellingBuilder{builder, eng.Publish}, System: facts{eng, nets, confiner}, Search: own, Log: o.log,
+		Containers: a.engine, Networks: a.engine, Volumes: a.engine, Images: a.images, Builder: tellingBuilder{a.builder, a.engine.Publish}, System: facts{a.engine, a.nets, a.confiner}, Search: &a.own, Log: a.log,
 	}))
-	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: builder, Layout: l, Log: o.log, Processes: func() map[string]int {
-		return map[string]int{"lus-keeper": k.Greeting().Pid, "lus-dns": names.current().Pid()}
+	mux.Handle(lusapi.Prefix, lusapi.New(lusapi.Deps{Builder: a.builder, Layout: a.o.layout, Log: a.log, Processes: func() map[string]int {
+		return map[string]int{"lus-keeper": a.keeper.Greeting().Pid, "lus-dns": a.names.current().Pid()}
 	}}))
-	mux.Handle(registryapi.ManagePrefix, registryapi.Manage(registryapi.ManageDeps{Manager: reg, Listener: listener}))
+	mux.Handle(registryapi.ManagePrefix, registryapi.Manage(registryapi.ManageDeps{Manager: a.registry, Listener: a.listener}))
 	mux.Handle(composeapi.Prefix, composeapi.New(projects))
-	d.handler = mux
-	return d, nil
-}
-
-// builderParts are what the builder stands on.
-type builderParts struct {
-	store   *content.Store
-	images  *image.Service
-	runtime build.Runtime
-	nets    *network.Manager
-	engine  *engine.Engine
-	confine *apparmor.Host
-	devices *cdi.Devices
-}
-
-func newBuilder(p builderParts, o options) (*build.Service, error) {
-	net := &buildNetwork{nets: p.nets, engine: p.engine}
-	return build.New(build.Deps{
-		Root: o.layout.Build(), Store: p.store, Runtime: p.runtime, Network: net, Gateway: net.gateway, AppArmor: confined(p.confine),
-		Built: readied(p.images), Cgroup: filepath.Join("lus-"+o.layout.Instance(), "build"), Allow: o.allow, Hosts: p.images.Hosts(), Provenance: o.provenance, Devices: p.devices.Cache(), Log: o.log,
-	})
+	a.handler = mux
+	return nil
 }
 
 // imageEvents passes what happens to images on to the engine's event stream.
