@@ -33,7 +33,7 @@ Example:
 Options:
 `
 
-// options are what the command line says.
+// options are how the daemon is to be.
 type options struct {
 	layout layout.Layout
 	log    *slog.Logger
@@ -51,77 +51,100 @@ type options struct {
 // Main parses args, runs the daemon until ctx ends, and returns the exit code:
 // 0 after a clean stop, 1 where it could not start or run, 2 for a wrong call.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c := newCall(stderr)
+	if err := c.flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	if c.flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "lusd: unexpected argument %q\nSee 'lusd --help'.\n", c.flags.Arg(0))
+		return 2
+	}
+	if c.version {
+		fmt.Fprintln(stdout, "lusd "+version.String())
+		return 0
+	}
+	if !c.debug {
+		// What libraries say outside of any request, past our log, is detail.
+		logrus.SetOutput(io.Discard)
+	}
+	o, err := c.options(logger(stderr, c.debug))
+	if err == nil {
+		err = serve(ctx, o)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "lusd: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// call is what the command line says.
+type call struct {
+	flags             *flag.FlagSet
+	root, run, socket string
+	file              string // of the configuration
+	registries        image.Registries
+	allow, provenance string
+	debug, version    bool
+}
+
+func newCall(stderr io.Writer) *call {
 	f := flag.NewFlagSet("lusd", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		f.PrintDefaults()
 	}
-	root := f.String("root", os.Getenv("LUS_ROOT"), "`folder` of all state (default "+layout.DefaultRoot+")")
-	run := f.String("run", os.Getenv("LUS_RUN"), "`folder` of sockets and start records (default "+layout.DefaultRun+", or one of its own for another root)")
-	socket := f.String("socket", "", "`path` of the unix socket (default lus.sock in the run folder)")
-	file := f.String("config", "", "`path` of the configuration file (default /etc/lus/daemon.json, or daemon.json in another root)")
-	verbose := f.Bool("debug", false, "log details")
-	var registries image.Registries
+	c := &call{flags: f}
+	f.StringVar(&c.root, "root", os.Getenv("LUS_ROOT"), "`folder` of all state (default "+layout.DefaultRoot+")")
+	f.StringVar(&c.run, "run", os.Getenv("LUS_RUN"), "`folder` of sockets and start records (default "+layout.DefaultRun+", or one of its own for another root)")
+	f.StringVar(&c.socket, "socket", "", "`path` of the unix socket (default lus.sock in the run folder)")
+	f.StringVar(&c.file, "config", "", "`path` of the configuration file (default /etc/lus/daemon.json, or daemon.json in another root)")
+	f.BoolVar(&c.debug, "debug", false, "log details")
 	f.Func("registry-mirror", "`URL` that is asked for Docker Hub's images before Docker Hub; may be given more than once", func(url string) error {
-		if registries.Mirrors == nil {
-			registries.Mirrors = map[string][]string{}
+		if c.registries.Mirrors == nil {
+			c.registries.Mirrors = map[string][]string{}
 		}
-		registries.Mirrors["docker.io"] = append(registries.Mirrors["docker.io"], url)
+		c.registries.Mirrors["docker.io"] = append(c.registries.Mirrors["docker.io"], url)
 		return nil
 	})
 	f.Func("insecure-registry", "`HOST` of a registry, or a network, that may go without TLS or a certificate that somebody vouches for; may be given more than once", func(host string) error {
-		registries.Insecure = append(registries.Insecure, host)
+		c.registries.Insecure = append(c.registries.Insecure, host)
 		return nil
 	})
-	allow := f.String("build-allow", "network.host", "what build steps may have when they and their client ask: network.host, security.insecure; `LIST` by commas")
-	provenance := f.String("build-provenance", "", "`folder` of *.json files whose fields stand in the provenance of every build, such as what this builder is")
-	show := f.Bool("version", false, "print the version")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
-	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "lusd: unexpected argument %q\nSee 'lusd --help'.\n", f.Arg(0))
-		return 2
-	}
-	if *show {
-		fmt.Fprintln(stdout, "lusd "+version.String())
-		return 0
-	}
-	if !*verbose {
-		// What libraries say outside of any request, past our log, is detail.
-		logrus.SetOutput(io.Discard)
-	}
-	o := options{layout: layout.Resolve(*root, *run), log: logger(stderr, *verbose), registries: registries, provenance: *provenance}
-	for _, a := range strings.Split(*allow, ",") {
+	f.StringVar(&c.allow, "build-allow", "network.host", "what build steps may have when they and their client ask: network.host, security.insecure; `LIST` by commas")
+	f.StringVar(&c.provenance, "build-provenance", "", "`folder` of *.json files whose fields stand in the provenance of every build, such as what this builder is")
+	f.BoolVar(&c.version, "version", false, "print the version")
+	return c
+}
+
+// options are the command line's and the configuration file's together.
+func (c *call) options(log *slog.Logger) (options, error) {
+	o := options{layout: layout.Resolve(c.root, c.run), log: log, provenance: c.provenance}
+	o.layout.Sock = c.socket
+	for _, a := range strings.Split(c.allow, ",") {
 		if a != "" {
 			o.allow = append(o.allow, a)
 		}
 	}
-	o.layout.Sock = *socket
-	path := *file
+	path := c.file
 	if path == "" {
 		path = o.layout.Config()
 	}
-	c, err := readConfig(path, *file != "")
+	file, err := readConfig(path, c.file != "")
 	if err != nil {
-		fmt.Fprintf(stderr, "lusd: %v\n", err)
-		return 1
+		return o, err
 	}
-	o.registries = c.with(o.registries)
-	o.stall = time.Duration(c.Timeout)
-	o.devices = c.Devices
+	o.registries = file.with(c.registries)
+	o.stall = time.Duration(file.Timeout)
+	o.devices = file.Devices
 	if o.devices == nil {
 		o.devices = cdi.Dirs()
 	}
-	if err := serve(ctx, o); err != nil {
-		fmt.Fprintf(stderr, "lusd: %v\n", err)
-		return 1
-	}
-	return 0
+	return o, nil
 }
 
 func logger(w io.Writer, verbose bool) *slog.Logger {
