@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/spelling"
 	"lus/internal/base/version"
 	"lus/internal/cli/account"
 	"lus/internal/cli/builder"
@@ -155,7 +156,7 @@ func find(e *command.Env, args []string) (c command.Command, path string, rest [
 		if why := refusals()[args[0]]; why != "" {
 			return command.Refused(args[0], why), path, rest, nil
 		}
-		return c, "", nil, unknown(e, args[0])
+		return c, "", nil, unknown(e, "", args[0], words())
 	}
 	if !isShort {
 		if len(rest) == 0 || rest[0] == "--help" || rest[0] == "-h" || rest[0] == "help" {
@@ -167,7 +168,7 @@ func find(e *command.Env, args []string) (c command.Command, path string, rest [
 	}
 	c, ok := command.Find(all[i].commands(), verb)
 	if !ok {
-		return c, "", nil, unknown(e, nounName+" "+verb)
+		return c, "", nil, unknown(e, nounName+" ", verb, namesOf(all[i].commands()))
 	}
 	if c.Sub != nil {
 		return within(e, nounName, c, rest)
@@ -184,13 +185,41 @@ func within(e *command.Env, nounName string, c command.Command, rest []string) (
 	}
 	sub, ok := command.Find(c.Sub, rest[0])
 	if !ok {
-		return sub, "", nil, unknown(e, name+" "+rest[0])
+		return sub, "", nil, unknown(e, name+" ", rest[0], namesOf(c.Sub))
 	}
 	return sub, e.Program + " " + name + " " + rest[0], rest[1:], nil
 }
 
-func unknown(e *command.Env, what string) error {
-	return command.Unknown(fmt.Sprintf("%s: unknown command: %s %s", e.Program, e.Program, what), fmt.Sprintf("\nSee '%s --help'.", e.Program))
+// unknown is the error of a word after noun (empty, or ending in a space) that is
+// none of those known there.
+func unknown(e *command.Env, noun, word string, known []string) error {
+	help := fmt.Sprintf("\nSee '%s --help'.", e.Program)
+	if near := spelling.Nearest(word, known); near != "" {
+		help = fmt.Sprintf("\nDid you mean '%s %s%s'?\n", e.Program, noun, near) + help
+	}
+	return command.Unknown(fmt.Sprintf("%s: unknown command: %s %s%s", e.Program, e.Program, noun, word), help)
+}
+
+func namesOf(commands []command.Command) (names []string) {
+	for _, c := range commands {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// words are what a line may begin with.
+func words() []string {
+	words := append(shortVerbs(), "compose", "completion")
+	for _, n := range nouns() {
+		words = append(words, n.name)
+	}
+	return words
+}
+
+// shortVerbs are the commands that need no noun.
+func shortVerbs() []string {
+	return []string{"attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images", "import", "info", "inspect", "kill", "load", "login", "logout",
+		"logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "save", "search", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"}
 }
 
 func nounHelp(e *command.Env, n noun) {
@@ -208,8 +237,7 @@ func overview(e *command.Env) {
 	}
 	fmt.Fprintf(e.Out, "  %-12s %s\n  %-12s %s\n\nCommands:\n", "compose", "Projects of several services, from a compose.yaml",
 		"completion", "Print what bash, zsh or fish reads to complete commands and names")
-	for _, name := range []string{"attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images", "import", "info", "inspect", "kill", "load", "login", "logout",
-		"logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "save", "search", "start", "stats", "stop", "tag", "top", "unpause", "update", "version", "wait"} {
+	for _, name := range shortVerbs() {
 		c, _, _, err := find(e, []string{name})
 		if err == nil {
 			fmt.Fprintf(e.Out, "  %-12s %s\n", name, c.Short)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"lus/internal/base/spelling"
 	"lus/internal/client"
 )
 
@@ -96,7 +97,7 @@ func Run(ctx context.Context, e *Env, path string, c Command, args []string) err
 	err := f.Parse(args)
 	asked := errors.Is(err, pflag.ErrHelp)
 	if err != nil && !asked {
-		return &wrong{msg: err.Error(), help: see, code: 125}
+		return &wrong{msg: err.Error(), help: meant(err, f) + see, code: 125}
 	}
 	if asked || *help {
 		printHelp(e, path, usage, c, f)
@@ -111,6 +112,24 @@ func Run(ctx context.Context, e *Env, path string, c Command, args []string) err
 		return &wrong{msg: e.Program + ": " + err.Error(), help: "\n" + see, code: failed.Code}
 	}
 	return err
+}
+
+// meant asks whether another flag was meant than one that there is not.
+func meant(err error, f *pflag.FlagSet) string {
+	var none *pflag.NotExistError
+	if !errors.As(err, &none) || none.GetSpecifiedShortnames() != "" {
+		return ""
+	}
+	var names []string
+	f.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names = append(names, flag.Name)
+		}
+	})
+	if near := spelling.Nearest(none.GetSpecifiedName(), names); near != "" {
+		return fmt.Sprintf("Did you mean --%s?\n", near)
+	}
+	return ""
 }
 
 func (c Command) check(path string, n int) string {
