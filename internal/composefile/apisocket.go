@@ -7,15 +7,11 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"lus/internal/base/errs"
+	"lus/internal/model/container"
 )
 
-// The place of the daemon's socket and of the credentials in a container with
-// use_api_socket: those where Docker's clients look.
-const (
-	socketInside = "/var/run/docker.sock"
-	loginsInside = "/run/secrets/docker"
-	loginsSecret = "use_api_socket" // the secret that they are
-)
+// loginsSecret is the secret that a user's credentials are in a project.
+const loginsSecret = "use_api_socket"
 
 // Access is what use_api_socket gives a container.
 type Access struct {
@@ -71,15 +67,15 @@ func (a Access) known(p *types.Project) error {
 // give gives one container the socket, and the credentials where it has none of
 // its own.
 func (a Access) give(spec *types.ContainerSpec) {
-	spec.Volumes = append(slices.Clone(spec.Volumes), types.ServiceVolumeConfig{Type: types.VolumeTypeBind, Source: a.Socket, Target: socketInside, Bind: &types.ServiceVolumeBind{}})
-	if _, own := spec.Environment["DOCKER_CONFIG"]; own {
+	spec.Volumes = append(slices.Clone(spec.Volumes), types.ServiceVolumeConfig{Type: types.VolumeTypeBind, Source: a.Socket, Target: container.SocketInside, Bind: &types.ServiceVolumeBind{}})
+	if _, own := spec.Environment[container.LoginsVariable]; own {
 		return
 	}
 	spec.Environment = maps.Clone(spec.Environment)
 	if spec.Environment == nil {
 		spec.Environment = types.MappingWithEquals{}
 	}
-	place := loginsInside
-	spec.Environment["DOCKER_CONFIG"] = &place
-	spec.Secrets = append(slices.Clone(spec.Secrets), types.ServiceSecretConfig{Source: loginsSecret, Target: loginsInside + "/config.json"})
+	place := container.LoginsInside
+	spec.Environment[container.LoginsVariable] = &place
+	spec.Secrets = append(slices.Clone(spec.Secrets), types.ServiceSecretConfig{Source: loginsSecret, Target: container.LoginsInside + "/" + container.LoginsFile})
 }

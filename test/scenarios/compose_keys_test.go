@@ -114,7 +114,7 @@ services:
     use_api_socket: true
     volumes: ["` + filepath.Join(shared(t).Bin, "lus") + `:/lus:ro"]
     environment: {LUS_HOST: "unix:///var/run/docker.sock"}
-    command: sh -c "cat $$DOCKER_CONFIG/config.json; /lus ps --format '{{.Names}}'"
+    command: sh -c "cat $$DOCKER_CONFIG/config.json; /lus ps -a --format '{{.Names}}'"
   own:
     image: busybox
     use_api_socket: true

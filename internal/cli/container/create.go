@@ -51,34 +51,19 @@ func (o *options) checkPull() error {
 	return invalid(`invalid pull option: '%s': must be one of "always", "missing" or "never"`, o.pull)
 }
 
-// create makes the container, and pulls its image first where it is not here.
+// create makes the container, and writes its id where --cidfile says.
 func (o *options) create(ctx context.Context, e *command.Env, req *container.CreateRequest) (id string, err error) {
+	logins, err := o.grantAccess(e, req)
+	if err != nil {
+		return "", err
+	}
 	idFile, err := openIDFile(o.cidFile)
 	if err != nil {
 		return "", err
 	}
-	if o.pull == "always" {
-		if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
-			idFile.discard()
-			return "", err
-		}
-	}
-	var resp container.CreateResponse
-	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: req}
-	if o.name != "" {
-		call.Query.Set("name", o.name)
-	}
-	if o.platform != "" {
-		call.Query.Set("platform", o.platform)
-	}
-	err = e.Client.Call(ctx, call, &resp)
-	if o.pull == "missing" && errs.Is(err, errs.NotFound) && image.IsMissing(err) {
-		if !o.quiet {
-			fmt.Fprintf(e.Err, "Unable to find image '%s' locally\n", image.Tagged(req.Image))
-		}
-		if err = image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err == nil {
-			err = e.Client.Call(ctx, call, &resp)
-		}
+	resp, err := o.pullAndMake(ctx, e, req)
+	if err == nil && logins != nil {
+		err = putLogins(ctx, e, resp.ID, logins)
 	}
 	if err != nil {
 		idFile.discard()
@@ -88,6 +73,34 @@ func (o *options) create(ctx context.Context, e *command.Env, req *container.Cre
 		fmt.Fprintln(e.Err, "WARNING:", w)
 	}
 	return resp.ID, idFile.write(resp.ID)
+}
+
+// pullAndMake makes the container, and pulls its image first where it is not here.
+func (o *options) pullAndMake(ctx context.Context, e *command.Env, req *container.CreateRequest) (resp container.CreateResponse, err error) {
+	if o.pull == "always" {
+		if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
+			return resp, err
+		}
+	}
+	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: req}
+	if o.name != "" {
+		call.Query.Set("name", o.name)
+	}
+	if o.platform != "" {
+		call.Query.Set("platform", o.platform)
+	}
+	err = e.Client.Call(ctx, call, &resp)
+	if o.pull != "missing" || !errs.Is(err, errs.NotFound) || !image.IsMissing(err) {
+		return resp, err
+	}
+	if !o.quiet {
+		fmt.Fprintf(e.Err, "Unable to find image '%s' locally\n", image.Tagged(req.Image))
+	}
+	if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
+		return resp, err
+	}
+	err = e.Client.Call(ctx, call, &resp)
+	return resp, err
 }
 
 // idFile is the file of --cidfile. It is made before the container, so that

@@ -28,8 +28,8 @@ type options struct {
 	weightDevices, readBps, writeBps, readIOps, writeIOps []string
 	cpuRTPeriod, cpuRTRuntime                             int64
 
-	name, pull string
-	quiet      bool
+	name, pull       string
+	quiet, apiSocket bool
 
 	set func(flag string) bool // whether it was typed
 }
@@ -43,6 +43,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	o.network(f)
 	o.health(f)
 	o.devicesIO(f)
+	o.access(f)
 	refused(f)
 	f.StringVar(&o.name, "name", "", "Give the container a name")
 	f.StringVar(&o.pull, "pull", "missing", "Pull the image before: always, missing, never")

@@ -20,6 +20,5 @@ func refused(f *pflag.FlagSet) {
 	for name, why := range refusals() {
 		command.Refuse(f, name, why)
 	}
-	command.RefuseSwitch(f, "use-api-socket", "mount the daemon's socket with -v where you trust the container with the whole host")
 	command.DisableContentTrust(f)
 }
