@@ -3,6 +3,7 @@ package composefile
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -64,9 +65,9 @@ func buildRequest(p *types.Project, s types.ServiceConfig, tag string) (*build.R
 // keys, and other folders and images.
 func borrowed(p *types.Project, b *types.BuildConfig, r *build.Request) error {
 	for _, s := range b.Secrets {
-		text, err := os.ReadFile(p.Secrets[s.Source].File)
+		text, err := buildSecret(p, s.Source)
 		if err != nil {
-			return errs.New(errs.Invalid, "build: secret %s: %w", s.Source, err)
+			return err
 		}
 		if r.Secrets == nil {
 			r.Secrets = map[string][]byte{}
@@ -102,6 +103,32 @@ func borrowed(p *types.Project, b *types.BuildConfig, r *build.Request) error {
 		r.CacheTo, err = caches("cache_to", b.CacheTo)
 	}
 	return err
+}
+
+// buildSecret is what a secret of a build holds.
+func buildSecret(p *types.Project, name string) ([]byte, error) {
+	s := types.FileObjectConfig(p.Secrets[name])
+	text, err := value(p, "secret", name, s)
+	if s.File != "" {
+		text, err = start(s.File, maxSecret+1)
+	}
+	switch {
+	case err != nil:
+		return nil, errs.New(errs.Invalid, "build: secret %s: %w", name, err)
+	case len(text) > maxSecret:
+		return nil, errs.New(errs.Invalid, "build: secret %s has more than %d KB: copy it in, or mount it from a context of its own", name, maxSecret>>10)
+	}
+	return text, nil
+}
+
+// start is what a file begins with; it may be a pipe.
+func start(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, most))
 }
 
 // imageOf is the image that a service runs or builds.

@@ -64,18 +64,40 @@ func descend(n *yaml.Node, path []string) (line, depth int) {
 	return line, depth
 }
 
+// child is the value of a key, or of a place in a list, and its line; of a key
+// that is merged into a mapping (<<), where it is written.
 func child(n *yaml.Node, key string) (*yaml.Node, int) {
-	if n == nil {
-		return nil, 0
-	}
-	if n.Kind == yaml.AliasNode {
+	return childOnce(n, key, map[*yaml.Node]bool{})
+}
+
+// childOnce looks into each mapping once: they may be merged into themselves.
+func childOnce(n *yaml.Node, key string, seen map[*yaml.Node]bool) (*yaml.Node, int) {
+	if n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias
+	}
+	if n == nil || seen[n] {
+		return nil, 0
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
+		seen[n] = true
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == key {
 				return n.Content[i+1], n.Content[i].Line
+			}
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Tag != "!!merge" {
+				continue
+			}
+			from := []*yaml.Node{n.Content[i+1]}
+			if from[0].Kind == yaml.SequenceNode {
+				from = from[0].Content
+			}
+			for _, m := range from {
+				if v, line := childOnce(m, key, seen); v != nil {
+					return v, line
+				}
 			}
 		}
 	case yaml.SequenceNode:
@@ -117,7 +139,7 @@ func lineOf(file string, n int) string {
 		return ""
 	}
 	lines := strings.Split(string(data), "\n")
-	if n > len(lines) {
+	if n < 1 || n > len(lines) {
 		return ""
 	}
 	line := []rune(strings.TrimRight(lines[n-1], "\r "))

@@ -87,6 +87,10 @@ func broken(rest string, files []string) finding {
 		file, text = files[0], rest
 	}
 	f := finding{file: file, text: strings.Join(strings.Fields(text), " ")}
+	if strings.Contains(f.text, "node visit limit") {
+		f.text, f.hint = "this has more keys and values than are read (100,000), each use of an anchor counted", "write several projects, or fewer aliases (*a)"
+		return f
+	}
 	if at, complaint, ok := strings.Cut(f.text, "mapping key "); ok {
 		f.line, f.text = lastNumber(at), "key "+complaint
 		f.hint = "a key may stand only once in a mapping: remove one of the two"

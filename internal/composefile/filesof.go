@@ -2,6 +2,7 @@ package composefile
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -106,22 +107,29 @@ func (f shownFile) copied(p *types.Project) (compose.File, error) {
 		*id.to = int(n)
 	}
 	var err error
-	switch {
-	case f.object.File != "":
+	if f.object.File != "" {
 		out.Data, err = f.read()
-	case f.object.Environment != "":
-		value, set := p.Environment[f.object.Environment]
-		if !set {
-			return out, errs.New(errs.Invalid, "%ss: environment variable %q required by %s %q is not set", f.kind, f.object.Environment, f.kind, f.name)
-		}
-		out.Data = []byte(value)
-	default:
-		out.Data = []byte(f.object.Content)
+	} else if out.Data, err = value(p, f.kind, f.name, f.object); err != nil {
+		err = errs.New(errs.Invalid, "%ss: %w", f.kind, err)
 	}
 	if err == nil && len(out.Data) > maxSecret {
 		err = errs.New(errs.Invalid, "%ss: %s %s has more than %d KB: mount it as a volume", f.kind, f.kind, f.name, maxSecret>>10)
 	}
 	return out, err
+}
+
+// value is what a secret or config holds that is no file: its content in the
+// file, or a variable's value. In files that are included with variables of
+// their own the library has looked that up already.
+func value(p *types.Project, kind, name string, o types.FileObjectConfig) ([]byte, error) {
+	if o.Environment == "" || o.Content != "" {
+		return []byte(o.Content), nil
+	}
+	text, set := p.Environment[o.Environment]
+	if !set {
+		return nil, fmt.Errorf("environment variable %q required by %s %q is not set", o.Environment, kind, name)
+	}
+	return []byte(text), nil
 }
 
 // read reads the file that a secret or config names, as the user who asks.

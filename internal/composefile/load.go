@@ -87,6 +87,10 @@ func (r *reader) prepare() (*cli.ProjectOptions, error) {
 
 // Load reads and resolves a project. Its errors name file, line and key.
 func Load(ctx context.Context, o Options) (*Loaded, error) {
+	return bounded(ctx, func() (*Loaded, error) { return o.load(ctx) })
+}
+
+func (o Options) load(ctx context.Context) (*Loaded, error) {
 	r := &reader{Options: o}
 	p, err := r.read(ctx)
 	if err != nil {
@@ -139,18 +143,20 @@ func (r *reader) failed(err error) error {
 
 // ComposeVariables are the variables for Compose itself in the files of
 // variables.
-func (o Options) ComposeVariables() map[string]string {
-	options, err := cli.NewProjectOptions(o.Files, cli.WithWorkingDirectory(o.Dir), cli.WithOsEnv, cli.WithEnvFiles(o.EnvFiles...), cli.WithDotEnv)
-	if err != nil {
-		return nil // it is said when the project is loaded
-	}
-	out := map[string]string{}
-	for name, value := range options.Environment {
-		if strings.HasPrefix(name, "COMPOSE_") {
-			out[name] = value
+func (o Options) ComposeVariables(ctx context.Context) (map[string]string, error) {
+	return bounded(ctx, func() (map[string]string, error) {
+		out := map[string]string{}
+		options, err := cli.NewProjectOptions(o.Files, cli.WithWorkingDirectory(o.Dir), cli.WithOsEnv, cli.WithEnvFiles(o.EnvFiles...), cli.WithDotEnv)
+		if err != nil {
+			return out, nil //nolint:nilerr // it is said when the project is loaded
 		}
-	}
-	return out
+		for name, value := range options.Environment {
+			if strings.HasPrefix(name, "COMPOSE_") {
+				out[name] = value
+			}
+		}
+		return out, nil
+	})
 }
 
 // others are the files that a project's own files include or extend, as they

@@ -234,3 +234,60 @@ func TestServicesThatTakeTurnsMayShareAPort(t *testing.T) {
 		}
 	}
 }
+
+// More keys than the library reads are told apart from what is no YAML.
+func TestMoreKeysThanAreReadAreTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	text := "services:\n  web: {image: nginx}\nx-list: [" + strings.Repeat("1,", 100_000) + "1]\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := composefile.Load(context.Background(), composefile.Options{Files: []string{file}})
+	if err == nil || !strings.Contains(err.Error(), "more keys and values than are read") || strings.Contains(err.Error(), "not YAML") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A secret of a build, too, is a file or a variable; one that is included with
+// variables of its own has them.
+func TestSecretsComeFromVariables(t *testing.T) {
+	t.Setenv("TOKEN", "of-the-environment")
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"compose.yaml": "include: [{path: sub/other.yaml, env_file: sub/own.env}]\nservices:\n  web: {build: {context: ., secrets: [token, {source: key, target: k}]}}\n" +
+			"secrets: {token: {environment: TOKEN}, key: {file: key}}\n",
+		"sub/other.yaml": "services:\n  db: {image: b, secrets: [own]}\nsecrets: {own: {environment: OWN}}\n",
+		"sub/own.env":    "OWN=of-its-own-file\n",
+		"key":            "of-a-file",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := composefile.Load(context.Background(), composefile.Options{Files: []string{filepath.Join(dir, "compose.yaml")}, Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range l.Project.Services {
+		switch s.Name {
+		case "web":
+			if got := string(s.Build.Secrets["token"]) + " " + string(s.Build.Secrets["k"]); got != "of-the-environment of-a-file" {
+				t.Errorf("the build gets %s", got)
+			}
+		case "db":
+			if got := string(s.Files[0].Data); got != "of-its-own-file" {
+				t.Errorf("the container gets %s", got)
+			}
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "key"), 2<<20); err != nil {
+		t.Fatal(err)
+	}
+	_, err = composefile.Load(context.Background(), composefile.Options{Files: []string{filepath.Join(dir, "compose.yaml")}, Name: "shop"})
+	if err == nil || !strings.Contains(err.Error(), "secret key has more than 1024 KB") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -44,6 +44,10 @@ func (l *Loaded) Shown() *Shown { return &Shown{l.source} }
 
 // Show reads a project as far as it is asked to be worked out.
 func (o Options) Show(ctx context.Context, how Reading) (*Shown, error) {
+	return bounded(ctx, func() (*Shown, error) { return o.shown(ctx, how) })
+}
+
+func (o Options) shown(ctx context.Context, how Reading) (*Shown, error) {
 	r := &reader{Options: o, extra: how.options()}
 	options, err := r.prepare()
 	if err != nil {
@@ -133,7 +137,7 @@ type Tree struct{ root map[string]any }
 
 // Tree reads and merges the files.
 func (o Options) Tree(ctx context.Context, how Reading) (Tree, error) {
-	return o.merged(ctx, how.options()...)
+	return bounded(ctx, func() (Tree, error) { return o.merged(ctx, how.options()...) })
 }
 
 func (o Options) merged(ctx context.Context, extra ...cli.ProjectOptionsFn) (Tree, error) {
@@ -178,7 +182,8 @@ type Variable struct {
 // Variables are all that the files want filled in, by name.
 func (o Options) Variables(ctx context.Context) (map[string]Variable, error) {
 	how := Reading{NoInterpolation: true, NoEnv: true, NoConsistency: true}
-	t, err := o.merged(ctx, append(how.options(), cli.WithLoadOptions(loader.WithSkipValidation))...)
+	extra := append(how.options(), cli.WithLoadOptions(loader.WithSkipValidation))
+	t, err := bounded(ctx, func() (Tree, error) { return o.merged(ctx, extra...) })
 	if err != nil {
 		return nil, err
 	}
@@ -190,10 +195,13 @@ func (o Options) Variables(ctx context.Context) (map[string]Variable, error) {
 }
 
 // EnvFiles are the variables in files of NAME=value, by name.
-func EnvFiles(names []string) ([]string, error) {
-	vars, err := dotenv.GetEnvFromFile(map[string]string{}, names)
+func EnvFiles(ctx context.Context, names []string) ([]string, error) {
+	vars, err := bounded(ctx, func() (map[string]string, error) {
+		vars, err := dotenv.GetEnvFromFile(map[string]string{}, names)
+		return vars, errs.With(errs.Invalid, err)
+	})
 	if err != nil {
-		return nil, errs.With(errs.Invalid, err)
+		return nil, err
 	}
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(vars)) {

@@ -119,7 +119,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if err := global.Parse(args); err != nil {
 		return &usageError{err.Error(), "See 'lus compose --help'.\n"}
 	}
-	if err := a.settle(global); err != nil {
+	if err := a.settle(ctx, global); err != nil {
 		return err
 	}
 	rest := global.Args()

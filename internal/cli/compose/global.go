@@ -32,11 +32,13 @@ func (a *app) look(f *pflag.FlagSet) {
 }
 
 // settle takes over what the environment says where no flag does.
-func (a *app) settle(f *pflag.FlagSet) error {
+func (a *app) settle(ctx context.Context, f *pflag.FlagSet) error {
 	if on, err := f.GetBool("compatibility"); err == nil && on {
 		return &usageError{"--compatibility: containers are named PROJECT-SERVICE-1 here: leave it out", "See 'lus compose --help'.\n"}
 	}
-	a.environment()
+	if err := a.environment(ctx); err != nil {
+		return err
+	}
 	if on, err := f.GetBool("no-ansi"); err == nil && on && a.ansi == "" {
 		a.ansi = "never"
 	}
@@ -79,17 +81,19 @@ func (a *app) bound(f *pflag.FlagSet) error {
 
 // environment takes the variables that speak to Compose itself from the files
 // of variables too; what the environment has wins.
-func (a *app) environment() {
+func (a *app) environment(ctx context.Context) error {
 	if len(a.load.EnvFiles) == 0 {
 		if list := os.Getenv("COMPOSE_ENV_FILES"); list != "" {
 			a.load.EnvFiles = strings.Split(list, ",")
 		}
 	}
-	for name, value := range a.load.ComposeVariables() {
+	variables, err := a.load.ComposeVariables(ctx)
+	for name, value := range variables {
 		if _, set := os.LookupEnv(name); !set {
 			_ = os.Setenv(name, value)
 		}
 	}
+	return err
 }
 
 // truth reads a variable that switches something on.

@@ -80,7 +80,7 @@ func (a *app) runOnce(ctx context.Context, r *runFlags, service string, args []s
 	if r.pull != "" && !slices.Contains([]string{"always", "missing", "never"}, r.pull) {
 		return wrongUse("run", "--pull: write always, missing or never")
 	}
-	if err := r.readEnv(); err != nil {
+	if err := r.readEnv(ctx); err != nil {
 		return err
 	}
 	once, err := r.once(l.Project.Name, l.Project.Services[i], args, r.tty && !r.noTTY && !r.detach && a.terminal())
@@ -95,6 +95,8 @@ func (a *app) runOnce(ctx context.Context, r *runFlags, service string, args []s
 	if err := a.credentials(l.Project); err != nil {
 		return err
 	}
+	req.By = caller()
+	req.By.Command = "lus compose run " + service // what follows may be secret
 	p := a.printer()
 	p.quiet = p.quiet || r.quiet
 	if err := a.stream(ctx, "up", req, p); err != nil {
@@ -112,11 +114,11 @@ func (a *app) runOnce(ctx context.Context, r *runFlags, service string, args []s
 }
 
 // readEnv takes in the variables of the files given; -e wins.
-func (r *runFlags) readEnv() error {
+func (r *runFlags) readEnv(ctx context.Context) error {
 	if len(r.envFiles) == 0 {
 		return nil
 	}
-	env, err := composefile.EnvFiles(r.envFiles)
+	env, err := composefile.EnvFiles(ctx, r.envFiles)
 	if err != nil {
 		return errs.New(errs.Invalid, "--env-from-file: %w", err)
 	}
@@ -148,9 +150,13 @@ func (r *runFlags) once(project string, s compose.Service, args []string, tty bo
 		return nil, err
 	}
 	if c.NetworkingConfig != nil && !r.aliases { // its name stays with the containers that last
-		for _, e := range c.NetworkingConfig.EndpointsConfig {
-			e.Aliases = nil
+		own := map[string]*container.Endpoint{}
+		for name, e := range c.NetworkingConfig.EndpointsConfig {
+			alone := *e
+			alone.Aliases = nil
+			own[name] = &alone
 		}
+		c.NetworkingConfig = &container.NetworkingConfig{EndpointsConfig: own}
 	}
 	return &s, nil
 }
