@@ -37,19 +37,23 @@ func rollbackCommand() command.Command {
 				}
 				ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 				defer stop()
-				body, err := e.Client.Do(ctx, "POST", "/lus/v1/compose/rollback", req)
-				if err != nil {
-					return err
+				if err = carryOut(ctx, e, req); err != nil && ctx.Err() != nil {
+					fmt.Fprintln(e.Err, "Interrupted; run it again, it goes on where it was")
+					return command.ExitCode(130)
 				}
-				defer body.Close()
-				return follow(e, body)
+				return err
 			}
 		},
 	}
 }
 
-// follow prints what happens, until it ends.
-func follow(e *command.Env, body io.Reader) error {
+// carryOut has the daemon roll back and prints what happens, until it ends.
+func carryOut(ctx context.Context, e *command.Env, req *compose.RollbackRequest) error {
+	body, err := e.Client.Do(ctx, "POST", "/lus/v1/compose/rollback", req)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
 	for dec := json.NewDecoder(body); ; {
 		var ev compose.Event
 		switch err := dec.Decode(&ev); {
