@@ -133,7 +133,7 @@ func (s *Service) up(ctx context.Context, req *compose.UpRequest, pinned map[str
 		p.print(tell)
 		return nil
 	}
-	d, err := s.deployment(ctx, req, p, found.pins, append(found.lines, p.lines()...))
+	d, err := s.deployment(ctx, req, services, p, found)
 	if err != nil {
 		return err
 	}

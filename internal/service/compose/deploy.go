@@ -39,20 +39,46 @@ func (s *Service) HeldImages(ctx context.Context) (map[string]bool, error) {
 
 // deployment begins to record what a plan changes; nil where that is nothing
 // that lasts.
-func (s *Service) deployment(ctx context.Context, req *compose.UpRequest, p *plan, pins map[string]compose.Pin, lines []string) (*compose.Deployment, error) {
-	if !p.lasting() {
+func (s *Service) deployment(ctx context.Context, req *compose.UpRequest, services []compose.Service, p *plan, of *found) (*compose.Deployment, error) {
+	names := req.Services
+	if slices.ContainsFunc(services, passing) { // a run: what it depends on may be made or replaced
+		if names = lastingNames(services); len(names) == 0 {
+			return nil, nil
+		}
+	}
+	stays := p.lasting()
+	if !stays.changes() {
 		return nil, nil
 	}
 	d := &compose.Deployment{
-		Project: req.Project.Name, At: time.Now(), By: req.By, Services: req.Services, Outcome: compose.Underway,
-		Plan: lines, Images: pins, Config: kept(req.Project), Rollback: req.RollbackTo,
+		Project: req.Project.Name, At: time.Now(), By: req.By, Services: names, Outcome: compose.Underway,
+		Plan: append(of.lines, stays.lines()...), Images: of.pins, Config: kept(req.Project), Rollback: req.RollbackTo,
 	}
 	return d, s.history.Add(ctx, d)
 }
 
-// lasting tells whether a plan makes, replaces or removes anything: what only
+// passing says that a service stands for one container of `compose run`.
+func passing(s compose.Service) bool { return s.Create.Labels[compose.LabelOneoff] == "True" }
+
+// lastingNames are the names of the services that are not passing.
+func lastingNames(services []compose.Service) []string {
+	var out []string
+	for _, s := range services {
+		if !passing(s) {
+			out = append(out, s.Name)
+		}
+	}
+	return out
+}
+
+// lasting is a plan without the containers of `compose run`.
+func (p *plan) lasting() *plan {
+	return &plan{steps: slices.DeleteFunc(slices.Clone(p.steps), func(s *step) bool { return s.service != nil && passing(*s.service) })}
+}
+
+// changes tells whether a plan makes, replaces or removes anything: what only
 // starts and stops is no deployment.
-func (p *plan) lasting() bool {
+func (p *plan) changes() bool {
 	for _, s := range p.steps {
 		switch s.action {
 		case compose.Keep, waitFor, confirmAll, renameContainer, updated, compose.StartContainer, compose.StopContainer:
@@ -68,9 +94,9 @@ func (p *plan) lasting() bool {
 func kept(p *compose.Project) *compose.Project {
 	out := *p
 	out.Auth = nil
-	out.Services = make([]compose.Service, len(p.Services))
+	out.Services = slices.DeleteFunc(slices.Clone(p.Services), passing)
 	out.Bases = nil // what is gone back to is not built
-	for i, s := range p.Services {
+	for i, s := range out.Services {
 		if s.Build != nil {
 			b := *s.Build
 			b.Secrets, b.SSH, b.Auth = nil, nil, nil

@@ -201,8 +201,15 @@ func text(v any) string {
 
 const longest = 120 // of a value that is shown
 
+// cut is a value as it is shown: in one line, and without what would move the
+// cursor of a terminal.
 func cut(s string) string {
-	s = strings.TrimSpace(s)
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.TrimSpace(s))
 	if r := []rune(s); len(r) > longest {
 		return string(r[:longest-1]) + "…"
 	}

@@ -203,33 +203,73 @@ func serviceOf(p *compose.Project, name string) *compose.Service {
 // imageStep is what has to be done for a service's image; nil where it is there.
 func imageStep(req *compose.UpRequest, svc *compose.Service, inspect func(string) (*image.Image, error), tell Tell) (*step, error) {
 	img, err := inspect(svc.Image)
-	missing := errs.Is(err, errs.NotFound)
-	if err != nil && !missing {
-		return nil, err
+	if errs.Is(err, errs.NotFound) {
+		img, err = nil, nil
 	}
-	build := func() *step {
-		b := *svc.Build
-		b.Auth = req.Project.Auth
-		return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b, quiet: req.QuietBuild}
-	}
-	pull := &step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.QuietPull}
 	policy := cmp.Or(req.Pull, svc.PullPolicy)
 	switch {
-	case svc.Build != nil && req.NoBuild && missing:
-		return nil, errs.New(errs.NotFound, "image %s of service %s is not built: leave out --no-build", svc.Image, svc.Name)
-	case svc.Build != nil && !req.NoBuild && (missing || req.Build || policy == "build"):
-		return build(), nil
+	case err != nil:
+		return nil, err
 	case svc.Build != nil:
-		if w := stale(svc, img); w != "" {
-			tell(compose.Event{Warning: w})
-		}
-		return nil, nil
-	case missing && policy == "never":
+		return buildable(req, svc, img, tell)
+	case img == nil && policy == "never":
 		return nil, errs.New(errs.NotFound, "image %s of service %s is not here, and pull_policy is never: pull or import it first", svc.Image, svc.Name)
-	case missing || policy == "always" || policy == "refresh" && time.Since(img.LastTagTime) >= svc.RefreshAfter:
-		return pull, nil
+	case wanted(policy, svc, img):
+		return pullStep(req, svc), nil
 	}
 	return nil, nil
+}
+
+// buildable is imageStep for an image that can be built. A registry may have one
+// of that name, which the specification prefers.
+func buildable(req *compose.UpRequest, svc *compose.Service, img *image.Image, tell Tell) (*step, error) {
+	policy := cmp.Or(req.Pull, svc.PullPolicy)
+	named := svc.Image != req.Project.Name+"-"+svc.Name
+	pull := named && wanted(policy, svc, img)
+	switch {
+	case !req.NoBuild && (req.Build || policy == "build"):
+		return buildStep(req, svc), nil
+	case pull && (req.NoBuild || img != nil):
+		st := pullStep(req, svc)
+		st.optional = img != nil
+		return st, nil
+	case img == nil && req.NoBuild:
+		return nil, errs.New(errs.NotFound, "image %s of service %s is not built: leave out --no-build", svc.Image, svc.Name)
+	case img == nil:
+		st := buildStep(req, svc)
+		st.pullFirst = pull
+		return st, nil
+	}
+	if w := stale(svc, img); w != "" {
+		tell(compose.Event{Warning: w})
+	}
+	return nil, nil
+}
+
+func pullStep(req *compose.UpRequest, svc *compose.Service) *step {
+	return &step{action: compose.PullImage, kind: "Image", name: svc.Image, service: svc, quiet: req.QuietPull}
+}
+
+func buildStep(req *compose.UpRequest, svc *compose.Service) *step {
+	b := *svc.Build
+	b.Auth = req.Project.Auth
+	return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, service: svc, build: &b, quiet: req.QuietBuild}
+}
+
+// wanted tells whether a registry is asked for an image, of which img is here; nil:
+// none.
+func wanted(policy string, svc *compose.Service, img *image.Image) bool {
+	switch policy {
+	case "never":
+		return false
+	case "always":
+		return true
+	case "refresh":
+		return img == nil || time.Since(img.LastTagTime) >= svc.RefreshAfter
+	case "build":
+		return img == nil && svc.Build == nil
+	}
+	return img == nil
 }
 
 // checkBuilds checks the Dockerfiles of services and tells what is found.

@@ -54,6 +54,7 @@ type step struct {
 	endpoint  *container.Endpoint // of a container on a network
 	volume    *volume.CreateRequest
 	build     *build.Request
+	pullFirst bool // a build only of what no registry has
 	timeout   *int
 	replicas  []replica     // update
 	quiet     bool          // of a pull or a build only its end is told

@@ -38,6 +38,9 @@ func (p *plan) lines() []string {
 		case sign == signRun || sign == signStop:
 			what = string(s.action) + " " + what
 		}
+		if s.pullFirst {
+			what = string(compose.PullImage) + ", or else " + what
+		}
 		out = append(out, sign+" "+what)
 		for _, r := range s.reasons {
 			out = append(out, "    "+r)

@@ -140,6 +140,9 @@ func (r *runner) step(ctx context.Context, st *step) error {
 	if st.action == compose.CreateContainer && st.old != nil {
 		doing, did = "Recreating", "Recreated"
 	}
+	if st.pullFirst {
+		doing, _ = words(compose.PullImage)
+	}
 	for _, why := range st.reasons {
 		r.tell(compose.Event{Text: " " + st.name + " is replaced: " + why + "\n"})
 	}

@@ -158,3 +158,29 @@ func TestDownOfServicesAndOfImages(t *testing.T) {
 }
 
 func quiet(compose.Event) {}
+
+// A container that never stopped is not made to run its post_start again when an
+// update is taken back.
+func TestWhatNeverStoppedRunsNoHookWhenAnUpdateIsTakenBack(t *testing.T) {
+	w := newWorld()
+	s := service(t, w)
+	web := svc("web")
+	web.Create.Labels[compose.LabelService], web.Create.Labels[compose.LabelConfigHash] = "web", web.Hash
+	web.PostStart = []compose.Hook{{Cmd: []string{"warm"}}}
+	web.Update = &compose.Update{Parallelism: 1, StartFirst: true, FailureAction: compose.OnFailureRollback}
+	if err := s.Up(context.Background(), &compose.UpRequest{Project: project(web)}, func(compose.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	w.onStart = func(w *world, name string) {
+		w.set(name, func(s *container.State) { s.Status, s.ExitCode = container.Exited, 3 })
+	}
+	web.Hash = "other"
+	err := s.Up(context.Background(), &compose.UpRequest{Project: project(web)}, func(compose.Event) {})
+	if err == nil || !strings.Contains(err.Error(), "what was before runs again") {
+		t.Errorf("got %v", err)
+	}
+	hooks := slices.DeleteFunc(slices.Clone(w.asked), func(s string) bool { return s != "exec p-web-1 warm" })
+	if len(hooks) != 1 {
+		t.Errorf("the hook of the old container ran %d times: %q", len(hooks), w.asked)
+	}
+}

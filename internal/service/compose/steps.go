@@ -3,7 +3,6 @@ package compose
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -31,7 +30,7 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 	case confirmAll:
 		return "", r.confirmed(ctx, st)
 	case compose.PullImage, compose.BuildImage:
-		return "", r.fetch(ctx, st)
+		return r.fetch(ctx, st)
 	case compose.RunHook:
 		return "", r.runHook(ctx, st)
 	}
@@ -76,18 +75,30 @@ func (r *runner) act(ctx context.Context, st *step) (status string, err error) {
 }
 
 // fetch pulls or builds an image; a bound of the user's counts for them too.
-func (r *runner) fetch(ctx context.Context, st *step) error {
+func (r *runner) fetch(ctx context.Context, st *step) (status string, err error) {
 	if r.project.Parallel > 0 {
 		free, err := r.slot(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
 		defer free()
 	}
-	if st.action == compose.PullImage {
-		return r.pull(ctx, st)
+	switch {
+	case st.action == compose.PullImage:
+		return "", r.pull(ctx, st)
+	case !st.pullFirst:
+		return "", r.build(ctx, st)
 	}
-	return r.build(ctx, st)
+	err = r.pull(ctx, st)
+	if err == nil {
+		return "Pulled", nil
+	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	r.tell(compose.Event{Text: fmt.Sprintf(" Image %s is built, as it cannot be pulled: %v\n", st.name, err)})
+	r.tell(compose.Event{Kind: st.kind, Name: st.name, Status: "Building"})
+	return "", r.build(ctx, st)
 }
 
 // start starts a container and runs what is to be run once it has.
@@ -348,36 +359,4 @@ func (r *runner) build(ctx context.Context, st *step) error {
 		return about("image", st.name, err)
 	}
 	return nil
-}
-
-// lines cuts what is written into whole lines, each with a prefix.
-type lines struct {
-	emit   func(string)
-	prefix string
-	rest   []byte
-}
-
-var _ io.Writer = (*lines)(nil)
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	if i := strings.LastIndexByte(string(l.rest), '\n'); i >= 0 {
-		l.tell(string(l.rest[:i+1]))
-		l.rest = append(l.rest[:0], l.rest[i+1:]...)
-	}
-	return len(p), nil
-}
-
-func (l *lines) tell(text string) {
-	if l.prefix != "" {
-		text = l.prefix + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+l.prefix) + "\n"
-	}
-	l.emit(text)
-}
-
-func (l *lines) flush() {
-	if len(l.rest) > 0 {
-		l.tell(string(l.rest) + "\n")
-		l.rest = nil
-	}
 }

@@ -64,6 +64,9 @@ func (w *world) StartContainer(_ context.Context, name string) error {
 	if name == w.failStart {
 		return errs.New(errs.Conflict, "port is already allocated")
 	}
+	if c, err := w.InspectContainer(context.Background(), name, false); err == nil && c.State.Running() {
+		return errs.New(errs.NotModified, "container %s runs", name)
+	}
 	w.set(name, func(s *container.State) {
 		s.Status = container.Running
 		if w.containers[name].Config.Healthcheck != nil {
@@ -78,6 +81,7 @@ func (w *world) StartContainer(_ context.Context, name string) error {
 
 func (w *world) StopContainer(_ context.Context, name, _ string, _ *int) error {
 	w.note("stop " + name)
+	w.set(name, func(s *container.State) { s.Status = container.Exited })
 	return nil
 }
 

@@ -306,7 +306,11 @@ func (u *updating) restore(ctx context.Context, s *swap, how compose.Update) err
 		if !s.old.State.Running() {
 			return nil
 		}
-		if err := ignore(u.Engine.StartContainer(ctx, s.old.ID), errs.NotModified); err != nil {
+		err := u.Engine.StartContainer(ctx, s.old.ID)
+		if errs.Is(err, errs.NotModified) {
+			return nil // it never stopped
+		}
+		if err != nil {
 			return err
 		}
 		if err := u.runner.hooks(ctx, s.old.ID, "post_start", u.hooksOf(ctx, s.old)); err != nil {
