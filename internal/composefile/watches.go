@@ -2,6 +2,7 @@ package composefile
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type Watch struct {
 	InitialSync          bool
 	Exec                 compose.Hook
 	Build                *Context // nil: the service is not built
+	Mounted              string   // where the service mounts a folder that Path is in; empty: it does not
 }
 
 // Context says where a service is built from.
@@ -62,7 +64,7 @@ func (l *Loaded) Watches() []Watch {
 			}
 			w := Watch{
 				Service: name, Nth: i, Path: t.Path, Action: string(t.Action), Target: t.Target,
-				Ignore: t.Ignore, Include: t.Include, InitialSync: t.InitialSync, Exec: hook(t.Exec),
+				Ignore: t.Ignore, Include: t.Include, InitialSync: t.InitialSync, Exec: hook(t.Exec), Mounted: mountedAt(s, t.Path),
 			}
 			if s.Build != nil {
 				w.Build = &Context{s.Build.Context, s.Build.Dockerfile}
@@ -71,4 +73,18 @@ func (l *Loaded) Watches() []Watch {
 		}
 	}
 	return out
+}
+
+// mountedAt is where a service mounts a folder of the host that a path is in;
+// empty: nowhere.
+func mountedAt(s types.ServiceConfig, path string) string {
+	for _, v := range s.Volumes {
+		if v.Type != types.VolumeTypeBind {
+			continue
+		}
+		if rel, err := filepath.Rel(v.Source, path); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+			return v.Target
+		}
+	}
+	return ""
 }

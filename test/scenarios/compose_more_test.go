@@ -142,6 +142,8 @@ volumes: {up: {}}
 		t.Errorf("still running: %s", left)
 	}
 	p.do("up", "-t", "5", "--exit-code-from", "db").Want(t, 3)
+	// An end without failure does not end it where failures alone are to.
+	p.do("up", "-t", "5", "--exit-code-from", "tests", "--abort-on-container-failure").Want(t, 7)
 	r = p.do("up", "-t", "5", "--abort-on-container-failure", "--no-log-prefix", "--attach", "quiet", "--attach", "tests")
 	r.Want(t, 7)
 	stack.Says(t, r.Out, "hush", "testing")
@@ -163,7 +165,7 @@ volumes: {up: {}}
 	if left := p.ok("ps", "-q"); left != "" {
 		t.Errorf("Ctrl-C left %s", left)
 	}
-	for _, flags := range []string{"-d --abort-on-container-exit", "--build --no-build", "--force-recreate --no-recreate", "--menu", "--pull sometimes", "--attach nobody"} {
+	for _, flags := range []string{"-d --abort-on-container-exit", "--build --no-build", "--force-recreate --no-recreate", "--menu", "--pull sometimes", "--attach nobody", "-V --no-recreate", "--attach db --attach-dependencies", "--watch --no-build"} {
 		if r := p.do(append([]string{"up"}, strings.Fields(flags)...)...); r.Code == 0 {
 			t.Errorf("up %s was accepted", flags)
 		}
@@ -346,7 +348,7 @@ services:
     develop:
       watch:
         - {path: src, action: sync, target: /www, initial_sync: true, ignore: ["*.log"]}
-        - {path: conf, action: sync+exec, target: /conf, exec: {command: sh -c "cat /conf/app >>/reloaded"}}
+        - {path: conf, action: sync+exec, target: /conf, exec: {command: sh -c 'cat $$FILE >>/reloaded', environment: {FILE: /conf/app}}}
         - {path: page.conf, action: sync+restart, target: /page.conf}
   built:
     build: image

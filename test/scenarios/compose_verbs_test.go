@@ -248,3 +248,46 @@ services:
 	r.Want(t, 1)
 	stack.Says(t, r.Err, "compose.yaml:3", "built from itself")
 }
+
+// A service with build: and image: gets what a registry has, as the specification
+// says, and is built where none has it.
+func TestComposePullsBeforeItBuilds(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	ref := stack.Registry(t) + "/named:1"
+	p := compose(t, s, map[string]string{
+		"Dockerfile":   "FROM busybox\nRUN echo built >/built\n",
+		"compose.yaml": "services:\n  web: {build: ., image: '" + ref + "', command: sleep 300, init: true}\n",
+	})
+	t.Cleanup(func() { p.Lus("rmi", "-f", ref) })
+	built := func() bool { return p.do("exec", "-T", "web", "test", "-e", "/built").Code == 0 }
+
+	stack.Says(t, p.ok("--dry-run", "up"), "> pull, or else build image "+ref)
+	r := p.do("up", "-d")
+	r.Want(t, 0)
+	stack.Says(t, r.Err, "is built, as it cannot be pulled", "Image "+ref+"  Built")
+	if !built() {
+		t.Error("what nobody has is not built")
+	}
+	p.ok("down", "-t", "0", "--rmi", "all")
+
+	stack.PushBusybox(t, ref)
+	stack.Says(t, p.do("up", "-d").Err, "Image "+ref+"  Pulled")
+	if built() {
+		t.Error("what the registry has is built")
+	}
+	p.ok("up", "-d", "--build")
+	if !built() {
+		t.Error("up --build does not build")
+	}
+	stack.Says(t, p.do("up", "-d", "--pull", "always", "--no-build").Err, "Image "+ref+"  Pulled")
+	if built() {
+		t.Error("up --pull always does not pull")
+	}
+	p.ok("down", "-t", "0", "--rmi", "all")
+	p.edit("compose.yaml", "build: .,", "build: ., pull_policy: build,")
+	p.ok("up", "-d")
+	if !built() {
+		t.Error("pull_policy: build pulls")
+	}
+}

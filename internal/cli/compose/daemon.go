@@ -23,6 +23,8 @@ type Daemon interface {
 	Do(ctx context.Context, method, path string, body any) (io.ReadCloser, error)
 	// Send is the same with headers and without JSON.
 	Send(ctx context.Context, r client.Request) (*client.Response, error)
+	// Hijack makes a request whose connection carries output from then on.
+	Hijack(ctx context.Context, r client.Request) (*client.Stream, error)
 }
 
 // get decodes a JSON answer.
@@ -46,7 +48,10 @@ func decode[T any](body io.ReadCloser) (T, error) {
 func (a *app) sign(req any) {
 	switch r := req.(type) {
 	case *compose.UpRequest:
-		r.By, r.DryRun = caller(), a.dryRun
+		r.DryRun = a.dryRun
+		if r.By == (compose.Caller{}) {
+			r.By = caller()
+		}
 	case *compose.DownRequest:
 		r.By, r.DryRun = caller(), a.dryRun
 	case *compose.StateRequest:

@@ -3,9 +3,12 @@ package compose
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"lus/internal/model/compose"
@@ -44,11 +47,11 @@ func (f *follower) died(ctx context.Context, e engineEvent) (bool, error) {
 		return false, nil
 	}
 	o := f.flags
-	if !f.counts(c.service) || !o.abort && o.codeFrom == "" && (!o.abortFailed || code == 0) {
+	if !f.counts(c.service) || !o.abort && (!o.abortFailed || code == 0) {
 		return false, nil
 	}
 	fmt.Fprintln(f.a.Err, "Aborting on container exit...")
-	if err := f.stopAll(ctx, f.req.Project); err != nil {
+	if err := f.stopAll(ctx); err != nil {
 		return true, err
 	}
 	f.code = code
@@ -85,22 +88,47 @@ func (f *follower) codeOf(ctx context.Context, service string) (int, error) {
 	return 0, nil
 }
 
-func (f *follower) stopAll(ctx context.Context, p *compose.Project) error {
-	req := &compose.StateRequest{Name: p.Name, Project: p, Timeout: f.req.Timeout, Parallel: f.a.parallel}
-	for _, s := range p.Services {
-		if len(f.req.Services) == 0 || f.holds(s.Name) {
-			req.Services = append(req.Services, s.Name)
-		}
-	}
-	list, err := f.a.containers(ctx, p.Name, true)
-	if err != nil {
+// interrupted stops what this up started; who does not want to wait for that
+// interrupts once more.
+func (f *follower) interrupted(ctx context.Context) error {
+	fmt.Fprintln(f.a.Err, "Stopping, once more Ctrl-C kills; containers are kept, remove them with `lus compose down`")
+	again, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	err := f.stopAll(again)
+	if again.Err() == nil {
 		return err
 	}
-	made := serviceNames(lasting(list))
-	if req.Services = slices.DeleteFunc(req.Services, func(s string) bool { return !slices.Contains(made, s) }); len(req.Services) == 0 {
-		return nil
+	services, err := f.made(ctx)
+	if err != nil || len(services) == 0 {
+		return err
 	}
+	return f.a.each(ctx, f.req.Project.Name, services, "kill", "Killed", nil)
+}
+
+func (f *follower) stopAll(ctx context.Context) error {
+	services, err := f.made(ctx)
+	if err != nil || len(services) == 0 {
+		return err
+	}
+	p := f.req.Project
+	req := &compose.StateRequest{Name: p.Name, Project: p, Services: services, Timeout: f.req.Timeout, Parallel: f.a.parallel}
 	return f.a.stream(ctx, "stop", req, f.a.printer())
+}
+
+// made are the services that this up is for and that have containers.
+func (f *follower) made(ctx context.Context) ([]string, error) {
+	list, err := f.a.containers(ctx, f.req.Project.Name, true)
+	if err != nil {
+		return nil, err
+	}
+	have := serviceNames(lasting(list))
+	var out []string
+	for _, s := range f.req.Project.Services {
+		if (len(f.req.Services) == 0 || f.holds(s.Name)) && slices.Contains(have, s.Name) {
+			out = append(out, s.Name)
+		}
+	}
+	return out, nil
 }
 
 // holds says that this up started a container of the service.

@@ -1,13 +1,10 @@
 package compose
 
 import (
-	"bufio"
-	"encoding/binary"
+	"bytes"
 	"io"
 	"sync"
 	"time"
-
-	"lus/internal/base/errs"
 )
 
 // stamped takes the times off the lines of a stream, unless they are to be kept,
@@ -43,7 +40,7 @@ func (s *stamped) Write(b []byte) (int, error) {
 			s.head, s.rest = s.head[:0], true
 		}
 		line := b
-		if i := indexNewline(b); i >= 0 {
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
 			line, s.rest = b[:i+1], false
 		}
 		if _, err := s.w.Write(line); err != nil {
@@ -54,39 +51,15 @@ func (s *stamped) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// maxFrame bounds one frame of the log stream: what is longer is not from a
-// daemon that speaks this protocol.
-const maxFrame = 16 << 20
-
-// demux copies the payload of 8-byte framed output.
-func demux(r io.Reader, out, errOut io.Writer) error {
-	in := bufio.NewReaderSize(r, 64<<10)
-	var head [8]byte
-	for {
-		if _, err := io.ReadFull(in, head[:]); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		n := binary.BigEndian.Uint32(head[4:])
-		if head[0] > 2 || n > maxFrame {
-			return errs.New(errs.Internal, "the log stream is broken: frame of type %d and %d bytes", head[0], n)
-		}
-		w := out
-		if head[0] == 2 {
-			w = errOut
-		}
-		if _, err := io.CopyN(w, in, int64(n)); err != nil {
-			return err
-		}
-	}
-}
-
 // shared lets several writers write whole lines to one.
 type shared struct {
 	mu sync.Mutex
 	w  io.Writer
 }
+
+// maxLine bounds a line that is waited for: what is longer is cut there, so that a
+// program which never ends its line does not fill the memory.
+const maxLine = 1 << 20
 
 // prefixed writes whole lines behind a prefix.
 type prefixed struct {
@@ -96,26 +69,25 @@ type prefixed struct {
 }
 
 func (p *prefixed) Write(b []byte) (int, error) {
-	p.rest = append(p.rest, b...)
-	for {
-		i := indexNewline(p.rest)
+	n := len(b)
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n')
+		end := i + 1
 		if i < 0 {
-			return len(b), nil
+			end = min(len(b), maxLine-len(p.rest))
 		}
-		if err := p.line(p.rest[:i+1]); err != nil {
-			return len(b), err
-		}
-		p.rest = p.rest[i+1:]
-	}
-}
-
-func indexNewline(b []byte) int {
-	for i, c := range b {
-		if c == '\n' {
-			return i
+		p.rest, b = append(p.rest, b[:end]...), b[end:]
+		switch {
+		case i >= 0:
+			if err := p.line(p.rest); err != nil {
+				return n, err
+			}
+			p.rest = p.rest[:0]
+		case len(p.rest) >= maxLine:
+			p.flush()
 		}
 	}
-	return -1
+	return n, nil
 }
 
 func (p *prefixed) line(b []byte) error {

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"lus/internal/base/errs"
+	"lus/internal/client"
 )
 
 type logOptions struct {
@@ -58,6 +59,7 @@ func logsCommand() command {
 // logs prints the output of a project's containers, each line behind its
 // container's name.
 func (a *app) logs(ctx context.Context, project string, services []string, o logOptions) error {
+	began := time.Now()
 	list, err := a.containers(ctx, project, true)
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func (a *app) logs(ctx context.Context, project string, services []string, o log
 	}
 	l := &logReader{a: a, o: o, project: project, out: &shared{w: a.Out}, width: width}
 	if o.follow {
-		return l.following(ctx, list, services)
+		return l.following(ctx, list, services, began)
 	}
 	var wg sync.WaitGroup
 	failed := make([]error, len(list))
@@ -106,90 +108,6 @@ func (l *logReader) writer(c summary) *prefixed {
 	return w
 }
 
-// following prints what comes until all containers have ended: those that start
-// meanwhile, or start again, too.
-func (l *logReader) following(ctx context.Context, list []summary, services []string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var readers sync.WaitGroup
-	defer readers.Wait()
-	defer cancel()
-	type end struct {
-		id   string
-		last time.Time // of what was printed
-		err  error
-	}
-	ends, starts, over := make(chan end), make(chan engineEvent), make(chan error, 1)
-	active, until := map[string]bool{}, map[string]time.Time{}
-	again := map[string]summary{} // started before their last output was read
-	read := func(c summary) {
-		active[c.ID] = true
-		o, w := l.o, l.writer(c)
-		o.from = until[c.ID] // what it wrote before it started again was printed
-		if !o.from.IsZero() {
-			o.since, o.tail = "", "all"
-		}
-		readers.Go(func() {
-			last, err := l.a.logsOf(ctx, c.ID, o, w)
-			select {
-			case ends <- end{c.ID, last, err}:
-			case <-ctx.Done():
-			}
-		})
-	}
-	go func() {
-		over <- l.a.events(ctx, l.project, url.Values{"since": {seconds(time.Now())}}, func(e engineEvent) error {
-			if e.Action != "start" && e.Action != "die" {
-				return nil
-			}
-			select {
-			case starts <- e:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	}()
-	for _, c := range list {
-		read(c)
-	}
-	for len(active) > 0 {
-		select {
-		case e := <-ends:
-			delete(active, e.id)
-			if until[e.id].IsZero() { // it had ended before anybody listened
-				until[e.id] = time.Now()
-			}
-			until[e.id] = after(until[e.id], e.last)
-			if c, ok := again[e.id]; ok {
-				delete(again, e.id)
-				read(c)
-			}
-			if e.err != nil && !errs.Is(e.err, errs.NotFound) {
-				return e.err
-			}
-		case e := <-starts:
-			c := summary{ID: e.Actor.ID, Names: []string{e.Actor.Attributes["name"]}, Labels: e.Actor.Attributes}
-			switch {
-			case len(lasting(numbered(named([]summary{c}, services), l.o.index))) == 0:
-			case e.Action == "die":
-				until[c.ID] = after(e.at(), until[c.ID])
-			case active[c.ID] && !until[c.ID].IsZero():
-				again[c.ID] = c
-			case !active[c.ID]:
-				read(c)
-			}
-		case err := <-over:
-			if err == nil {
-				err = errs.New(errs.Unavailable, "the daemon went away; the containers go on")
-			}
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
 // label is the container's name without the project's.
 func label(c summary, project string) string {
 	name := c.name()
@@ -197,14 +115,6 @@ func label(c summary, project string) string {
 		return name[len(project)+1:]
 	}
 	return name
-}
-
-// after is the later of a moment and that behind the last line printed.
-func after(at, last time.Time) time.Time {
-	if last.IsZero() || last.Before(at) {
-		return at
-	}
-	return last.Add(time.Nanosecond)
 }
 
 // logsOf copies what a container wrote, and tells of what time the last of it is.
@@ -239,13 +149,16 @@ func (a *app) logsOf(ctx context.Context, id string, o logOptions, w *prefixed) 
 	defer body.Close()
 	stop := context.AfterFunc(ctx, func() { _ = body.Close() })
 	defer stop()
-	out, errOut := &stamped{w: w, keep: o.timestamps}, &stamped{w: w, keep: o.timestamps}
+	// A line that one of the two has begun does not go on with the other's.
+	second := &prefixed{out: w.out, prefix: w.prefix}
+	out, errOut := &stamped{w: w, keep: o.timestamps}, &stamped{w: second, keep: o.timestamps}
 	if info.Config.Tty {
 		_, err = io.Copy(out, body)
 	} else {
-		err = demux(body, out, errOut)
+		err = client.Demultiplex(out, errOut, bufio.NewReaderSize(body, 64<<10))
 	}
 	w.flush()
+	second.flush()
 	if last = out.last; errOut.last.After(last) {
 		last = errOut.last
 	}

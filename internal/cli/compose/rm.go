@@ -45,7 +45,8 @@ func rmCommand() command {
 					return err
 				}
 				list = slices.DeleteFunc(lasting(named(list, services)), func(c summary) bool {
-					return slices.Contains([]string{"running", "paused", "restarting"}, c.State)
+					stopped := a.dryRun && *stop // or would be
+					return !stopped && slices.Contains([]string{"running", "paused", "restarting"}, c.State)
 				})
 				if len(list) == 0 {
 					_, err := fmt.Fprintln(a.Err, "No stopped containers")

@@ -74,6 +74,9 @@ func (o *upFlags) check(verb string) error {
 		{r.ForceRecreate && r.NoRecreate, "--force-recreate and --no-recreate are incompatible"},
 		{r.RecreateDeps && r.NoRecreate, "--always-recreate-deps and --no-recreate are incompatible"},
 		{(o.detach || r.Wait) && (follows || o.follow.deps || len(o.follow.attach) > 0), "--detach or --wait cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --exit-code-from, --attach or --attach-dependencies"},
+		{r.NewVolumes && r.NoRecreate, "--renew-anon-volumes and --no-recreate are incompatible"},
+		{o.follow.deps && len(o.follow.attach) > 0, "--attach and --attach-dependencies are incompatible"},
+		{o.watch && r.NoBuild, "--watch and --no-build are incompatible: a rebuild builds"},
 		{o.follow.abort && o.follow.abortFailed, "--abort-on-container-exit and --abort-on-container-failure are incompatible"},
 		{r.NoStart && (o.detach || r.Wait || follows), "--no-start cannot be combined with --detach, --wait or what follows containers"},
 		{o.watch && (o.detach || r.Wait), "--watch follows changes in the foreground: leave out --detach and --wait"},
@@ -84,6 +87,9 @@ func (o *upFlags) check(verb string) error {
 		if c.wrong {
 			return wrongUse(verb, "%s", c.what)
 		}
+	}
+	if o.follow.codeFrom != "" && !o.follow.abortFailed {
+		o.follow.abort = true
 	}
 	if r.Pull == "build" {
 		r.Pull, r.Build = "", true
@@ -113,13 +119,16 @@ func upCommand() command {
 				if err != nil {
 					return err
 				}
+				if len(l.Project.Services) == 0 && !a.load.All {
+					return errs.New(errs.Invalid, "no service selected: all are in profiles that are not switched on; name services, or profiles with --profile")
+				}
 				if o.detach || o.req.Wait || o.req.NoStart || a.dryRun {
 					return a.up(ctx, &o.req)
 				}
 				if o.watch {
-					return a.upAndWatch(ctx, &o.req, l)
+					return a.upAndWatch(ctx, &o.req, l, &o.follow)
 				}
-				return a.foreground(ctx, &o.req, l, &o.follow)
+				return a.foreground(ctx, &o.req, &o.follow, func() {})
 			}
 		},
 	}

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 
-	"lus/internal/base/errs"
 	"lus/internal/composefile"
 	"lus/internal/model/compose"
 )
@@ -46,7 +44,7 @@ func watchCommand() command {
 				if err := a.credentials(l.Project); err != nil {
 					return err
 				}
-				if _, err := triggersOf(l, services); err != nil {
+				if _, _, err := triggersOf(l, services); err != nil {
 					return err
 				}
 				if !o.noUp {
@@ -61,46 +59,15 @@ func watchCommand() command {
 	}
 }
 
-// trigger is one rule of develop.watch, ready to be asked.
-type trigger struct {
-	composefile.Watch
-	match *matcher
-}
-
-// triggersOf are the rules of the services, or of those asked for and what they are
-// built from.
-func triggersOf(l *composefile.Loaded, services []string) ([]trigger, error) {
-	var out []trigger
-	for _, rule := range l.Watches() {
-		asked := func(name string) bool { return slices.Contains(services, name) }
-		if len(services) > 0 && !asked(rule.Service) &&
-			(rule.Action != composefile.Rebuild || !slices.ContainsFunc(builtFrom(l.Project, rule.Service), asked)) {
-			continue
-		}
-		m, err := newMatcher(rule)
-		if err == nil && rule.Action == composefile.Rebuild && rule.Build == nil {
-			err = errs.New(errs.Invalid, "action rebuild needs build: in the service")
-		}
-		if err == nil && rule.Syncs() && rule.Target == "" {
-			err = errs.New(errs.Invalid, "action %s needs a target in the container", rule.Action)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("services.%s.develop.watch[%d]: %w", rule.Service, rule.Nth, err)
-		}
-		out = append(out, trigger{rule, m})
-	}
-	if len(out) == 0 {
-		return nil, errs.New(errs.Invalid, "none of the services has develop.watch: say there what to do when which files change")
-	}
-	return out, nil
-}
-
 // watch acts on changes until ctx ends.
 func (a *app) watch(ctx context.Context, l *composefile.Loaded, o watchFlags) error {
 	a.attached = true // what it says itself goes to the same terminal
-	triggers, err := triggersOf(l, o.services)
+	triggers, mounted, err := triggersOf(l, o.services)
 	if err != nil {
 		return err
+	}
+	for _, rule := range mounted {
+		fmt.Fprintf(a.Err, "warning: services.%s.develop.watch: %s is not watched: the service mounts it at %s and sees each change as it is made\n", rule.Service, rule.Path, rule.Mounted)
 	}
 	tree, err := watchTree(triggers)
 	if err != nil {
@@ -115,23 +82,30 @@ func (a *app) watch(ctx context.Context, l *composefile.Loaded, o watchFlags) er
 	changed := map[string]bool{}
 	var settled <-chan time.Time
 	var first time.Time
+	note := func(paths []string) {
+		for _, path := range paths {
+			changed[path] = true
+		}
+		if len(changed) == 0 {
+			return
+		}
+		if settled == nil {
+			first = time.Now()
+		}
+		settled = time.After(min(settling, time.Until(first.Add(restless))))
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-tree.errors():
-			return err
+			paths, err := tree.lost(err)
+			if err != nil {
+				return err
+			}
+			note(paths)
 		case e := <-tree.events():
-			for _, path := range tree.seen(e) {
-				changed[path] = true
-			}
-			if len(changed) == 0 {
-				continue
-			}
-			if settled == nil {
-				first = time.Now()
-			}
-			settled = time.After(min(settling, time.Until(first.Add(restless))))
+			note(tree.seen(e))
 		case <-settled:
 			settled = nil
 			if err := w.act(ctx, slices.Sorted(maps.Keys(changed))); err != nil {
@@ -170,171 +144,25 @@ func (w *watching) initial(ctx context.Context) error {
 	return nil
 }
 
-// demand is what a batch of changes asks of one service.
-type demand struct {
-	rebuild, restart bool
-	sync             map[string]string // host's path -> container's
-	execs            []compose.Hook
-}
-
-// act does what changed files ask for: a rebuild makes the rest needless.
-func (w *watching) act(ctx context.Context, paths []string) error {
-	asked := map[string]*demand{}
-	for _, t := range w.triggers {
-		for _, path := range paths {
-			rel, ok := t.match.wants(path)
-			if !ok {
-				continue
-			}
-			d := asked[t.Service]
-			if d == nil {
-				d = &demand{sync: map[string]string{}}
-				asked[t.Service] = d
-			}
-			d.add(t.Watch, path, rel)
-		}
-	}
-	for name, d := range maps.Clone(asked) {
-		if !d.rebuild {
-			continue
-		}
-		for _, other := range builtFrom(w.l.Project, name) {
-			if len(w.flags.services) == 0 || slices.Contains(w.flags.services, other) {
-				asked[other] = &demand{rebuild: true}
-			}
-		}
-		if !runs(w.l.Project, name) || len(w.flags.services) > 0 && !slices.Contains(w.flags.services, name) {
-			delete(asked, name) // it is built with those
-		}
-	}
-	var failed []error
-	for _, name := range slices.Sorted(maps.Keys(asked)) {
-		failed = append(failed, w.do(ctx, name, asked[name]))
-	}
-	return errors.Join(failed...)
-}
-
-// builtFrom are the services whose images are built, also by way of others, from the
-// image of the one called name.
-func builtFrom(p *compose.Project, name string) []string {
-	var out []string
-	reached := map[string]bool{name: true}
-	for more := true; more; {
-		more = false
-		for _, s := range slices.Concat(p.Services, p.Bases) {
-			if reached[s.Name] || !slices.ContainsFunc(s.BuildFrom, func(from string) bool { return reached[from] }) {
-				continue
-			}
-			reached[s.Name], more = true, true
-			if runs(p, s.Name) {
-				out = append(out, s.Name)
-			}
-		}
-	}
-	return out
-}
-
-// runs reports whether a service is one that runs, and not only one that others are
-// built from.
-func runs(p *compose.Project, name string) bool {
-	return slices.ContainsFunc(p.Services, func(s compose.Service) bool { return s.Name == name })
-}
-
-func (d *demand) add(rule composefile.Watch, path, rel string) {
-	switch rule.Action {
-	case composefile.Rebuild:
-		d.rebuild = true
-	case composefile.Restart:
-		d.restart = true
-	default:
-		d.sync[path] = strings.TrimSuffix(rule.Target, "/") + "/" + rel
-		if rel == "." {
-			d.sync[path] = rule.Target
-		}
-		d.restart = d.restart || rule.Restarts()
-		if rule.Execs() && !slices.ContainsFunc(d.execs, func(h compose.Hook) bool { return slices.Equal(h.Cmd, rule.Exec.Cmd) }) {
-			d.execs = append(d.execs, rule.Exec)
-		}
-	}
-}
-
-func (w *watching) do(ctx context.Context, service string, d *demand) error {
-	if d.rebuild {
-		fmt.Fprintf(w.Err, "Rebuilding service %q after changes were detected...\n", service)
-		return w.rebuild(ctx, service)
-	}
-	if len(d.sync) > 0 {
-		fmt.Fprintf(w.Err, "Syncing service %q after %d changes were detected\n", service, len(d.sync))
-		if err := w.sync(ctx, service, d.sync); err != nil {
-			return err
-		}
-	}
-	for _, h := range d.execs {
-		if err := w.exec(ctx, service, h); err != nil {
-			return err
-		}
-	}
-	if d.restart {
-		fmt.Fprintf(w.Err, "Restarting service %q after changes were detected...\n", service)
-		return w.stream(ctx, "restart", &compose.StateRequest{Name: w.l.Project.Name, Project: w.l.Project, Services: []string{service}, NoDeps: true, Parallel: w.parallel}, w.printer())
-	}
-	return nil
-}
-
-// rebuild builds a service's image and replaces its containers, and nothing else.
-func (w *watching) rebuild(ctx context.Context, service string) error {
-	p := *w.l.Project
-	p.Services = slices.Clone(p.Services)
-	alone(&p, []string{service})
-	image := ""
-	for _, s := range p.Services {
-		if s.Name == service {
-			image = s.Image
-		}
-	}
-	before, _ := w.inspectImage(ctx, image)
-	if err := w.stream(ctx, "up", &compose.UpRequest{Project: &p, Services: []string{service}, Build: true, QuietBuild: w.flags.quiet}, w.printer()); err != nil {
+// upAndWatch is a foreground up that follows changes of the sources too, once
+// there are containers to copy them into.
+func (a *app) upAndWatch(ctx context.Context, req *compose.UpRequest, l *composefile.Loaded, o *followFlags) error {
+	if _, _, err := triggersOf(l, nil); err != nil {
 		return err
 	}
-	after, err := w.inspectImage(ctx, image)
-	if err != nil || !w.flags.prune || before.ID == "" || before.ID == after.ID {
-		return err
-	}
-	body, err := w.daemon.Do(ctx, "DELETE", "/images/"+url.PathEscape(before.ID), nil)
-	if err == nil {
-		return body.Close()
-	}
-	if errs.Is(err, errs.Conflict) || errs.Is(err, errs.NotFound) {
-		return nil // something else uses it, or it went already
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel(nil)
+	err := a.foreground(ctx, req, o, func() {
+		watching.Go(func() {
+			if err := a.watch(ctx, l, watchFlags{noUp: true, quiet: req.QuietBuild}); err != nil && !errors.Is(err, context.Canceled) {
+				cancel(err)
+			}
+		})
+	})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
 	}
 	return err
-}
-
-// running are the service's containers that files can be copied into.
-func (w *watching) running(ctx context.Context, service string) ([]summary, error) {
-	list, err := w.containers(ctx, w.l.Project.Name, false)
-	return lasting(named(list, []string{service})), err
-}
-
-func (w *watching) exec(ctx context.Context, service string, h compose.Hook) error {
-	list, err := w.running(ctx, service)
-	if err != nil {
-		return err
-	}
-	call := []string{"exec", boolFlag("privileged", h.Privileged)}
-	if h.User != "" {
-		call = append(call, "--user", h.User)
-	}
-	if h.WorkingDir != "" {
-		call = append(call, "--workdir", h.WorkingDir)
-	}
-	for _, e := range h.Env {
-		call = append(call, "--env", e)
-	}
-	for _, c := range list {
-		if err := w.lus(ctx, append(append(slices.Clone(call), c.ID), h.Cmd...)...); err != nil {
-			return errs.New(errs.Conflict, "%s in %s: %w", strings.Join(h.Cmd, " "), c.name(), err)
-		}
-	}
-	return nil
 }

@@ -13,7 +13,11 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/client"
+	"lus/internal/model/container"
 )
+
+// maxArgs is how many paths one command gets: the kernel bounds them.
+const maxArgs = 200
 
 // sync copies files into the service's containers, and removes there what is gone
 // here. pairs are paths of the host and of the container.
@@ -31,9 +35,9 @@ func (w *watching) sync(ctx context.Context, service string, pairs map[string]st
 		}
 	}
 	for _, c := range list {
-		if len(gone) > 0 {
-			if err := w.lus(ctx, append([]string{"exec", "--user", "0", c.ID, "rm", "-rf", "--"}, gone...)...); err != nil {
-				return errs.New(errs.Conflict, "cannot remove %s in %s: %w", strings.Join(gone, ", "), c.name(), err)
+		for some := range slices.Chunk(gone, maxArgs) {
+			if err := w.exec(ctx, c, container.ExecConfig{User: "0", Cmd: append([]string{"rm", "-rf", "--"}, some...)}); err != nil {
+				return err
 			}
 		}
 		if len(here) == 0 {

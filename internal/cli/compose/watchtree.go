@@ -135,6 +135,13 @@ func (t trigger) everything() (map[string]string, error) {
 type sourceTree struct {
 	w        *fsnotify.Watcher
 	triggers []trigger
+	roots    []root
+}
+
+// root is a folder of a rule; deep: those in it are followed too.
+type root struct {
+	folder string
+	deep   bool
 }
 
 func watchTree(triggers []trigger) (*sourceTree, error) {
@@ -153,6 +160,7 @@ func watchTree(triggers []trigger) (*sourceTree, error) {
 		if !info.IsDir() {
 			folder = filepath.Dir(folder) // an editor replaces a file
 		}
+		t.roots = append(t.roots, root{folder, info.IsDir()})
 		if err := t.add(folder, info.IsDir(), nil); err != nil {
 			t.close()
 			return nil, err
@@ -218,4 +226,18 @@ func (t *sourceTree) seen(e fsnotify.Event) []string {
 		_ = t.add(e.Name, true, func(path string) { out = append(out, path) })
 	}
 	return out
+}
+
+// lost are the files that an error leaves in doubt: all, where there were more
+// changes than the kernel keeps. Other errors come back.
+func (t *sourceTree) lost(err error) (paths []string, _ error) {
+	if !errors.Is(err, fsnotify.ErrEventOverflow) {
+		return nil, err
+	}
+	for _, r := range t.roots {
+		if err := t.add(r.folder, r.deep, func(path string) { paths = append(paths, path) }); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
 }

@@ -1,0 +1,97 @@
+package scenarios
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lus/test/stack"
+)
+
+// Who does not want to wait until all have stopped presses Ctrl-C again.
+func TestASecondInterruptKills(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+services:
+  stays:
+    image: busybox
+    command: "sh -c 'trap \"echo asked\" TERM; echo ready; while :; do sleep 0.1; done'"
+    stop_grace_period: 1h
+`})
+	wait, interrupt := p.start("up")
+	stack.Eventually(t, "the program", func() bool { return strings.Contains(p.do("logs").Out, "ready") })
+	interrupt()
+	stack.Eventually(t, "the stop", func() bool { return strings.Contains(p.do("logs").Out, "asked") })
+	interrupt()
+	wait().Want(t, 130)
+	if left := p.ok("ps", "-q"); left != "" {
+		t.Errorf("it left %s", left)
+	}
+	stack.Says(t, p.ok("ps", "-a"), "Exited (137)")
+}
+
+// An up that watches copies once there is something to copy into, shows the output
+// as it is told to, and copies nothing onto the sources themselves.
+func TestAnUpThatWatches(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"src/page": "one", "compose.yaml": `
+services:
+  web:
+    image: busybox
+    command: sh -c 'echo started; sleep 300'
+    init: true
+    develop: {watch: [{path: src, action: sync, target: /www, initial_sync: true}]}
+  mounted:
+    image: busybox
+    command: sleep 300
+    init: true
+    volumes: ["./src:/www"]
+    develop: {watch: [{path: src, action: sync, target: /www}]}
+`})
+	wait, interrupt := p.start("up", "--watch", "--no-log-prefix")
+	page := func(service string) string { return p.do("exec", "-T", service, "cat", "/www/page").Out }
+	stack.Eventually(t, "the first copy", func() bool { return page("web") == "one" })
+	if err := os.WriteFile(filepath.Join(p.dir, "src/page"), []byte("two"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stack.Eventually(t, "the change", func() bool { return page("web") == "two" && page("mounted") == "two" })
+	stack.Eventually(t, "the output", func() bool { return strings.Contains(p.do("logs", "web").Out, "started") })
+	interrupt()
+	r := wait()
+	r.Want(t, 130)
+	stack.Says(t, r.Out, "started")
+	stack.Lacks(t, r.Out, "|")
+	stack.Says(t, r.Err, "services.mounted.develop.watch:", "mounts it at /www")
+	stack.Lacks(t, r.Err, `Syncing service "mounted"`)
+
+	// Where nothing else is watched nothing is begun.
+	p.ok("down", "-t", "0")
+	r = p.do("up", "--watch", "mounted")
+	r.Want(t, 1)
+	stack.Says(t, r.Err, "nothing is left to watch")
+	if made := p.made(); made != "" {
+		t.Errorf("it made %s", made)
+	}
+}
+
+// A rollback that is cut short says so, and how to go on.
+func TestARollbackThatIsInterrupted(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+services:
+  web: {image: busybox, command: sleep 300, init: true}
+`})
+	p.ok("up", "-d")
+	first := p.deployed()[0]
+	p.write("compose.yaml", `
+services:
+  web: {image: busybox, command: sleep 300, init: true, healthcheck: {test: "false", interval: 1s, retries: 100000}}
+`)
+	wait, interrupt := p.start("up", "-d", "--wait") // which never ends
+	t.Cleanup(func() { interrupt(); wait() })
+	stack.Eventually(t, "the healthcheck", func() bool { return strings.Contains(p.do("ps").Out, "health: starting") })
+	r := p.DoIn(p.dir, nil, "timeout", "--preserve-status", "-s", "INT", "1", filepath.Join(p.Bin, "lus"), "deploy", "rollback", first)
+	r.Want(t, 130)
+	stack.Says(t, r.Err, "Waiting for `lus compose", "Interrupted; run it again")
+}
