@@ -95,3 +95,31 @@ services:
 	r.Want(t, 130)
 	stack.Says(t, r.Err, "Waiting for `lus compose", "Interrupted; run it again")
 }
+
+// A watch removes the image that a rebuild replaced, unless it is told to keep it.
+func TestAWatchRemovesTheImageThatItReplaced(t *testing.T) {
+	t.Parallel()
+	for flag, kept := range map[string]bool{"--prune": false, "--prune=false": true} {
+		t.Run(flag, func(t *testing.T) {
+			p := compose(t, shared(t), map[string]string{
+				"Dockerfile": "FROM busybox\nCOPY version /version\nCMD [\"sleep\", \"300\"]\n", "version": "1",
+				"compose.yaml": "services:\n  web: {build: ., init: true, develop: {watch: [{path: version, action: rebuild}]}}\n",
+			})
+			t.Cleanup(func() { p.Lus("rmi", "-f", p.name+"-web") })
+			wait, interrupt := p.start("watch", "--quiet", flag)
+			t.Cleanup(func() { interrupt(); wait() })
+			version := func() string { return p.do("exec", "-T", "web", "cat", "/version").Out }
+			stack.Eventually(t, "the first build", func() bool { return version() == "1" })
+			first := p.OK(t, "image", "inspect", "-f", "{{.Id}}", p.name+"-web")
+			stack.Eventually(t, "the second", func() bool {
+				p.write("version", "2")
+				return version() == "2"
+			})
+			if kept {
+				p.OK(t, "rmi", first)
+				return
+			}
+			stack.Eventually(t, "the first image's end", func() bool { return p.Lus("image", "inspect", first).Code != 0 })
+		})
+	}
+}

@@ -53,7 +53,7 @@ services:
 	p.ok("up", "-d")
 	for _, line := range []string{
 		"exec -ti web true", "exec -it web true", "exec --no-TTY web true", "run --rm --no-TTY web true", "run -it --rm web true",
-		"--no-ansi ps", "build --force-rm --no-rm --compress --parallel built", "rm --all -f",
+		"--no-ansi ps", "build --force-rm --no-rm --compress --parallel built", "rm --all -f", "build --progress=plain built", "convert -q", "up --no-start -d",
 	} {
 		p.ok(strings.Fields(line)...)
 	}

@@ -280,7 +280,9 @@ func TestComposePullsBeforeItBuilds(t *testing.T) {
 	if !built() {
 		t.Error("up --build does not build")
 	}
-	stack.Says(t, p.do("up", "-d", "--pull", "always", "--no-build").Err, "Image "+ref+"  Pulled")
+	r = p.do("up", "-d", "--pull", "always", "--no-build", "--quiet-pull")
+	stack.Says(t, r.Err, "Image "+ref+"  Pulled")
+	stack.Lacks(t, r.Err, "Pulling from")
 	if built() {
 		t.Error("up --pull always does not pull")
 	}

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -47,6 +48,8 @@ func buildCommand() command {
 			f.StringArrayVar(&o.ssh, "ssh", nil, "keys or agents for RUN --mount=type=ssh: default, or ID=PATH")
 			f.BoolVar(&o.req.Check, "check", false, "check the Dockerfiles and build nothing")
 			outdated(f, "parallel", "compress", "force-rm", "no-rm")
+			progress := f.String("progress", "", "the same as before the verb")
+			_ = f.MarkHidden("progress")
 			for name := range notHere() {
 				o.unknown[name] = f.String(name, "", "not to be had")
 				f.Lookup(name).NoOptDefVal = map[bool]string{true: "true"}[name == "print"]
@@ -56,6 +59,11 @@ func buildCommand() command {
 				for name, value := range o.unknown {
 					if *value != "" {
 						return wrongUse("build", "--%s: %s: leave it out", name, notHere()[name])
+					}
+				}
+				if *progress != "" {
+					if a.progress = *progress; !slices.Contains(progressWords(), *progress) {
+						return wrongUse("build", "--progress %q: write %s", *progress, strings.Join(progressWords(), ", "))
 					}
 				}
 				return a.build(ctx, o, services)
@@ -104,7 +112,7 @@ func (a *app) build(ctx context.Context, o *buildFlags, services []string) error
 // buildKeys adds what --ssh names to every build.
 func buildKeys(p *compose.Project, keys []string) error {
 	for _, key := range keys {
-		id, path, _ := strings.Cut(key, "=")
+		id, path, _ := strings.Cut(cmp.Or(key, "default"), "=")
 		if path == "" {
 			path = os.Getenv("SSH_AUTH_SOCK")
 		}

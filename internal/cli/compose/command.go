@@ -60,7 +60,6 @@ func unavailable() map[string]string {
 		"publish": "projects are not published as artifacts of a registry: keep the files in Git",
 		"bridge":  "files are not turned into those of other systems",
 		"alpha":   "what is on trial there is not to be had here",
-		"convert": "write `lus compose config`",
 	}
 }
 
@@ -131,6 +130,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 		return nil
 	case rest[0] == "help":
 		rest = []string{rest[1], "--help"}
+	}
+	if rest[0] == "convert" {
+		rest[0] = "config" // as it was called once
 	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == rest[0] })

@@ -47,7 +47,7 @@ func (a *app) settle(ctx context.Context, f *pflag.FlagSet) error {
 		flag, name string
 		words      []string
 	}{
-		{&a.progress, "--progress", "COMPOSE_PROGRESS", []string{"auto", "tty", "plain", "json", "quiet"}},
+		{&a.progress, "--progress", "COMPOSE_PROGRESS", progressWords()},
 		{&a.ansi, "--ansi", "COMPOSE_ANSI", []string{"auto", "always", "never"}},
 	} {
 		from := o.flag
@@ -63,6 +63,9 @@ func (a *app) settle(ctx context.Context, f *pflag.FlagSet) error {
 	}
 	return a.bound(f)
 }
+
+// progressWords are the ways in which steps are shown.
+func progressWords() []string { return []string{"auto", "tty", "plain", "json", "quiet"} }
 
 func (a *app) bound(f *pflag.FlagSet) error {
 	limit := os.Getenv("COMPOSE_PARALLEL_LIMIT")

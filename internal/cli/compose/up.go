@@ -78,7 +78,7 @@ func (o *upFlags) check(verb string) error {
 		{o.follow.deps && len(o.follow.attach) > 0, "--attach and --attach-dependencies are incompatible"},
 		{o.watch && r.NoBuild, "--watch and --no-build are incompatible: a rebuild builds"},
 		{o.follow.abort && o.follow.abortFailed, "--abort-on-container-exit and --abort-on-container-failure are incompatible"},
-		{r.NoStart && (o.detach || r.Wait || follows), "--no-start cannot be combined with --detach, --wait or what follows containers"},
+		{r.NoStart && (r.Wait || follows), "--no-start cannot be combined with --wait or what follows containers"},
 		{o.watch && (o.detach || r.Wait), "--watch follows changes in the foreground: leave out --detach and --wait"},
 		{r.WaitTimeout < 0, "--wait-timeout: write seconds"},
 		{o.menued, "--menu: there are no shortcuts to type here: use another terminal for `lus compose` commands"},
