@@ -40,6 +40,9 @@ type disk struct {
 	closed bool
 }
 
+// jobSize is what a job takes of memory beside its chunk's bytes, which can be few.
+const jobSize = 128
+
 // job is one thing to do with a log: append a chunk, or open or close it.
 type job struct {
 	sink *sink

@@ -103,7 +103,7 @@ func (k *sink) idle() bool {
 // store hands what was read, the first n bytes of the buffer, to the log.
 func (s *server) store(p *proc, o *output, n int) {
 	k := p.sink
-	j := job{sink: k, what: appendLog, chunk: chunk{At: time.Now(), Stream: o.stream}, lost: k.lost, held: n}
+	j := job{sink: k, what: appendLog, chunk: chunk{At: time.Now(), Stream: o.stream}, lost: k.lost, held: n + jobSize}
 	k.lost = 0
 	if n >= handOver {
 		j.Data, j.held = s.buf[:n], readSize

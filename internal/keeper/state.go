@@ -173,7 +173,7 @@ func (s *server) restore(ps *procState) *proc {
 			drop: k.Drop, lost: k.Dropped, users: 1, opened: true,
 		}
 		for _, c := range k.Pending {
-			p.sink.disk.put(job{sink: p.sink, what: appendLog, chunk: c, held: len(c.Data)})
+			p.sink.disk.put(job{sink: p.sink, what: appendLog, chunk: c, held: len(c.Data) + jobSize})
 		}
 	}
 	return p
