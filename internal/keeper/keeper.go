@@ -74,14 +74,12 @@ type server struct {
 	lock   int // the lock file that keeps a second keeper out
 	waker  int // eventfd that a signal writes to
 
-	conns    map[uint64]*conn
-	nextConn uint64
-	procs    map[task.Key]*proc
-	pids     map[int]*proc
-	// unborn counts the inits that may yet name another process as theirs;
-	// strangers are those that ended meanwhile and could be it.
-	unborn    int
-	strangers map[int]unix.WaitStatus
+	conns     map[uint64]*conn
+	nextConn  uint64
+	procs     map[task.Key]*proc
+	pids      map[int]*proc
+	unborn    int // inits that may yet name another process as theirs
+	strangers strangers
 	reapDue   bool
 	held      map[string][]int
 
@@ -110,7 +108,7 @@ func Run(cfg Config) error {
 		frame: make([]byte, wire.MaxInline+2),
 		oob:   make([]byte, unix.CmsgSpace(4*wire.MaxFDs)+unix.CmsgSpace(64)),
 		conns: map[uint64]*conn{}, procs: map[task.Key]*proc{}, pids: map[int]*proc{},
-		strangers: map[int]unix.WaitStatus{}, held: map[string][]int{}, blocked: map[*proc]struct{}{},
+		held: map[string][]int{}, blocked: map[*proc]struct{}{},
 		disks: map[uint64]*disk{}, opening: map[*proc]struct{}{}, leaving: map[*proc]time.Time{}, late: map[*proc]struct{}{},
 	}
 	if s.log == nil {

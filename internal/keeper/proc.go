@@ -248,7 +248,7 @@ func (s *server) born(p *proc) {
 	}
 	p.unborn = false
 	if s.unborn--; s.unborn == 0 {
-		clear(s.strangers)
+		s.strangers.forget()
 	}
 }
 
@@ -261,8 +261,7 @@ func (s *server) adopt(p *proc, pid int) {
 	delete(s.pids, p.Pid)
 	s.loop.close(&p.pidfd)
 	p.Pid = pid
-	if ws, dead := s.strangers[pid]; dead {
-		delete(s.strangers, pid)
+	if ws, dead := s.strangers.take(pid); dead {
 		s.finish(p, ws)
 		return
 	}

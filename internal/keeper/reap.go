@@ -35,7 +35,7 @@ func (s *server) reap() {
 		case p != nil:
 			s.finish(p, ws)
 		case s.unborn > 0:
-			s.strangers[pid] = ws
+			s.strangers.note(pid, ws, time.Now())
 		}
 	}
 }

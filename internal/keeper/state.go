@@ -109,8 +109,8 @@ func (s *server) snapshot(u *upgrade) (*state, []int) {
 		Held: s.held, Strangers: map[int]uint32{}, Upgrade: u.to,
 	}
 	fds := []int{s.listen, s.lock}
-	for pid, ws := range s.strangers {
-		st.Strangers[pid] = uint32(ws)
+	for pid, x := range s.strangers.ended {
+		st.Strangers[pid] = uint32(x.status)
 	}
 	for _, held := range s.held {
 		fds = append(fds, held...)

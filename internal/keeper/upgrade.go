@@ -182,7 +182,7 @@ func (s *server) resume(memfd int) error {
 		s.held[name] = fds
 	}
 	for pid, ws := range st.Strangers {
-		s.strangers[pid] = unix.WaitStatus(ws)
+		s.strangers.note(pid, unix.WaitStatus(ws), time.Now())
 	}
 	if err := s.loop.add(s.listen, unix.EPOLLIN, s.accept); err != nil {
 		return err
