@@ -90,19 +90,18 @@ func refusesAll(r *nftables.Rule) bool {
 
 // Admit adds what other firewalls need to let a bridge's traffic through:
 // plain rules in Docker's DOCKER-USER chain, the trusted zone of firewalld.
-// Where only a person should change things, the warning holds the command.
-func (t *Table) Admit(bridge string) (warning string, err error) {
+// Where only a person should change things, a warning holds the command.
+func (t *Table) Admit(bridge string) (warnings []string, err error) {
 	warnings, zone, err := t.admitByRules(bridge)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	// Programs take their time; the table is not locked meanwhile.
 	if zone {
 		warnings = append(warnings, admitInFirewalld(bridge))
 	}
 	warnings = append(warnings, t.family.admitInLegacy(bridge))
-	warnings = slices.DeleteFunc(warnings, func(w string) bool { return w == "" })
-	return strings.Join(warnings, "; "), nil
+	return slices.DeleteFunc(warnings, func(w string) bool { return w == "" }), nil
 }
 
 // admitByRules does what nftables itself can do; zone tells that firewalld

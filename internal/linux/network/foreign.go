@@ -2,7 +2,6 @@ package network
 
 import (
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -63,17 +62,18 @@ func (m *Manager) admit(bridge string) {
 		m.log.Warn("looking for other firewalls", "bridge", bridge, "err", err)
 		return
 	}
-	warning := strings.Join(warnings, "; ")
 	m.mu.Lock()
-	news := warning != "" && m.warnings[bridge] != warning
-	if warning == "" {
+	known := m.warnings[bridge]
+	if len(warnings) == 0 {
 		delete(m.warnings, bridge)
 	} else {
-		m.warnings[bridge] = warning
+		m.warnings[bridge] = warnings
 	}
 	m.mu.Unlock()
-	if news {
-		m.log.Warn(warning)
+	for _, w := range warnings {
+		if !slices.Contains(known, w) {
+			m.log.Warn(w)
+		}
 	}
 }
 

@@ -21,14 +21,51 @@ type house struct {
 }
 
 // newHouse has a container whose port is published on 8080, a neighbour of
-// it, and a remote host.
-func newHouse(t *testing.T, remote ns) *house {
+// it, and a remote host, which knows the way to both.
+func newHouse(t *testing.T, remote ns, change ...func(*model.Network)) *house {
 	t.Helper()
 	h := &house{remote: remote, m: newManager(t)}
-	h.n = newNetwork(t, h.m)
+	h.n = newNetwork(t, h.m, change...)
 	h.web, h.another = newBox(t, h.m, "web", h.n), newBox(t, h.m, "another", h.n)
-	publish(t, h.m, h.web, "8080:80", "8080:80/udp")
+	remote.sh(t, "ip", "route", "replace", h.n.IPAM.Config[0].Subnet, "via", "10.99.0.1")
+	if h.n.EnableIPv6 {
+		remote.sh(t, "ip", "-6", "route", "replace", h.n.IPAM.Config[1].Subnet, "via", "fd99::1")
+		publish6(t, h.m, h.web, "8080:80", "8080:80/udp")
+	} else {
+		publish(t, h.m, h.web, "8080:80", "8080:80/udp")
+	}
 	return h
+}
+
+// path is from somewhere to an address, which is to be open or not.
+type path struct {
+	who  string
+	from ns
+	to   string
+	open bool
+}
+
+func (h *house) paths() []path {
+	all := []path{
+		{"a container to the outside", h.web.ns, "10.99.0.2:80", true},
+		{"a remote host to the published port", h.remote, "10.99.0.1:8080", true},
+		{"the host to the published port", host(), "127.0.0.1:8080", true},
+		{"a neighbour", h.another.ns, h.web.ip.String() + ":80", true},
+		{"a neighbour through the host", h.another.ns, "10.99.0.1:8080", true},
+		{"a remote host to what is not published", h.remote, h.another.ip.String() + ":80", false},
+	}
+	if !h.n.EnableIPv6 {
+		return all
+	}
+	b, err := os.ReadFile(bridged6)
+	return append(all,
+		path{"a container to the outside", h.web.ns, "[fd99::2]:80", true},
+		path{"a remote host to the published port", h.remote, "[fd99::1]:8080", true},
+		path{"the host to the published port", host(), "[fd99::1]:8080", true},
+		path{"the host to the published port", host(), "[::1]:8080", err != nil || string(b) != "1\n"},
+		path{"a neighbour", h.another.ns, h.web.ip6(80), true},
+		path{"a neighbour through the host", h.another.ns, "[fd99::1]:8080", true},
+		path{"a remote host to what is not published", h.remote, h.another.ip6(80), false})
 }
 
 // works fails the test where a way that should be open is not, or the other
@@ -37,19 +74,7 @@ func (h *house) works(t *testing.T) {
 	t.Helper()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, c := range []struct {
-		who  string
-		from ns
-		to   string
-		open bool
-	}{
-		{"a container to the outside", h.web.ns, "10.99.0.2:80", true},
-		{"a remote host to the published port", h.remote, "10.99.0.1:8080", true},
-		{"the host to the published port", host(), "127.0.0.1:8080", true},
-		{"a neighbour", h.another.ns, h.web.ip.String() + ":80", true},
-		{"a neighbour through the host", h.another.ns, "10.99.0.1:8080", true},
-		{"a remote host to what is not published", h.remote, h.another.ip.String() + ":80", false},
-	} {
+	for _, c := range h.paths() {
 		for _, proto := range []string{"tcp", "udp"} {
 			wg.Go(func() {
 				ask := c.from.ask
@@ -57,21 +82,25 @@ func (h *house) works(t *testing.T) {
 					ask = c.from.answers
 				}
 				if got, err := ask(proto, c.to); (err == nil) != c.open {
-					t.Errorf("%s by %s: %q, %v", c.who, proto, got, err)
+					t.Errorf("%s (%s) by %s: %q, %v", c.who, c.to, proto, got, err)
 				}
 			})
 		}
 	}
 }
 
-// remedy is the command in the Manager's warnings.
+// remedy is the commands in the Manager's warnings.
 func (h *house) remedy(t *testing.T) string {
 	t.Helper()
-	_, command, ok := strings.Cut(strings.Join(h.m.Warnings(), "\n"), "to allow it run: ")
-	if !ok {
-		t.Fatalf("no remedy in the warnings: %q", h.m.Warnings())
+	var commands []string
+	for _, w := range h.m.Warnings() {
+		_, command, ok := strings.Cut(w, "to allow it run: ")
+		if !ok {
+			t.Fatalf("no remedy in the warning: %q", w)
+		}
+		commands = append(commands, command)
 	}
-	return command
+	return strings.Join(commands, " && ")
 }
 
 // Somebody else drops what is forwarded: the warning holds the command, and
@@ -79,12 +108,22 @@ func (h *house) remedy(t *testing.T) string {
 func TestAForeignDropIsReportedWithItsRemedy(t *testing.T) {
 	needRoot(t)
 	need.Program(t, "iptables", "iptables")
-	for name, c := range map[string]struct{ before, after string }{
-		"nftables, by policy":   {"nft add table inet strict; nft add chain inet strict fw '{ type filter hook forward priority 5; policy drop; }'", "nft delete table inet strict"},
-		"nftables, at the end":  {"nft add table ip strict; nft add chain ip strict fw '{ type filter hook forward priority -5; }'; nft add rule ip strict fw counter reject", "nft delete table ip strict"},
-		"iptables, by policy":   {"iptables -P FORWARD DROP", "nft delete table ip filter"},
-		"iptables, at the end":  {"iptables -A FORWARD -j REJECT --reject-with icmp-host-prohibited", "nft delete table ip filter"},
-		"iptables, bridged too": {"iptables -P FORWARD DROP; sysctl -qw net.bridge.bridge-nf-call-iptables=1", "nft delete table ip filter; sysctl -qw net.bridge.bridge-nf-call-iptables=0"},
+	both := []func(*model.Network){six}
+	for name, c := range map[string]struct {
+		before, after string
+		change        []func(*model.Network)
+	}{
+		"nftables, by policy":                        {"nft add table inet strict; nft add chain inet strict fw '{ type filter hook forward priority 5; policy drop; }'", "nft delete table inet strict", nil},
+		"nftables, at the end":                       {"nft add table ip strict; nft add chain ip strict fw '{ type filter hook forward priority -5; }'; nft add rule ip strict fw counter reject", "nft delete table ip strict", nil},
+		"iptables, by policy":                        {"iptables -P FORWARD DROP", "nft delete table ip filter", nil},
+		"iptables, at the end":                       {"iptables -A FORWARD -j REJECT --reject-with icmp-host-prohibited", "nft delete table ip filter", nil},
+		"iptables, bridged too":                      {"iptables -P FORWARD DROP; sysctl -qw net.bridge.bridge-nf-call-iptables=1", "nft delete table ip filter; sysctl -qw net.bridge.bridge-nf-call-iptables=0", nil},
+		"nftables, both versions of IP in one chain": {"nft add table inet strict; nft add chain inet strict fw '{ type filter hook forward priority 5; policy drop; }'", "nft delete table inet strict", both},
+		"nftables, IPv6 alone":                       {"nft add table ip6 strict; nft add chain ip6 strict fw '{ type filter hook forward priority 5; policy drop; }'", "nft delete table ip6 strict", both},
+		"nftables, each version of IP at the end":    {"for f in ip ip6; do nft add table $f strict; nft add chain $f strict fw '{ type filter hook forward priority -5; }'; nft add rule $f strict fw counter reject; done", "nft delete table ip strict; nft delete table ip6 strict", both},
+		"ip6tables, by policy":                       {"ip6tables -P FORWARD DROP", "nft delete table ip6 filter", both},
+		"iptables and ip6tables, at the end":         {"iptables -A FORWARD -j REJECT; ip6tables -A FORWARD -j REJECT --reject-with icmp6-adm-prohibited", "nft delete table ip filter; nft delete table ip6 filter", both},
+		"ip6tables, bridged too":                     {"ip6tables -P FORWARD DROP; sysctl -qw net.bridge.bridge-nf-call-ip6tables=1", "nft delete table ip6 filter; sysctl -qw net.bridge.bridge-nf-call-ip6tables=0", both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leavesNothing(t)
@@ -92,8 +131,12 @@ func TestAForeignDropIsReportedWithItsRemedy(t *testing.T) {
 			remote.serve(t, "remote", 80)
 			t.Cleanup(func() { _ = exec.Command("sh", "-c", c.after).Run() })
 			run(t, "sh", "-ec", c.before)
-			h := newHouse(t, remote)
-			if _, err := h.web.ask("tcp", "10.99.0.2:80"); err == nil {
+			h := newHouse(t, remote, c.change...)
+			outside := "10.99.0.2:80"
+			if h.n.EnableIPv6 {
+				outside = "[fd99::2]:80"
+			}
+			if _, err := h.web.ask("tcp", outside); err == nil {
 				t.Fatal("the foreign chain does not drop; the test proves nothing")
 			}
 			run(t, "sh", "-c", h.remedy(t))

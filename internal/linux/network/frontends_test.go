@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	model "lus/internal/model/network"
 	"lus/test/need"
 )
 
@@ -52,6 +53,15 @@ func flushed(t *testing.T) {
 }
 
 func TestBesideUfw(t *testing.T) {
+	besideUfw(t, "iptables", "10.99.0.2", "10.99.0.2:80", "10.99.0.1:8080")
+}
+
+// ufw keeps rules for each version of IP; one command changes both.
+func TestIPv6BesideUfw(t *testing.T) {
+	besideUfw(t, "ip6tables", "fd99::2", "[fd99::2]:80", "[fd99::1]:8080", six)
+}
+
+func besideUfw(t *testing.T, iptables, remoteIP, outside, published string, change ...func(*model.Network)) {
 	needRoot(t)
 	remote := lan(t)
 	remote.serve(t, "remote", 80)
@@ -62,10 +72,10 @@ func TestBesideUfw(t *testing.T) {
 	if out, err := exec.Command("ufw", "--force", "enable").CombinedOutput(); err != nil {
 		t.Skipf("this kernel lacks what ufw needs: %s", out)
 	}
-	run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
-	t.Cleanup(func() { run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0") })
-	h := newHouse(t, remote)
-	if _, err := h.web.ask("tcp", "10.99.0.2:80"); err == nil {
+	run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-"+iptables+"=1")
+	t.Cleanup(func() { run(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-"+iptables+"=0") })
+	h := newHouse(t, remote, change...)
+	if _, err := h.web.ask("tcp", outside); err == nil {
 		t.Fatal("ufw does not drop; the test proves nothing")
 	}
 	remedy := h.remedy(t)
@@ -82,8 +92,8 @@ func TestBesideUfw(t *testing.T) {
 	}
 	run(t, "ufw", "reload")
 	h.works(t)
-	run(t, "ufw", "route", "insert", "1", "deny", "from", "10.99.0.2")
-	if _, err := remote.ask("tcp", "10.99.0.1:8080"); err == nil {
+	run(t, "ufw", "route", "prepend", "deny", "from", remoteIP)
+	if _, err := remote.ask("tcp", published); err == nil {
 		t.Error("what ufw denies comes through to us")
 	}
 }
@@ -142,14 +152,19 @@ func reaches(from ns, at string, wanted bool) bool {
 	return err == nil
 }
 
-func TestBesideFirewalld(t *testing.T) {
+func TestBesideFirewalld(t *testing.T) { besideFirewalld(t, "10.99.0.2:80") }
+
+// A zone of firewalld is one for both versions of IP.
+func TestIPv6BesideFirewalld(t *testing.T) { besideFirewalld(t, "[fd99::2]:80", six) }
+
+func besideFirewalld(t *testing.T, outside string, change ...func(*model.Network)) {
 	needRoot(t)
 	remote := lan(t)
 	remote.serve(t, "remote", 80)
 	withFirewalls(t)
 	flushed(t)
 	startFirewalld(t)
-	h := newHouse(t, remote)
+	h := newHouse(t, remote, change...)
 	h.works(t)
 	if w := h.m.Warnings(); len(w) > 0 {
 		t.Errorf("warned: %v", w)
@@ -163,7 +178,7 @@ func TestBesideFirewalld(t *testing.T) {
 	}
 	// A reload forgets the zone of our bridge; it is told again.
 	run(t, "firewall-cmd", "--reload")
-	until(t, "the way out after a reload", func() bool { return reaches(h.web.ns, "10.99.0.2:80", true) })
+	until(t, "the way out after a reload", func() bool { return reaches(h.web.ns, outside, true) })
 	h.works(t)
 
 	run(t, "firewall-cmd", "--zone=trusted", "--remove-interface="+mine[0])

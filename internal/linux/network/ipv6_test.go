@@ -34,16 +34,21 @@ func publish6(t *testing.T, m *network.Manager, b *box, specs ...string) contain
 	return got
 }
 
+// bridged6 says whether the kernel shows bridged packets to the rules of IPv6.
+const bridged6 = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
+
 // bridgedRules6 sets whether bridged packets are shown to the rules.
 func bridgedRules6(t *testing.T, on string) {
 	t.Helper()
-	const path = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
-	old, err := os.ReadFile(path)
+	old, err := os.ReadFile(bridged6)
 	if err != nil {
-		return // then they are not
+		if on == "1" {
+			t.Skip("this kernel shows no bridged packets to rules: br_netfilter is not loaded")
+		}
+		return
 	}
 	write := func(v string) {
-		if err := host().do(func() error { return os.WriteFile(path, []byte(v), 0) }); err != nil {
+		if err := host().do(func() error { return os.WriteFile(bridged6, []byte(v), 0) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +72,7 @@ func TestIPv6(t *testing.T) {
 				t.Fatalf("the network's pools are %+v", n.IPAM.Config)
 			}
 			a, b, far := newBox(t, m, "a", n), newBox(t, m, "b", n), newBox(t, m, "far", other)
-			if got, err := a.ask("tcp", b.ip6(80)); err != nil || got != "b "+a.eps[0].IP6.Addr().String() {
+			if got, err := a.answers("tcp", b.ip6(80)); err != nil || got != "b "+a.eps[0].IP6.Addr().String() {
 				t.Errorf("a neighbour: %q, %v", got, err)
 			}
 			if got, err := a.answers("tcp", "[fd99::2]:80"); err != nil || got != "remote fd99::1" {

@@ -12,9 +12,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -108,7 +110,7 @@ type Manager struct {
 	ports    map[half][]firewall.Mapping
 	shared   map[sharedPort][]member
 	own      map[string][]*os.File // sockets, where there is no Holder
-	warnings map[string]string     // by bridge
+	warnings map[string][]string   // by bridge
 	missing  map[string]error      // why a network could not be made again, by its id
 
 	shareMu sync.Mutex // one change of who shares a port at a time
@@ -147,7 +149,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.LockDir = "/run/lus-pools"
 	}
 	m := &Manager{cfg: cfg, log: cfg.Log, bridges: map[string]*bridge{}, cables: map[cable]string{},
-		ports: map[half][]firewall.Mapping{}, shared: map[sharedPort][]member{}, own: map[string][]*os.File{}, warnings: map[string]string{}, missing: map[string]error{}}
+		ports: map[half][]firewall.Mapping{}, shared: map[sharedPort][]member{}, own: map[string][]*os.File{}, warnings: map[string][]string{}, missing: map[string]error{}}
 	_, err := os.Stat("/proc/sys/net/ipv6")
 	m.v6 = err == nil
 	if err := m.open(); err != nil {
@@ -221,8 +223,8 @@ func (m *Manager) Warnings() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []string
-	for _, w := range m.warnings {
-		out = append(out, w)
+	for _, bridge := range slices.Sorted(maps.Keys(m.warnings)) {
+		out = append(out, m.warnings[bridge]...)
 	}
 	return out
 }

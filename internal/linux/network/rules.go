@@ -179,11 +179,12 @@ func (r *rules) admit(bridge string) (warnings []string, err error) {
 		if t != r.v4 && !slices.Contains(t.Bridges(), bridge) {
 			continue
 		}
-		warning, terr := t.Admit(bridge)
+		more, terr := t.Admit(bridge)
 		err = errors.Join(err, terr)
-		// Some commands let both versions through.
-		if warning != "" && !slices.Contains(warnings, warning) {
-			warnings = append(warnings, warning)
+		for _, w := range more {
+			if !slices.Contains(warnings, w) { // some commands let both versions through
+				warnings = append(warnings, w)
+			}
 		}
 	}
 	return warnings, err
