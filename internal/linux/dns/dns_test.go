@@ -316,6 +316,68 @@ func TestNoUpstreamAnswersIsAFailureAndTheNextOneIsTried(t *testing.T) {
 	}
 }
 
+// Containers that ask as much as they can, of servers that never answer, keep
+// nobody else from getting answers.
+func TestAFewContainersDoNotUseUpWhatIsForAll(t *testing.T) {
+	c, _, _ := start(t)
+	defer c.Close()
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const greedy, each, most = 9, 100, 512 // so many may wait at once
+	full := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for range most {
+			if _, _, err := silent.ReadFrom(make([]byte, 512)); err != nil {
+				return
+			}
+		}
+		close(full)
+	})
+	defer reader.Wait()
+	defer silent.Close()
+	for i := range greedy {
+		ns := newNS(t)
+		if err := c.Serve(t.Context(), fmt.Sprint("greedy", i), ns, nil, []string{silent.LocalAddr().String()}); err != nil {
+			t.Fatal(err)
+		}
+		if err := inside(ns, func() error {
+			conn, err := net.Dial("udp4", dns.Address+":53")
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			for j := range each {
+				q, err := new(mdns.Msg).SetQuestion(fmt.Sprintf("x%d.test.", j), mdns.TypeA).Pack()
+				if err == nil {
+					_, err = conn.Write(q)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-full:
+	case <-time.After(time.Minute):
+		t.Fatal("they are not asked for as much as there may be")
+	}
+	var asked atomic.Int32
+	modest := newNS(t)
+	if err := c.Serve(t.Context(), "modest", modest, nil, []string{upstream(t, &asked)}); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := ask(modest, "udp4", "example.test", mdns.TypeA); err != nil || len(a.Answer) != 1 {
+		t.Errorf("one question of another container: %v, %v", a, err)
+	}
+}
+
 // The daemon's connection ends as by kill -9; names resolve on, and a new
 // daemon finds what is served.
 func TestNamesResolveWithoutTheDaemon(t *testing.T) {

@@ -19,7 +19,8 @@ import (
 
 // Bounds for one container, so that it cannot use up what is for all.
 const (
-	maxOwn      = 64 // questions upstream at once
+	maxFirst    = 4  // questions upstream at once that take nobody's place
+	maxOwn      = 60 // those beyond, of which all containers together have maxAsking
 	maxConns    = 16 // TCP connections
 	maxPerConn  = 128
 	idleTimeout = 10 * time.Second
@@ -36,6 +37,7 @@ type container struct {
 	upstream []netip.AddrPort
 
 	turn   atomic.Uint32 // rotates answers
+	first  chan struct{}
 	own    chan struct{}
 	conns  chan struct{}
 	ctx    context.Context
@@ -60,7 +62,7 @@ func newContainer(s *Server, q wire.Request, udp, tcp *os.File) (*container, err
 		return nil, fmt.Errorf("the descriptors are a %T and a %T", p, l)
 	}
 	c := &container{s: s, udp: uc, tcp: tl, networks: q.Networks, upstream: servers(q.Upstream),
-		own: make(chan struct{}, maxOwn), conns: make(chan struct{}, maxConns)}
+		first: make(chan struct{}, maxFirst), own: make(chan struct{}, maxOwn), conns: make(chan struct{}, maxConns)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -85,7 +87,7 @@ func (c *container) serveUDP() {
 		return
 	}
 	for c.ctx.Err() == nil {
-		page, from, err := receive(raw)
+		page, from, err := question(raw)
 		if err != nil {
 			if c.ctx.Err() == nil {
 				// An ICMP error of an earlier answer, or no memory: go on, slowly.
@@ -93,7 +95,7 @@ func (c *container) serveUDP() {
 			}
 			continue
 		}
-		c.question(*page, func(answer []byte) {
+		c.handle(*page, func(answer []byte) {
 			_, _ = c.udp.WriteToUDPAddrPort(answer, from)
 		})
 		pages.Put(page)
@@ -107,10 +109,10 @@ func (c *container) pause() {
 	}
 }
 
-// question answers from the tables at once, and asks upstream in a goroutine
+// handle answers from the tables at once, and asks upstream in a goroutine
 // of its own while there is room; beyond that questions are dropped, and
 // askers ask again.
-func (c *container) question(b []byte, answer func([]byte)) {
+func (c *container) handle(b []byte, answer func([]byte)) {
 	q, ok := parse(b)
 	if !ok {
 		return
@@ -119,12 +121,13 @@ func (c *container) question(b []byte, answer func([]byte)) {
 		answer(pack(a, q, true))
 		return
 	}
-	if !c.enter() {
+	leave, ok := c.enter()
+	if !ok {
 		return
 	}
 	query := append([]byte(nil), b...)
 	c.wg.Go(func() {
-		defer c.leave()
+		defer leave()
 		a := c.s.ask(c.ctx, "udp", c.s.upstreamOf(c), query)
 		if a == nil {
 			a = pack(failure(q), q, true)
@@ -133,25 +136,26 @@ func (c *container) question(b []byte, answer func([]byte)) {
 	})
 }
 
-// enter takes a place among those who wait for upstream.
-func (c *container) enter() bool {
+// enter takes a place among those who wait for upstream, if there is one: a few
+// are the container's whatever others ask.
+func (c *container) enter() (leave func(), ok bool) {
+	select {
+	case c.first <- struct{}{}:
+		return func() { <-c.first }, true
+	default:
+	}
 	select {
 	case c.own <- struct{}{}:
 	default:
-		return false
+		return nil, false
 	}
 	select {
 	case c.s.asking <- struct{}{}:
-		return true
+		return func() { <-c.s.asking; <-c.own }, true
 	default:
 		<-c.own
-		return false
+		return nil, false
 	}
-}
-
-func (c *container) leave() {
-	<-c.s.asking
-	<-c.own
 }
 
 func (c *container) serveTCP() {
@@ -198,9 +202,9 @@ func (c *container) exchange(conn net.Conn) bool {
 	var out []byte
 	if a := c.s.local(c, q); a != nil {
 		out = pack(a, q, false)
-	} else if c.enter() {
+	} else if leave, ok := c.enter(); ok {
 		out = c.s.ask(c.ctx, "tcp", c.s.upstreamOf(c), b)
-		c.leave()
+		leave()
 	}
 	if out == nil {
 		out = pack(failure(q), q, false)

@@ -26,7 +26,7 @@ type Server struct {
 	log  *slog.Logger
 	stop context.CancelFunc
 	// asking bounds the questions on their way to upstream servers, of all
-	// containers together.
+	// containers together, beyond each one's first.
 	asking chan struct{}
 	host   hostServers
 	rest   *footprint.Rest // from orders

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func askOne(ctx context.Context, network string, at netip.AddrPort, query []byte
 	var id [2]byte
 	_, _ = rand.Read(id[:])
 	ours := append(id[:], query[2:]...)
-	answer, err := exchangeWith(conn, network, ours)
+	answer, err := exchangeWith(conn, ours)
 	if err != nil {
 		return nil, err
 	}
@@ -100,28 +101,40 @@ func askOne(ctx context.Context, network string, at netip.AddrPort, query []byte
 	return answer, nil
 }
 
-func exchangeWith(conn net.Conn, network string, query []byte) ([]byte, error) {
-	if network == "tcp" {
-		if err := writeTCP(conn, query); err != nil {
-			return nil, err
-		}
-		a, err := readTCP(conn, dns.MaxMsgSize)
-		if err == nil && !answers(a, query) {
-			err = errors.New("not the answer")
-		}
-		return a, err
+func exchangeWith(conn net.Conn, query []byte) ([]byte, error) {
+	if udp, ok := conn.(*net.UDPConn); ok {
+		return exchangeUDP(udp, query)
+	}
+	if err := writeTCP(conn, query); err != nil {
+		return nil, err
+	}
+	a, err := readTCP(conn, dns.MaxMsgSize)
+	if err == nil && !answers(a, query) {
+		err = errors.New("not the answer")
+	}
+	return a, err
+}
+
+func exchangeUDP(conn *net.UDPConn, query []byte) ([]byte, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
 	if _, err := conn.Write(query); err != nil {
 		return nil, err
 	}
-	b := make([]byte, dns.MaxMsgSize)
 	for {
-		n, err := conn.Read(b)
+		page, _, err := receive(raw, &answerPages)
 		if err != nil {
 			return nil, err
 		}
-		if answers(b[:n], query) {
-			return append([]byte(nil), b[:n]...), nil
+		var answer []byte
+		if answers(*page, query) {
+			answer = slices.Clone(*page)
+		}
+		answerPages.Put(page)
+		if answer != nil {
+			return answer, nil
 		}
 		// A forgery or a late one: the true answer may still come.
 	}
