@@ -1,6 +1,7 @@
 package network_test
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -239,11 +240,17 @@ func TestIPv6RouterByAll(t *testing.T) {
 		}
 		return strings.TrimSpace(string(b))
 	}
+	second := unaddressed(t, remote, "lan0", "fd98::")
 	m := newManager(t)
 	a := newBox(t, m, "a", newNetwork(t, m, six))
 	if got, err := a.answers("tcp", "[fd99::2]:80"); err != nil || got != "remote fd99::1" {
 		t.Errorf("the outside: %q, %v", got, err)
 	}
+	if got, err := second.ask("tcp", "[fd99::2]:80"); err == nil {
+		t.Errorf("the host routes for whom it shares no network with: %q", got)
+	}
+	late := unaddressed(t, remote, "late0", "fd97::")
+	until(t, "no way for one that came later", func() bool { _, err := late.ask("tcp", "[fd99::2]:80"); return err != nil })
 	if all, ra := setting("all/forwarding"), setting("wan0/accept_ra"); all != "1" || ra != "2" {
 		t.Errorf("forwarding is %s, accept_ra %s", all, ra)
 	}
@@ -253,6 +260,25 @@ func TestIPv6RouterByAll(t *testing.T) {
 	if all := setting("all/forwarding"); all != "0" {
 		t.Errorf("forwarding stays %s", all)
 	}
+}
+
+// unaddressed joins the host with a second one by an interface on which the host
+// has no address but that of the link, as on every interface that is up. The
+// second one, which is ::2 of its network, and the remote host would reach each
+// other through the host.
+func unaddressed(t *testing.T, remote ns, name, network string) ns {
+	t.Helper()
+	second := newNS(t)
+	run(t, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), second.Fd()))
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", name).Run() })
+	run(t, "ip", "link", "set", name, "up")
+	run(t, "ip", "addr", "add", "fe80::99/64", "dev", name, "nodad")
+	run(t, "ip", "-6", "route", "add", network+"/64", "dev", name)
+	second.sh(t, "ip", "link", "set", "eth0", "up")
+	second.sh(t, "ip", "addr", "add", network+"2/64", "dev", "eth0", "nodad")
+	second.sh(t, "ip", "-6", "route", "add", "default", "via", "fe80::99", "dev", "eth0")
+	remote.sh(t, "ip", "-6", "route", "add", network+"/64", "via", "fd99::1")
+	return second
 }
 
 // A port is had on both versions of IP or on none, and the message names who

@@ -30,13 +30,12 @@ func switchesEach() bool {
 	return err == nil && len(b) > 0
 }
 
-// watch6 is watch for IPv6. Those of a link, which each cable
-// has, are no news.
+// watch6 is watch for IPv6.
 func (w *worker) watch6() {
 	w.done.Go(func() {
 		groups := []int{unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_NETCONF}
 		err := rtnl.Events(w.stopCh, unix.NETLINK_ROUTE, groups, nil, func(kind uint16, body []byte) {
-			news := !rtnl.OfLink(body)
+			news := !rtnl.OfLink(body) || w.m.routesLink(body)
 			if kind == unix.RTM_NEWNETCONF || kind == unix.RTM_DELNETCONF {
 				news = rtnl.ConcernsAll(body)
 			}
@@ -65,11 +64,12 @@ func (m *Manager) uplinks6() error {
 	case len(bridges) == 0:
 		return nil
 	}
-	outward, err := m.outward6()
+	each := switchesEach()
+	outward, err := m.outward6(each)
 	if err != nil {
 		return err
 	}
-	if !switchesEach() {
+	if !each {
 		return m.route6(outward)
 	}
 	others := m.otherInstances()
@@ -92,8 +92,21 @@ func (m *Manager) uplinks6() error {
 	return nil
 }
 
-// outward6 are the host's interfaces with an address of IPv6 that are not ours.
-func (m *Manager) outward6() ([]string, error) {
+// routesLink reports whether the news of an address for the link alone, which
+// each cable has, is about an interface by which a host that is a router
+// forwards.
+func (m *Manager) routesLink(body []byte) bool {
+	fw := m.fw.six()
+	if fw == nil || !slices.Contains(fw.Uplinks(), everywhere) {
+		return false
+	}
+	l, err := m.rt.LinkAt(rtnl.AddressLink(body))
+	return err == nil && l.Master == 0
+}
+
+// outward6 are the host's interfaces with an address of IPv6 that are not ours;
+// unless wide, those too that have one for their link alone.
+func (m *Manager) outward6(wide bool) ([]string, error) {
 	links, err := m.rt.Links()
 	if err != nil {
 		return nil, err
@@ -104,17 +117,20 @@ func (m *Manager) outward6() ([]string, error) {
 	}
 	var out []string
 	for _, l := range links {
-		wide := slices.ContainsFunc(addresses, func(a rtnl.Address) bool {
-			return a.Index == l.Index && !a.Prefix.Addr().IsLinkLocalUnicast()
+		has := slices.ContainsFunc(addresses, func(a rtnl.Address) bool {
+			// By a port of a bridge nothing is routed, though it has such an address.
+			counts := !a.Prefix.Addr().IsLinkLocalUnicast() || !wide && l.Master == 0
+			return a.Index == l.Index && counts
 		})
-		if wide && l.Name != "lo" && !strings.HasPrefix(l.Alias, "lus:") {
+		if has && l.Name != "lo" && !strings.HasPrefix(l.Alias, "lus:") {
 			out = append(out, l.Name)
 		}
 	}
 	return out, nil
 }
 
-// route6 makes a router of the host whose kernel knows nothing in between. An
+// route6 makes a router of the host whose kernel knows nothing in between, which
+// forwards by interfaces too that have an address for their link alone. An
 // interface that listens to routers is told to go on: as a router it would not.
 func (m *Manager) route6(outward []string) error {
 	fw := m.fw.six()

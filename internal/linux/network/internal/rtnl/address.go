@@ -74,6 +74,14 @@ func (c *Conn) Addresses(family uint8) ([]Address, error) {
 	return out, err
 }
 
+// AddressLink is the number of the link that the news of an address is about.
+func AddressLink(body []byte) int32 {
+	if len(body) < unix.SizeofIfAddrmsg {
+		return 0
+	}
+	return int32(binary.NativeEndian.Uint32(body[4:]))
+}
+
 // OfLink reports whether the news of an address is about one that is good for
 // its link only.
 func OfLink(body []byte) bool {

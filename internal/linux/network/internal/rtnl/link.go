@@ -176,10 +176,16 @@ func (c *Conn) Links() ([]Link, error) {
 
 // Link looks one interface up by name.
 func (c *Conn) Link(name string) (Link, error) {
-	var out Link
-	err := c.Get(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0)).Text(unix.IFLA_IFNAME, name), func(_ uint16, body []byte) {
-		out, _ = parseLink(body)
-	})
+	return c.link(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0)).Text(unix.IFLA_IFNAME, name))
+}
+
+// LinkAt looks one interface up by number.
+func (c *Conn) LinkAt(index int32) (Link, error) {
+	return c.link(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, index, 0, 0)))
+}
+
+func (c *Conn) link(m *Message) (out Link, err error) {
+	err = c.Get(m, func(_ uint16, body []byte) { out, _ = parseLink(body) })
 	return out, err
 }
 
