@@ -31,6 +31,10 @@ const maxQueue = 32 << 20
 func (s *server) accept(uint32) {
 	for {
 		fd, _, err := unix.Accept4(s.listen, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+			s.refuse(err)
+			return
+		}
 		if err != nil {
 			return
 		}
@@ -42,6 +46,24 @@ func (s *server) accept(uint32) {
 		}
 		s.nextConn++
 		s.addConn(&conn{id: s.nextConn, fd: fd})
+	}
+}
+
+// refuse turns one client away for want of a descriptor, by one that is kept for
+// that: whoever waits to be accepted would have the loop look again and again.
+func (s *server) refuse(why error) {
+	s.log.Warn("connection refused", "error", why, "connections", len(s.conns))
+	_ = unix.Close(s.spare)
+	if fd, _, err := unix.Accept4(s.listen, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK); err == nil {
+		_ = unix.Close(fd)
+	}
+	s.openSpare()
+}
+
+func (s *server) openSpare() {
+	var err error
+	if s.spare, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		s.spare = -1
 	}
 }
 

@@ -3,6 +3,7 @@ package keeper_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -112,6 +113,40 @@ func TestHostileFramesHarmNobody(t *testing.T) {
 	eventually(t, func() bool { return countFDs(t, b.Greeting().Pid) <= before+1 })
 	if st, err := os.Stat(b.where.KeeperSocket()); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the socket: %v, %v", st, err)
+	}
+}
+
+// A keeper that can open nothing more refuses who comes, and waits for better
+// times without turning in circles.
+func TestAKeeperWithoutDescriptorsRefuses(t *testing.T) {
+	b := start(t)
+	pid := b.Greeting().Pid
+	free := 0
+	for _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, free)); err == nil; _, err = os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, free)) {
+		free++
+	}
+	var had unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &had); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free), Max: had.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		fd := b.raw()
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60}); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := unix.Read(fd, make([]byte, 1)); n != 0 || err != nil {
+			t.Errorf("who comes is not refused: %d, %v", n, err)
+		}
+		unix.Close(fd)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &had, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.connect().List(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
