@@ -96,7 +96,11 @@ func (r *runner) fetch(ctx context.Context, st *step) (status string, err error)
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	r.tell(compose.Event{Text: fmt.Sprintf(" Image %s is built, as it cannot be pulled: %v\n", st.name, err)})
+	why := "it cannot be pulled: " + err.Error()
+	if errs.Is(err, errs.NotFound) {
+		why = "no registry gives it" // as is usual
+	}
+	r.tell(compose.Event{Text: fmt.Sprintf(" Image %s is built, as %s\n", st.name, why)})
 	r.tell(compose.Event{Kind: st.kind, Name: st.name, Status: "Building"})
 	return "", r.build(ctx, st)
 }
