@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"lus/internal/base/errs"
@@ -25,7 +24,6 @@ import (
 	"lus/internal/cli/registry"
 	"lus/internal/cli/system"
 	"lus/internal/cli/volume"
-	"lus/internal/client"
 )
 
 // noun is what verbs are about.
@@ -74,13 +72,19 @@ func Main(args []string, in, out, errOut *os.File) int {
 }
 
 func run(ctx context.Context, e *command.Env, args []string) error {
-	args, err := global(e, args)
-	if err != nil {
+	g, args, err := parseGlobal(e, args)
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(args) == 0 || args[0] == "help" && len(args) == 1 {
+	case g.version:
+		_, err := fmt.Fprintf(e.Out, "Lus version %s\n", version.String())
+		return err
+	case g.help, len(args) == 0, args[0] == "help" && len(args) == 1:
 		overview(e)
 		return nil
+	}
+	if err := g.apply(e); err != nil {
+		return err
 	}
 	if args[0] == "help" {
 		args = append(args[1:], "--help")
@@ -91,50 +95,14 @@ func run(ctx context.Context, e *command.Env, args []string) error {
 	case "__complete": // what the shells' completions ask
 		complete(ctx, e, args[1:])
 		return nil
-	}
-	if args[0] == "compose" {
-		return compose(args[1:])
+	case "compose":
+		return compose(g.host, args[1:])
 	}
 	c, path, rest, err := find(e, args)
 	if err != nil || path == "" {
 		return err
 	}
 	return command.Run(ctx, e, path, c, rest)
-}
-
-// global reads the flags before the command.
-func global(e *command.Env, args []string) (rest []string, err error) {
-	o := client.FromEnv(e.Err)
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		flag, value, has := strings.Cut(args[0], "=")
-		args = args[1:]
-		switch flag {
-		case "-h", "--help":
-			args = []string{"help"}
-		case "-v", "--version":
-			fmt.Fprintf(e.Out, "Lus version %s\n", version.String())
-			return nil, command.ExitCode(0)
-		case "-H", "--host", "--config":
-			if !has {
-				if len(args) == 0 {
-					return nil, command.WrongFlag("flag needs an argument: "+flag, "See '"+e.Program+" --help'.")
-				}
-				value, args = args[0], args[1:]
-			}
-			if flag == "--config" {
-				err = os.Setenv("DOCKER_CONFIG", value)
-			} else {
-				o.Host = value
-			}
-		default:
-			return nil, command.WrongFlag("unknown flag: "+flag, "See '"+e.Program+" --help'.")
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	e.Client, err = client.New(o)
-	return args, err
 }
 
 // find returns the command that was typed and how it is called. Where only a
@@ -253,8 +221,12 @@ Run '%s COMMAND --help' for more about a command.
 `, e.Program)
 }
 
-// compose becomes lus-compose, the program beside this one.
-func compose(args []string) error {
+// compose becomes lus-compose, the program beside this one, which finds the daemon
+// by the environment.
+func compose(host string, args []string) error {
+	if err := os.Setenv("LUS_HOST", host); err != nil {
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err

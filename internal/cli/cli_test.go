@@ -239,6 +239,9 @@ func TestExitCodesAndTexts(t *testing.T) {
 		{"run --memroy 5m x", 125, "", []string{"unknown flag: --memroy", "Did you mean --memory?", "See 'lus run --help'."}},
 		{"container nonsense", 1, "", []string{"unknown command: lus container nonsense"}},
 		{"--nonsense ps", 125, "", []string{"unknown flag: --nonsense"}},
+		{"-D ps", 125, "", []string{"--debug is not supported: "}},
+		{"--context other ps", 125, "", []string{"--context is not supported: name the daemon"}},
+		{"-c default -l info --tls=false rm -f gone", 0, "", []string{"No such container: gone"}}, // they ask for nothing
 		{"ps --nonsense", 125, "", []string{"unknown flag: --nonsense", "See 'lus ps --help'."}},
 		{"run --nonsense x", 125, "", []string{"unknown flag: --nonsense", "See 'lus run --help'."}},
 		{"run", 1, "", []string{"'lus run' requires at least 1 argument", "Usage:  lus run [OPTIONS] IMAGE"}},

@@ -78,7 +78,11 @@ func complete(ctx context.Context, e *command.Env, words []string) {
 		return
 	}
 	last := words[len(words)-1]
-	for _, c := range candidates(ctx, e, words[:len(words)-1], last) {
+	g, before, err := parseGlobal(e, words[:len(words)-1])
+	if err != nil || g.apply(e) != nil {
+		return
+	}
+	for _, c := range candidates(ctx, e, before, last) {
 		if strings.HasPrefix(c, last) {
 			fmt.Fprintln(e.Out, c)
 		}

@@ -117,3 +117,11 @@ services:
 	}
 	p.do("attach", "web").Want(t, 1)
 }
+
+// The daemon that -H names is the one that compose speaks to as well.
+func TestComposeAsksTheDaemonThatIsNamed(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
+	stack.Says(t, s.Fail(t, 1, "-H", nobody, "compose", "ls"), "Cannot connect to the Lus daemon at "+nobody)
+}

@@ -19,6 +19,11 @@ func TestEveryVerbAndFlagOfDocker(t *testing.T) {
 	docker := newDockerClient(t)
 	lus := filepath.Join(repoBin(t), "lus")
 	verbs, flags := 0, 0
+	for _, f := range flagsOf(helpOf(docker, nil)) {
+		if out, _ := exec.Command(lus, "--"+f+"=", "--help").CombinedOutput(); strings.Contains(string(out), "unknown flag") {
+			t.Errorf("lus has no --%s before the command: %s", f, out)
+		}
+	}
 	for _, v := range verbsOf(docker, nil) {
 		verbs++
 		path, help := v.path, v.help

@@ -21,8 +21,11 @@ func RefuseP(f *pflag.FlagSet, name, letter, why string) {
 }
 
 // RefuseSwitch is Refuse for a flag that stands without a value.
-func RefuseSwitch(f *pflag.FlagSet, name, why string) {
-	Refuse(f, name, why)
+func RefuseSwitch(f *pflag.FlagSet, name, why string) { RefuseSwitchP(f, name, "", why) }
+
+// RefuseSwitchP is RefuseSwitch for a flag that has a letter too.
+func RefuseSwitchP(f *pflag.FlagSet, name, letter, why string) {
+	RefuseP(f, name, letter, why)
 	f.Lookup(name).NoOptDefVal = "true"
 }
 
@@ -31,7 +34,10 @@ type refusal struct{ name, why string }
 
 // Set refuses every value but those that ask for nothing.
 func (r *refusal) Set(v string) error {
-	if v == "" || v == "0" || v == "false" || r.name == "isolation" && v == "default" {
+	switch {
+	case v == "" || v == "0" || v == "false":
+		return nil
+	case v == "default" && (r.name == "isolation" || r.name == "context"), v == "info" && r.name == "log-level":
 		return nil
 	}
 	return errs.New(errs.Unsupported, "--%s is not supported: %s", r.name, r.why)

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"lus/internal/cli/command"
+	"lus/internal/client"
+)
+
+// global are the flags before the command.
+type global struct {
+	host, config  string
+	help, version bool
+}
+
+// parseGlobal reads the flags before the command, up to its name.
+func parseGlobal(e *command.Env, args []string) (g global, rest []string, err error) {
+	f := pflag.NewFlagSet(e.Program, pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.SetInterspersed(false)
+	f.StringVarP(&g.host, "host", "H", client.FromEnv(e.Err).Host, "")
+	f.StringVar(&g.config, "config", "", "")
+	f.BoolVarP(&g.version, "version", "v", false, "")
+	f.BoolVarP(&g.help, "help", "h", false, "")
+	refusedBefore(f)
+	if err := f.Parse(args); err != nil {
+		return g, nil, command.WrongFlag(err.Error(), "See '"+e.Program+" --help'.")
+	}
+	return g, f.Args(), nil
+}
+
+// apply makes the flags hold for this program.
+func (g global) apply(e *command.Env) (err error) {
+	if g.config != "" {
+		if err := os.Setenv("DOCKER_CONFIG", g.config); err != nil {
+			return err
+		}
+	}
+	o := client.FromEnv(e.Err)
+	o.Host = g.host
+	e.Client, err = client.New(o)
+	return err
+}
