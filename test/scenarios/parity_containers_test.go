@@ -141,6 +141,8 @@ func TestParityRunning(t *testing.T) {
 		{do: "echo in | docker run --rm -i busybox cat", out: "in\n"},
 		{do: "echo in | docker run --rm busybox cat"},
 		{do: "echo in | docker run --rm -a stdin -a stdout -i busybox sh -c 'cat; echo no >&2'", out: "in\n"},
+		{do: "echo in | docker run -i -a stdin --name W-in busybox sh -c 'cat; exit 3'", code: 3},
+		{do: "docker logs W-in", out: "in\n"},
 		{do: "docker run --rm -a stderr busybox sh -c 'echo out; echo err >&2'", err: "err"},
 		{do: "docker run --rm -a nonsense busybox true", err: "valid streams are STDIN, STDOUT and STDERR", code: 125},
 		{do: "docker run -d -a stdout busybox true", err: "cannot specify both --attach and --detach", code: 1},

@@ -154,6 +154,29 @@ func (term *Terminal) Resize(rows, cols uint16) {
 	}
 }
 
+// Signal sends the program a signal.
+func (term *Terminal) Signal(s syscall.Signal) {
+	term.t.Helper()
+	if err := term.cmd.Process.Signal(s); err != nil {
+		term.t.Fatalf("%s: %v", term.line, err)
+	}
+}
+
+// Echoes reports whether what is typed is shown, as where a person reads lines;
+// not so in raw mode, or while a password is typed.
+func (term *Terminal) Echoes() bool {
+	term.t.Helper()
+	raw, err := term.master.SyscallConn()
+	if err != nil {
+		term.t.Fatal(err)
+	}
+	var settings *unix.Termios
+	if cerr := raw.Control(func(fd uintptr) { settings, err = unix.IoctlGetTermios(int(fd), unix.TCGETS) }); cerr != nil || err != nil {
+		term.t.Fatal(cerr, err)
+	}
+	return settings.Lflag&unix.ECHO != 0
+}
+
 // Ends waits for the program's end and returns its exit code.
 func (term *Terminal) Ends() int {
 	term.t.Helper()

@@ -139,6 +139,13 @@ func (v *View) Close(ok bool) {
 	}
 }
 
+// Leave gives the terminal back to who comes next, where the program is about to
+// end in the middle of the build. Nothing is drawn after it.
+func (v *View) Leave() {
+	v.mu.Lock() // and never unlocked: the next picture would take the cursor again
+	v.area.End()
+}
+
 // Warnings is the text that tells what a Dockerfile had better not do, as
 // docker words it.
 func Warnings(list []build.Warning) string {

@@ -12,6 +12,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
 	"lus/internal/cli/image"
+	"lus/internal/cli/interrupt"
 	"lus/internal/client"
 	"lus/internal/model/container"
 )
@@ -61,7 +62,12 @@ func (o *options) create(ctx context.Context, e *command.Env, req *container.Cre
 	if err != nil {
 		return "", err
 	}
+	done := func() {}
+	if o.cidFile != "" {
+		done = interrupt.Undo(idFile.discard)
+	}
 	resp, err := o.pullAndMake(ctx, e, req)
+	done()
 	if err == nil && logins != nil {
 		err = putLogins(ctx, e, resp.ID, logins)
 	}

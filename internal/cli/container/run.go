@@ -76,7 +76,7 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 		defer fmt.Fprintln(e.Out, id) // it is there even where it did not start
 		return start(ctx, e, id)
 	}
-	s := session{e: e, id: id, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy && !o.tty}
+	s := session{e: e, id: id, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy}
 	return s.run(ctx)
 }
 
@@ -143,19 +143,9 @@ func (s *session) run(ctx context.Context) error {
 	} else if stream != nil {
 		defer s.letGo(ctx, stream)()
 	}
-	if s.config.Tty && terminal.Is(s.e.Out) {
-		go resize(ctx, s.e, path(s.id, "resize"))
-	}
-	if stream != nil {
-		out, errOut := outputs(s.e, s.config.AttachStdout, s.config.AttachStderr)
-		j := &joined{e: s.e, stream: stream, tty: s.config.Tty, stdin: s.config.AttachStdin, stdout: out, stderr: errOut, keys: s.keys}
-		detached, err := j.copy()
-		if detached {
-			return nil
-		}
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			fmt.Fprintln(s.e.Err, err) // the exit code is still to be had
-		}
+	s.follow(ctx)
+	if stream != nil && s.streams(stream) {
+		return nil
 	}
 	x := <-w.exit
 	if x.err != nil {
@@ -165,6 +155,30 @@ func (s *session) run(ctx context.Context) error {
 		return command.ExitCode(x.code)
 	}
 	return nil
+}
+
+// follow keeps the process's terminal as large as this one.
+func (s *session) follow(ctx context.Context) {
+	if !s.config.Tty || !terminal.Is(s.e.Out) {
+		return
+	}
+	at := path(s.id, "resize")
+	if s.noStart {
+		// What is drawn already is drawn again for who joins, as the size changes.
+		sendSize(ctx, s.e, at, 1)
+	}
+	go resize(ctx, s.e, at)
+}
+
+// streams carries output and input, and reports whether the user detached.
+func (s *session) streams(stream *client.Stream) (detached bool) {
+	out, errOut := outputs(s.e, s.config.AttachStdout, s.config.AttachStderr)
+	j := &joined{e: s.e, stream: stream, tty: s.config.Tty, stdin: s.config.AttachStdin, stdout: out, stderr: errOut, keys: s.keys, passed: s.sigProxy}
+	detached, err := j.copy()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		fmt.Fprintln(s.e.Err, err) // the exit code is still to be had
+	}
+	return detached
 }
 
 // letGo looks once more at a container that ran before it was joined. If it has

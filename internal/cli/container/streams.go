@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/cli/command"
+	"lus/internal/cli/interrupt"
 	"lus/internal/cli/terminal"
 	"lus/internal/client"
 )
@@ -27,8 +29,10 @@ type joined struct {
 	stdout io.Writer // io.Discard where it is not attached
 	stderr io.Writer
 	keys   *terminal.Keys
+	// passed: signals are passed on to the process, and do not end this program.
+	passed bool
 
-	leaving  atomic.Bool   // the user typed the detach keys
+	leaving  atomic.Bool   // the user typed the detach keys, or is gone
 	detached chan struct{} // closed once the daemon was told
 }
 
@@ -59,13 +63,16 @@ func outputs(e *command.Env, out, err bool) (stdout, stderr io.Writer) {
 // copy carries output until it ends and input meanwhile. A terminal is raw while
 // it does. It reports whether the user detached.
 func (j *joined) copy() (detached bool, err error) {
-	restore := func() {}
 	if j.tty && j.stdin && terminal.Is(j.e.In) {
-		if restore, err = terminal.Raw(j.e.In); err != nil {
+		restore, err := terminal.Raw(j.e.In)
+		if err != nil {
 			return false, err
 		}
+		defer restore()
+		if !j.passed {
+			defer interrupt.Undo(restore)()
+		}
 	}
-	defer restore()
 	j.detached = make(chan struct{})
 	if j.stdin {
 		go j.input() // ends with the stream or, waiting for a key, with the program
@@ -117,6 +124,12 @@ func (j *joined) input() {
 			close(j.detached)
 			return
 		}
+		if err != nil && !errors.Is(err, io.EOF) && j.tty {
+			// The terminal is gone, and nobody there to see more.
+			j.leaving.Store(true)
+			close(j.detached)
+			return
+		}
 		if err != nil {
 			_ = j.stream.CloseWrite()
 			return
@@ -124,15 +137,19 @@ func (j *joined) input() {
 	}
 }
 
-// resize tells the process this terminal's size, now and whenever it changes.
-// The path is of a container or an exec. It ends with ctx.
-func resize(ctx context.Context, e *command.Env, path string) {
-	send := func() {
-		if rows, cols := terminal.Size(e.Out); rows > 0 && cols > 0 {
-			// A process that has ended has no size.
-			_ = post(ctx, e, path, url.Values{"h": {strconv.Itoa(int(rows))}, "w": {strconv.Itoa(int(cols))}})
-		}
+// sendSize tells the process this terminal's size, or one that is larger by so
+// much. The path is of a container or an exec.
+func sendSize(ctx context.Context, e *command.Env, path string, more uint) {
+	if rows, cols := terminal.Size(e.Out); rows > 0 && cols > 0 {
+		// A process that has ended has no size.
+		_ = post(ctx, e, path, url.Values{"h": {strconv.Itoa(int(rows + more))}, "w": {strconv.Itoa(int(cols + more))}})
 	}
+}
+
+// resize tells the process this terminal's size, now and whenever it changes. It
+// ends with ctx.
+func resize(ctx context.Context, e *command.Env, path string) {
+	send := func() { sendSize(ctx, e, path, 0) }
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH)
 	defer signal.Stop(changed)

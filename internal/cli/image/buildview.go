@@ -9,6 +9,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/cli/buildview"
 	"lus/internal/cli/command"
+	"lus/internal/cli/interrupt"
 	"lus/internal/cli/terminal"
 	"lus/internal/model/build"
 )
@@ -31,9 +32,10 @@ func (b *buildFlags) view(e *command.Env) (buildView, error) {
 		return rawJSON{to: e.Err}, nil
 	case tty:
 		b.StatusJSON = true
-		return live{buildview.New(buildview.Options{
+		v := buildview.New(buildview.Options{
 			Out: e.Err, Size: func() (uint, uint) { return terminal.Size(e.Err) }, Now: time.Now, Color: os.Getenv("NO_COLOR") == "",
-		})}, nil
+		})
+		return live{v, interrupt.Undo(v.Leave)}, nil
 	}
 	return plainText{to: e.Err}, nil
 }
@@ -65,7 +67,10 @@ func (r rawJSON) status(m json.RawMessage) error {
 }
 
 // live is the display on a terminal.
-type live struct{ *buildview.View }
+type live struct {
+	*buildview.View
+	done func() // with what a signal would have to undo
+}
 
 func (l live) status(m json.RawMessage) error {
 	var st build.Status
@@ -76,5 +81,9 @@ func (l live) status(m json.RawMessage) error {
 	return nil
 }
 
-func (live) text(string)     {}
-func (l live) close(ok bool) { l.Close(ok) }
+func (live) text(string) {}
+
+func (l live) close(ok bool) {
+	l.Close(ok)
+	l.done()
+}

@@ -18,6 +18,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
 	"lus/internal/cli/image/internal/rpmdb"
+	"lus/internal/cli/interrupt"
 	"lus/internal/cli/output"
 	"lus/internal/client"
 )
@@ -113,7 +114,7 @@ func examine(ctx context.Context, e *command.Env, name string, starts int) (*com
 }
 
 // within makes a container of the image for as long as do takes.
-func within(ctx context.Context, e *command.Env, c *compared, do func(id string) error) (err error) {
+func within(ctx context.Context, e *command.Env, c *compared, do func(id string) error) error {
 	req := map[string]any{"Image": c.ID, "HostConfig": map[string]any{"NetworkMode": "none"}}
 	if len(c.Config.Cmd)+len(c.Config.Entrypoint) == 0 {
 		req["Cmd"] = []string{"true"}
@@ -121,15 +122,18 @@ func within(ctx context.Context, e *command.Env, c *compared, do func(id string)
 	var made struct {
 		ID string `json:"Id"`
 	}
-	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/containers/create", Body: req}, &made); err != nil {
+	err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/containers/create", Body: req}, &made)
+	if err != nil {
 		return err
 	}
-	defer func() {
+	remove := func() error {
 		q := url.Values{"force": {"1"}, "v": {"1"}}
-		rerr := e.Client.Call(context.WithoutCancel(ctx), client.Request{Method: "DELETE", Path: "/containers/" + made.ID, Query: q}, nil)
-		err = errors.Join(err, rerr)
-	}()
-	return do(made.ID)
+		return e.Client.Call(ctx, client.Request{Method: "DELETE", Path: "/containers/" + made.ID, Query: q}, nil)
+	}
+	done := interrupt.Undo(func() { _ = remove() })
+	err = do(made.ID)
+	done()
+	return errors.Join(err, remove())
 }
 
 // readPackages looks for the data bases of package managers.

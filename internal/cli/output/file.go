@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/interrupt"
 )
 
 // File writes r to a file that has its name only once it is whole.
@@ -26,6 +27,7 @@ func File(name string, r io.Reader) error {
 	if err != nil {
 		return errs.New(errs.Invalid, "cannot write %s: %w", name, err)
 	}
+	defer interrupt.Undo(func() { _ = os.Remove(f.Name()) })()
 	_, err = io.Copy(f, r)
 	if err == nil {
 		err = f.Chmod(0o600)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/interrupt"
 )
 
 // Is reports whether f is a terminal.
@@ -19,23 +20,30 @@ func Is(f *os.File) bool {
 }
 
 // Raw passes every key on as it is typed. It returns what undoes it.
-func Raw(f *os.File) (restore func(), err error) {
+func Raw(f *os.File) (restore func(), err error) { return change(f, makeRaw) }
+
+// change sets a terminal and returns what sets it back.
+func change(f *os.File, to func(*unix.Termios)) (restore func(), err error) {
 	fd := int(f.Fd())
 	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, err
 	}
-	raw := *old
+	settings := *old
+	to(&settings)
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &settings); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, old) }, nil
+}
+
+func makeRaw(raw *unix.Termios) {
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 	raw.Oflag &^= unix.OPOST
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cflag &^= unix.CSIZE | unix.PARENB
 	raw.Cflag |= unix.CS8
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
-		return nil, err
-	}
-	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, old) }, nil
 }
 
 // Size is the terminal's height and width; zero where f is none.
@@ -106,17 +114,12 @@ func (k *Keys) Typed(p []byte) (pass []byte, detach bool) {
 
 // Secret reads a line without showing it.
 func Secret(f *os.File) (string, error) {
-	fd := int(f.Fd())
-	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	restore, err := change(f, func(hidden *unix.Termios) { hidden.Lflag &^= unix.ECHO })
 	if err != nil {
 		return "", err
 	}
-	hidden := *old
-	hidden.Lflag &^= unix.ECHO
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
-		return "", err
-	}
-	defer func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, old) }()
+	defer restore()
+	defer interrupt.Undo(restore)()
 	line, err := bufio.NewReader(f).ReadString('\n')
 	return strings.TrimRight(line, "\r\n"), err
 }
