@@ -18,7 +18,7 @@ import (
 
 // check finds what the library and its schema let pass and what could not be
 // carried out: it is said with file and line before anything is made.
-func check(p *types.Project, docs func() documents) error {
+func check(p *types.Project, files []string, docs func() documents) error {
 	for _, f := range []func(*types.Project) *misplaced{imageNames, containerNames, publishedPorts, exposedPorts, mountPoints, subnets, addresses} {
 		if m := f(p); m != nil {
 			at := docs().at(m.path...)
@@ -26,7 +26,7 @@ func check(p *types.Project, docs func() documents) error {
 			return errs.New(errs.Invalid, "%s", at)
 		}
 	}
-	return volumeModes(p, docs)
+	return volumeModes(p, files, docs)
 }
 
 // misplaced is something wrong at a place of the file.

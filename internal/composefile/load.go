@@ -109,8 +109,9 @@ func (o Options) load(ctx context.Context) (*Loaded, error) {
 	if !o.All {
 		p = p.WithoutUnnecessaryResources()
 	}
-	docs := sync.OnceValue(func() documents { return parse(r.more.all(r.options)) })
-	if err := check(p, docs); err != nil {
+	read := r.more.all(r.options)
+	docs := sync.OnceValue(func() documents { return parse(read) })
+	if err := check(p, read, docs); err != nil {
 		return nil, err
 	}
 	if o.Together {

@@ -21,8 +21,9 @@ var modes = []string{
 
 // volumeModes refuses a word that the library passes over in silence: what was
 // meant to be read-only would be written to.
-func volumeModes(p *types.Project, docs func() documents) error {
-	if !slices.ContainsFunc(services(p), func(name string) bool { return len(p.Services[name].Volumes) > 0 }) {
+func volumeModes(p *types.Project, files []string, docs func() documents) error {
+	mounts := slices.ContainsFunc(services(p), func(name string) bool { return len(p.Services[name].Volumes) > 0 })
+	if !mounts || !slices.ContainsFunc(files, oddModesIn) {
 		return nil
 	}
 	for _, doc := range docs() {
@@ -55,6 +56,42 @@ func unknownMode(volume string) string {
 		}
 	}
 	return ""
+}
+
+// oddModesIn reports whether a file may have a volume with a word that means
+// nothing. Most have none, and need not be parsed to know it: that takes a third of
+// the time of a command.
+func oddModesIn(file string) bool {
+	text, err := regular(file)
+	return err == nil && oddModes(string(text))
+}
+
+// oddModes looks behind each colon that follows a place in a container.
+func oddModes(text string) bool {
+	if strings.ContainsRune(text, '\\') {
+		return true // it may be written otherwise
+	}
+	for line := range strings.Lines(text) {
+		for _, rest, ok := strings.Cut(line, ":/"); ok; _, rest, ok = strings.Cut(rest, ":/") {
+			_, behind, two := strings.Cut(rest, ":")
+			if !two || strings.HasPrefix(rest, "/") || strings.HasPrefix(behind, "/") {
+				continue // of a URL, or of the next volume
+			}
+			word := behind
+			if end := strings.IndexAny(behind, " \t\r\n\"']}#"); end >= 0 {
+				word = behind[:end]
+			}
+			if word == "" {
+				continue
+			}
+			for w := range strings.SplitSeq(word, ",") {
+				if w != "" && !slices.Contains(modes, w) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // pairs are the keys and values of a mapping.
