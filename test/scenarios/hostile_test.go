@@ -87,6 +87,13 @@ func TestHostileRequestsAreRefusedAndLeaveNothing(t *testing.T) {
 		{"a build of garbage", "POST", "/lus/v1/build", "xx"},
 		{"a project of garbage", "POST", "/lus/v1/compose/up", `{"project":7}`},
 		{"a project without a name", "POST", "/lus/v1/compose/up", `{"project":{}}`},
+		{"a service without labels", "POST", "/lus/v1/compose/up", `{"project":{"name":"evil","services":[{"name":"a","scale":1,"image":"busybox","create":{"HostConfig":{}}}]}}`},
+		{"a hook that is nothing", "POST", "/lus/v1/compose/up",
+			`{"project":{"name":"evil","services":[{"name":"a","scale":1,"image":"busybox","create":{"HostConfig":{},"Labels":{}},"preStart":[{"image":"busybox"}]}]}}`},
+		{"a place on a network that is nothing", "POST", "/lus/v1/compose/up",
+			`{"project":{"name":"evil","services":[{"name":"a","scale":1,"image":"busybox","create":{"HostConfig":{},"Labels":{},"NetworkingConfig":{"EndpointsConfig":{"n":null}}}}]}}`},
+		{"a start of services that are nothing", "POST", "/lus/v1/compose/start", `{"name":"evil","project":{"name":"evil","services":[{"name":"a","preStart":[{}]}]}}`},
+		{"a down of services that are nothing", "POST", "/lus/v1/compose/down", `{"name":"evil","project":{"name":"evil","services":[{"name":"a"}]}}`},
 	} {
 		code, answer := raw(t, s.Socket(), c.method, c.path, c.body)
 		told := strings.Contains(answer, `"message":"`) || strings.Contains(answer, `"error":"`)

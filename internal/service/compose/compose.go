@@ -151,6 +151,11 @@ func (s *Service) Down(ctx context.Context, req *compose.DownRequest, tell Tell)
 	if req.Name == "" {
 		return errs.New(errs.Invalid, "the project has no name: give one with -p")
 	}
+	if req.Project != nil {
+		if err := check(req.Project); err != nil {
+			return err
+		}
+	}
 	tell = serial(tell)
 	free, err := s.projects.take(ctx, req.Name, holderOf("compose down", req.By), tell)
 	if err != nil {

@@ -1,17 +1,26 @@
 package compose
 
 import (
+	"slices"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
+	"lus/internal/model/container"
 )
 
+// check refuses a project that nobody has resolved: what is left out of it would be
+// missed in the middle.
 func check(p *compose.Project) error {
 	if p == nil || p.Name == "" {
 		return errs.New(errs.Invalid, "the request has no project: send the resolved project, with its name")
 	}
 	seen := map[string]bool{}
 	for _, s := range p.Services {
-		if s.Name == "" || s.Create.HostConfig == nil {
+		creates := []container.CreateRequest{s.Create}
+		for _, h := range s.PreStart {
+			creates = append(creates, h.Create)
+		}
+		if s.Name == "" || slices.ContainsFunc(creates, unresolved) {
 			return errs.New(errs.Invalid, "service %q is not resolved: send its create request", s.Name)
 		}
 		if seen[s.Name] {
@@ -20,6 +29,21 @@ func check(p *compose.Project) error {
 		seen[s.Name] = true
 	}
 	return nil
+}
+
+func unresolved(c container.CreateRequest) bool {
+	if c.HostConfig == nil || c.Labels == nil {
+		return true
+	}
+	if c.NetworkingConfig == nil {
+		return false
+	}
+	for _, e := range c.NetworkingConfig.EndpointsConfig {
+		if e == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // selected returns the services named, with what they depend on; all where none

@@ -34,6 +34,11 @@ func (s *Service) state(ctx context.Context, verb string, req *compose.StateRequ
 	if req.Name == "" {
 		return errs.New(errs.Invalid, "the project has no name: give one with -p")
 	}
+	if req.Project != nil {
+		if err := check(req.Project); err != nil {
+			return err
+		}
+	}
 	tell = serial(tell)
 	free, err := s.projects.take(ctx, req.Name, holderOf("compose "+verb, req.By), tell)
 	if err != nil {

@@ -114,9 +114,9 @@ func TestHooksRunAfterTheStartAndBeforeTheStop(t *testing.T) {
 	w := newWorld()
 	w.runs("db", "", container.Exited)
 	s := service(t, w)
-	project := &compose.Project{Name: "p", Services: []compose.Service{{
-		Name: "db", PostStart: []compose.Hook{{Cmd: []string{"migrate"}}, {Cmd: []string{"seed"}}}, PreStop: []compose.Hook{{Cmd: []string{"flush"}}},
-	}}}
+	db := svc("db")
+	db.PostStart, db.PreStop = []compose.Hook{{Cmd: []string{"migrate"}}, {Cmd: []string{"seed"}}}, []compose.Hook{{Cmd: []string{"flush"}}}
+	project := &compose.Project{Name: "p", Services: []compose.Service{db}}
 	if err := s.Start(context.Background(), &compose.StateRequest{Name: "p", Project: project}, quiet); err != nil {
 		t.Fatal(err)
 	}
