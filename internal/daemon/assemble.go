@@ -160,10 +160,13 @@ func (a *assembly) addBuilder(ctx context.Context) error {
 		return err
 	}
 	a.closes("the builder's runtime", func() error { return native.Close() })
+	if err := boundGit(filepath.Join(a.o.layout.Build(), "bin"), a.o.stall); err != nil {
+		return err
+	}
 	net := &buildNetwork{nets: a.nets, engine: a.engine}
 	a.builder, err = build.New(build.Deps{
 		Root: a.o.layout.Build(), Store: a.store, Runtime: native, Network: net, Gateway: net.gateway, AppArmor: confined(a.confiner),
-		Built: readied(a.images), Cgroup: filepath.Join("lus-"+a.o.layout.Instance(), "build"), Allow: a.o.allow, Hosts: a.images.Hosts(), Provenance: a.o.provenance, Devices: a.devices.Cache(), Log: a.log,
+		Built: readied(a.images), Cgroup: filepath.Join("lus-"+a.o.layout.Instance(), "build"), Allow: a.o.allow, Hosts: a.images.Hosts(), Stall: a.o.stall, Provenance: a.o.provenance, Devices: a.devices.Cache(), Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,6 +34,9 @@ Example:
 Options:
 `
 
+// usualStall is how long a server may stand still where nobody says otherwise.
+const usualStall = 30 * time.Second
+
 // options are how the daemon is to be.
 type options struct {
 	layout layout.Layout
@@ -42,7 +46,8 @@ type options struct {
 	provenance string
 	// registries says how registries are reached where the defaults do not do.
 	registries image.Registries
-	// stall is how long a registry may send or take nothing; 0: the usual.
+	// stall is how long a registry, or a server of files for builds, may send or
+	// take nothing.
 	stall time.Duration
 	// devices are the folders of specifications of devices.
 	devices []string
@@ -139,7 +144,7 @@ func (c *call) options(log *slog.Logger) (options, error) {
 		return o, err
 	}
 	o.registries = file.with(c.registries)
-	o.stall = time.Duration(file.Timeout)
+	o.stall = cmp.Or(time.Duration(file.Timeout), usualStall)
 	o.devices = file.Devices
 	if o.devices == nil {
 		o.devices = cdi.Dirs()

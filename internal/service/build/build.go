@@ -61,6 +61,9 @@ type Deps struct {
 	// Hosts says how registries are reached; nil is the usual way. Who asks is
 	// the client's session to say.
 	Hosts docker.RegistryHosts
+	// Stall is how long a server may send nothing that files, contexts and
+	// Dockerfiles come from; 0 means 30 s.
+	Stall time.Duration
 	// Provenance is a folder of *.json files whose fields stand in the provenance
 	// of every build; empty: none.
 	Provenance string
@@ -106,6 +109,9 @@ func New(d Deps) (*Service, error) {
 	}
 	if d.MaxCache == 0 {
 		d.MaxCache = 20 << 30
+	}
+	if d.Stall == 0 {
+		d.Stall = 30 * time.Second
 	}
 	for _, a := range d.Allow {
 		if a != allowHostNetwork && a != allowInsecure {
@@ -193,7 +199,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	}
 	e, err := engine.Open(ctx, engine.Options{
 		Root: s.cacheDir(), Store: s.d.Store, Executor: x, Log: s.d.Log,
-		Built: s.d.Built, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Provenance: s.d.Provenance, Devices: devices,
+		Built: s.d.Built, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Stall: s.d.Stall, Provenance: s.d.Provenance, Devices: devices,
 	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())

@@ -74,7 +74,7 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 	if err != nil {
 		return nil, err
 	}
-	if err := dockerfile(ctx, j, req, temp); err != nil {
+	if err := s.dockerfile(ctx, j, req, temp); err != nil {
 		return nil, err
 	}
 	return remove, nil
@@ -188,7 +188,7 @@ func folder(j *engine.Job, dir string) error {
 
 // dockerfile sets where the Dockerfile is: given as text, by a URL, beside or
 // outside the context, in it, or in a remote one.
-func dockerfile(ctx context.Context, j *engine.Job, req *build.Request, temp func() (string, error)) error {
+func (s *Service) dockerfile(ctx context.Context, j *engine.Job, req *build.Request, temp func() (string, error)) error {
 	name := req.Dockerfile
 	if name == "" {
 		name = defaultDockerfile
@@ -196,7 +196,7 @@ func dockerfile(ctx context.Context, j *engine.Job, req *build.Request, temp fun
 	if text := req.DockerfileText; len(text) > 0 || elsewhere(name) {
 		if elsewhere(name) {
 			var err error
-			if text, err = fetchDockerfile(ctx, name); err != nil {
+			if text, err = s.fetchDockerfile(ctx, name); err != nil {
 				return err
 			}
 		}

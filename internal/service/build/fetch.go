@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/stall"
 	"lus/internal/base/version"
 )
 
@@ -26,7 +27,7 @@ func elsewhere(name string) bool {
 }
 
 // fetchDockerfile reads a Dockerfile from its URL.
-func fetchDockerfile(ctx context.Context, from string) ([]byte, error) {
+func (s *Service) fetchDockerfile(ctx context.Context, from string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -35,7 +36,8 @@ func fetchDockerfile(ctx context.Context, from string) ([]byte, error) {
 	}
 	shown := r.URL.Redacted()
 	r.Header.Set("User-Agent", "lus/"+version.String())
-	resp, err := http.DefaultClient.Do(r)
+	client := &http.Client{Transport: stall.Transport{Next: http.DefaultTransport, Limit: s.d.Stall}}
+	resp, err := client.Do(r)
 	if err != nil {
 		var request *url.Error
 		if errors.As(err, &request) {

@@ -44,6 +44,8 @@ type Options struct {
 	Log      *slog.Logger
 	// Hosts says how registries are reached; nil is the usual way.
 	Hosts docker.RegistryHosts
+	// Stall is how long a server of files and contexts may send nothing.
+	Stall time.Duration
 	// Devices are those that steps may ask for by name; nil: there are none.
 	Devices *cdidevices.Manager
 	// Provenance is a folder of *.json files whose fields stand in the provenance

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache"
@@ -91,7 +92,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 	if err != nil {
 		return nil, errors.Join(err, opt.MetadataStore.Close())
 	}
-	folders, err := addSources(w)
+	folders, err := addSources(w, o.Stall)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,7 @@ func relax(md *cachemetadata.Store) {
 	})
 }
 
-func addSources(w *base.Worker) (*folder.Source, error) {
+func addSources(w *base.Worker, limit time.Duration) (*folder.Source, error) {
 	sm, err := source.NewManager()
 	if err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func addSources(w *base.Worker) (*folder.Source, error) {
 		}
 		sm.Register(w.GitSource)
 	}
-	if w.HTTPSource, err = http.NewSource(http.Opt{CacheAccessor: w.CacheMgr}); err != nil {
+	if w.HTTPSource, err = http.NewSource(http.Opt{CacheAccessor: w.CacheMgr, Transport: downloads(limit)}); err != nil {
 		return nil, err
 	}
 	sm.Register(w.HTTPSource)

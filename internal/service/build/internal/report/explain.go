@@ -11,6 +11,7 @@ import (
 	buildkiterrs "github.com/moby/buildkit/solver/errdefs"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/stall"
 )
 
 // around is how many lines are shown before and after the one at fault.
@@ -137,6 +138,9 @@ func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, s
 	for _, inside := range []string{"failed to load cache key: ", "failed to compute cache key: "} {
 		text = strings.ReplaceAll(text, inside, "")
 	}
+	if stalled(text) {
+		return errs.Unavailable, text, "a server stopped sending: try again, or take it from elsewhere"
+	}
 	if strings.Contains(text, "did not complete successfully") {
 		text = processText(text)
 	}
@@ -147,6 +151,11 @@ func (f Facts) reason(err error, src *buildkiterrs.Source) (errs.Kind, string, s
 		return errs.Invalid, text, hintOf(text)
 	}
 	return errs.Internal, text, ""
+}
+
+// stalled tells of a server that stood still, in our words or git's.
+func stalled(text string) bool {
+	return strings.Contains(text, stall.Err.Error()) || strings.Contains(text, "Operation too slow")
 }
 
 // deviceRefused follows a device's name.
