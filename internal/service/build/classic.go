@@ -10,6 +10,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
@@ -123,9 +124,11 @@ func readDockerfile(dir, name string, lower bool) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	f, err := root.Open(filepath.FromSlash(name))
+	// Opening a pipe would wait for somebody who writes to it.
+	open := func(name string) (*os.File, error) { return root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0) }
+	f, err := open(filepath.FromSlash(name))
 	if os.IsNotExist(err) && lower {
-		f, err = root.Open(strings.ToLower(name))
+		f, err = open(strings.ToLower(name))
 	}
 	if err != nil {
 		return nil, errs.New(errs.Invalid, "the Dockerfile cannot be read: %w", err)

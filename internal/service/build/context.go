@@ -243,6 +243,23 @@ func readable(path, name string, req *build.Request) error {
 		return errs.New(errs.Invalid, "the Dockerfile cannot be read: %w", err)
 	case st.IsDir():
 		return errs.New(errs.Invalid, "%s is a folder, not a Dockerfile", path)
+	case !mayBeRead(path, st):
+		return errs.New(errs.Invalid, "%s is not a file that can be read as a Dockerfile", path)
 	}
 	return nil
+}
+
+// mayBeRead tells what is read to its end from what could have none, as a pipe. Where
+// a link leads nowhere, or out of its folder, the frontend says so.
+func mayBeRead(path string, st fs.FileInfo) bool {
+	if st.Mode()&fs.ModeSymlink == 0 {
+		return st.Mode().IsRegular()
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return true
+	}
+	defer func() { _ = root.Close() }()
+	st, err = root.Stat(filepath.Base(path))
+	return err != nil || st.Mode().IsRegular()
 }

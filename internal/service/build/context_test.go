@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"lus/internal/model/build"
 	"lus/test/need"
 )
@@ -141,6 +143,16 @@ func TestWhereTheDockerfileIs(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		wantInvalid(t, b.build(dir).err, filepath.Join(dir, "Dockerfile"), "-f")
 		wantInvalid(t, b.tar(tarOf(t, entry{name: "a", text: "A"})).err, "no Dockerfile in the context")
+	})
+	t.Run("a pipe that nobody writes to", func(t *testing.T) {
+		dir := folder(t, map[string]string{"a": "A"})
+		must(t, unix.Mkfifo(filepath.Join(dir, "Dockerfile"), 0o644))
+		must(t, os.Symlink("Dockerfile", filepath.Join(dir, "link")))
+		for _, name := range []string{"Dockerfile", "link"} {
+			for _, classic := range []bool{false, true} {
+				wantInvalid(t, b.build(dir, func(q *build.Request) { q.Dockerfile, q.Classic = name, classic }).err, "is not a file that can be read")
+			}
+		}
 	})
 	t.Run("a tar does not reach the host's files", func(t *testing.T) {
 		for _, path := range []string{elsewhere, "../../Other"} {
