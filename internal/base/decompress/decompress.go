@@ -22,6 +22,9 @@ import (
 // allows far more than any tool uses by itself.
 const maxWindow = 128 << 20
 
+// maxXZ does so for xz, whose highest level needs a quarter of it.
+const maxXZ = "256MiB"
+
 // Reader tells gzip, zstd, bzip2 and xz by their first bytes and returns
 // the content; anything else is taken as it is. What it returns must be closed.
 func Reader(ctx context.Context, r io.Reader) (io.ReadCloser, error) {
@@ -57,7 +60,7 @@ func unxz(ctx context.Context, r io.Reader) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errs.New(errs.Unsupported, "this tar is compressed by xz and the program xz is not installed: apt-get install xz-utils, or decompress it first")
 	}
-	cmd := exec.CommandContext(ctx, program, "-d", "-c", "-q")
+	cmd := exec.CommandContext(ctx, program, "-d", "-c", "-q", "-M", maxXZ)
 	cmd.Stdin = r
 	var said bytes.Buffer
 	cmd.Stderr = &said
