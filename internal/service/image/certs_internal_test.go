@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -39,9 +40,8 @@ func writeFile(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// A folder that changes twice within a tick of the clock is one that changed once.
-	later := time.Now().Add(time.Duration(len(text)) * time.Second)
-	if err := os.Chtimes(filepath.Dir(path), later, later); err != nil {
+	// A file that is written over leaves its folder as it was.
+	if err := os.Chtimes(filepath.Dir(path), time.Unix(1e9, 0), time.Unix(1e9, 0)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -76,6 +76,22 @@ func TestWhoVouchesForARegistry(t *testing.T) {
 	writeFile(t, file, "nonsense")
 	if err := asked(t, way, server.URL); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("with nonsense: %v", err)
+	}
+	writeFile(t, file, ca)
+	if err := asked(t, way, server.URL); err != nil {
+		t.Errorf("mended: %v", err)
+	}
+	real := filepath.Join(dir, "real")
+	writeFile(t, real, "nonsense")
+	if err := errors.Join(os.Remove(file), os.Symlink(real, file)); err != nil {
+		t.Fatal(err)
+	}
+	if err := asked(t, way, server.URL); err == nil {
+		t.Error("a link to nonsense is believed")
+	}
+	writeFile(t, real, ca)
+	if err := asked(t, way, server.URL); err != nil {
+		t.Errorf("mended where the link leads: %v", err)
 	}
 	if err := os.RemoveAll(filepath.Join(dir, host)); err != nil {
 		t.Fatal(err)

@@ -3,12 +3,12 @@ package image
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"lus/internal/base/errs"
 )
@@ -41,8 +41,8 @@ type trusting struct {
 // special is the way to one registry whose folder says whom to believe.
 type special struct {
 	http.RoundTripper
-	idle func()
-	time time.Time // of the folder, when it was read
+	idle  func()
+	state string // of the folder, when it was read
 }
 
 func newTrusting(t Trust) *trusting {
@@ -68,7 +68,7 @@ func (t *trusting) way(host string) (http.RoundTripper, error) {
 			}
 			path := filepath.Join(folder, name)
 			if st, err := os.Stat(path); err == nil && st.IsDir() {
-				return t.folder(path, st.ModTime())
+				return t.folder(path)
 			}
 		}
 	}
@@ -96,9 +96,13 @@ func (t *trusting) roots() (roots *x509.CertPool, own bool, err error) {
 }
 
 // folder is the way that a folder describes, read again when it changes.
-func (t *trusting) folder(path string, changed time.Time) (http.RoundTripper, error) {
+func (t *trusting) folder(path string) (http.RoundTripper, error) {
+	state, err := stateOf(path)
+	if err != nil {
+		return nil, err
+	}
 	if s := t.special[path]; s != nil {
-		if s.time.Equal(changed) {
+		if s.state == state {
 			return s, nil
 		}
 		s.idle()
@@ -113,8 +117,23 @@ func (t *trusting) folder(path string, changed time.Time) (http.RoundTripper, er
 		return nil, err
 	}
 	w := wire(config)
-	t.special[path] = &special{w, w.CloseIdleConnections, changed}
+	t.special[path] = &special{w, w.CloseIdleConnections, state}
 	return t.special[path], nil
+}
+
+// stateOf changes when a file of the folder does, also where a link leads.
+func stateOf(path string) (string, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", errs.New(errs.Invalid, "the certificates of a registry: %w", err)
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		if st, err := os.Stat(filepath.Join(path, e.Name())); err == nil {
+			fmt.Fprintln(&b, e.Name(), st.Size(), st.ModTime().UnixNano())
+		}
+	}
+	return b.String(), nil
 }
 
 // believe reads a registry's folder into the configuration.
