@@ -57,11 +57,20 @@ func Tools(t testing.TB) string {
 }
 
 // Buildx is the unmodified plugin by which the docker client builds.
-func Buildx(t testing.TB) string {
+func Buildx(t testing.TB) string { return made(t, "docker-buildx-v0.38.2", "scripts/need test") }
+
+// Crane copies and changes images in registries; it is unmodified.
+func Crane(t testing.TB) string { return made(t, "crane-v0.21.7", "scripts/need test") }
+
+// Oras carries files of any type to registries and back; it is unmodified.
+func Oras(t testing.TB) string { return made(t, "oras-v1.3.6", "scripts/need test") }
+
+// made is a program built from its module, by a script that names its version too.
+func made(t testing.TB, name, by string) string {
 	t.Helper()
-	path := filepath.Join(Tools(t), "docker-buildx-v0.38.2") // scripts/need names it too
+	path := filepath.Join(Tools(t), name)
 	if _, err := os.Stat(path); err != nil {
-		Unmet(t, "docker's buildx: scripts/need test builds it")
+		Unmet(t, "%s: %s makes it", name, by)
 	}
 	return path
 }
@@ -69,11 +78,7 @@ func Buildx(t testing.TB) string {
 // ComposePlugin is Docker's own compose, unmodified.
 func ComposePlugin(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(Tools(t), "docker-compose-v5.6.0") // test/conformance/compose names it too
-	if _, err := os.Stat(path); err != nil {
-		Unmet(t, "docker's compose: test/conformance/compose build makes it")
-	}
-	return path
+	return made(t, "docker-compose-v5.6.0", "test/conformance/compose build") // which names it too
 }
 
 // BusyboxRootfs makes a root file system of a static busybox in a new folder:

@@ -73,6 +73,8 @@ func TestOthersPushToTheRegistryAndPullFromIt(t *testing.T) {
 		s.Do(nil, skopeo, "delete", "--tls-verify=false", "docker://"+host+"/by/skopeo:1").Want(t, 0) // the manifest, and so both tags
 		stack.Says(t, s.OK(t, "registry", "ls", "--format", "{{.Repository}} {{.Tags}}"), "by/skopeo 0")
 	})
+	t.Run("crane", func(t *testing.T) { byCrane(t, s, host, ref) })
+	t.Run("oras", func(t *testing.T) { byOras(t, s, host, ref) })
 	for _, name := range []string{"podman", "buildah"} {
 		t.Run(name, func(t *testing.T) {
 			program := need.Program(t, name, name)
