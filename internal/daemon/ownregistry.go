@@ -97,6 +97,19 @@ func (o *ownRegistry) Link(ctx context.Context, auth *image.Auth, repository, ta
 	return o.registry.Link(ctx, who, repository, tag, mediaType, raw)
 }
 
+// Keeps implements the image service's Own.
+func (o *ownRegistry) Keeps(ctx context.Context) (repositories int, blobs []digest.Digest, err error) {
+	if o.registry == nil {
+		return 0, nil, nil
+	}
+	st, err := o.registry.Status(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	blobs, err = o.registry.Held(ctx)
+	return st.Repositories, blobs, err
+}
+
 // SearchImages implements Docker's search.
 func (o *ownRegistry) SearchImages(ctx context.Context, term string, limit int) ([]image.Found, error) {
 	at := ""

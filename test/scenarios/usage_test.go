@@ -158,6 +158,54 @@ func TestSystemDFAndPruneSayWhatDUSays(t *testing.T) {
 	})
 }
 
+// What the registry keeps and no image does has a line of its own, and for Docker's
+// client, which knows none, is among the images.
+func TestSystemDFTellsTheRegistryApart(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t)
+	far, host := stack.Registry(t), enabled(t, s)
+	s.OK(t, "registry", "upstream", "far", "http://"+far)
+	blob := stack.PushFile(t, far+"/app:1", "data", []byte(noise(t, 3_000_000)))
+	row := func(kind string) string {
+		t.Helper()
+		for line := range strings.Lines(s.OK(t, "system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Size}} {{.Reclaimable}}")) {
+			if rest, ok := strings.CutPrefix(line, kind+" "); ok {
+				return strings.TrimSpace(rest)
+			}
+		}
+		return ""
+	}
+	told := func(images, registry string) {
+		t.Helper()
+		if got := row("Images"); got != images {
+			t.Errorf("the images: %q, want %q", got, images)
+		}
+		if got := row("Registry"); !strings.HasPrefix(got, registry) || registry == "" && got != "" {
+			t.Errorf("the registry: %q, want %q", got, registry)
+		}
+		near(t, "all of it", df(t, s).LayersSize, du(t, filepath.Join(s.Images(), "overlayfs"))+du(t, filepath.Join(s.Images(), "content/blobs")))
+	}
+	before := row("Images")
+	told(before, "")
+	for _, what := range []string{"manifests/1", "blobs/sha256:" + blob} {
+		answered(t, 200, "GET", "http://"+host+"/v2/far/app/"+what, nil)
+	}
+	told(before, "1 3.00")
+	stack.Says(t, s.OK(t, "system", "df", "-v"), "Registry usage: 3.00", "MB beside the images")
+	theirs := s.Do(nil, dockerClient(t), "system", "df", "--format", "{{.Type}} {{.Size}}").Want(t, 0)
+	if strings.Contains(theirs, "Registry") || strings.Contains(theirs, "Images "+strings.Fields(before)[1]+"\n") {
+		t.Errorf("docker prints\n%s", theirs)
+	}
+	s.OK(t, "pull", host+"/far/app:1")
+	if got := row("Registry"); got != "1 0B 0B" {
+		t.Errorf("what an image has too is told as %q", got)
+	}
+	s.OK(t, "rmi", host+"/far/app:1")
+	s.OK(t, "registry", "rm", "far/app")
+	s.OK(t, "registry", "gc", "--grace", "0s")
+	told(before, "")
+}
+
 // squeezed makes each run of blanks one: columns are as wide as their ages, and
 // those go on.
 func squeezed(text string) string {

@@ -13,10 +13,18 @@ import (
 // usage is the body of GET /system/df. What was not asked for is null.
 type usage struct {
 	LayersSize int64
+	// Registry is Lus's own, part of LayersSize: clients of Docker know no registry.
+	Registry   *registryUsage `json:",omitempty"`
 	Images     []imageSummary
 	Containers []summary
 	Volumes    []*volume.Volume
 	BuildCache []build.Record
+}
+
+// registryUsage is what the registry of this host keeps beside the images.
+type registryUsage struct {
+	Repositories int
+	Size         int64
 }
 
 // diskUsage tells what takes how much of the disk, of all kinds or of those
@@ -58,6 +66,9 @@ func (h *handler) imagesUsage(r *http.Request, out *usage) error {
 		return err
 	}
 	out.LayersSize, out.Images = u.Total, []imageSummary{}
+	if u.Repositories > 0 {
+		out.Registry = &registryUsage{u.Repositories, u.Registry}
+	}
 	for _, i := range u.Images {
 		s := summarizeImage(r, i)
 		s.SharedSize, s.Containers = i.SharedSize, count[i.ID]

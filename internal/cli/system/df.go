@@ -26,6 +26,10 @@ import (
 // usage is what df reads of GET /system/df.
 type usage struct {
 	LayersSize int64
+	Registry   struct {
+		Repositories int
+		Size         int64 // part of LayersSize
+	}
 	Images     []image.Summary
 	Containers []container.Summary
 	Volumes    []model.Volume
@@ -78,7 +82,8 @@ func (t total) Reclaimable() string {
 
 // totals adds up each kind.
 func (u *usage) totals() []total {
-	images := total{kind: "Images", count: len(u.Images), size: u.LayersSize, free: u.LayersSize, share: true}
+	own := u.LayersSize - u.Registry.Size
+	images := total{kind: "Images", count: len(u.Images), size: own, free: own, share: true}
 	for _, i := range u.Images {
 		if i.Containers > 0 {
 			images.active++
@@ -106,7 +111,11 @@ func (u *usage) totals() []total {
 			volumes.free += v.UsageData.Size
 		}
 	}
-	return []total{images, containers, volumes, u.cache()}
+	all := []total{images, containers, volumes, u.cache()}
+	if n := u.Registry.Repositories; n > 0 {
+		all = append(all, total{kind: "Registry", count: n, active: n, size: u.Registry.Size})
+	}
+	return all
 }
 
 // cache adds up the build cache. What images have too is counted there.
@@ -220,6 +229,9 @@ func printEach(e *command.Env, format string, u *usage) error {
 	fmt.Fprint(e.Out, "\nLocal Volumes space usage:\n\n")
 	if err := output.List(e.Out, "", "{{.Name}}\t{{.Links}}\t{{.Size}}", volume.Headers(), all.Volumes); err != nil {
 		return err
+	}
+	if u.Registry.Repositories > 0 {
+		fmt.Fprintf(e.Out, "\nRegistry usage: %s beside the images (lus registry ls)\n", units.HumanSize(float64(u.Registry.Size)))
 	}
 	fmt.Fprintf(e.Out, "\nBuild cache usage: %s\n\n", u.cache().Size())
 	return output.List(e.Out, "", "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}", output.Headers{

@@ -53,6 +53,10 @@ type Part struct {
 type Usage struct {
 	Images []*Image
 	Total  int64 // bytes: each shared part once, and what is kept packed
+	// Repositories are those of the registry on the same store, Registry the bytes
+	// among Total that they keep and no image does.
+	Repositories int
+	Registry     int64
 }
 
 // Layers is an image's file system, ready to be mounted.

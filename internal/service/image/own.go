@@ -20,6 +20,8 @@ type Own interface {
 	// Link makes a manifest, and the blobs that it names, a repository's under a
 	// tag, with the rights that auth gives. It returns those that were before.
 	Link(ctx context.Context, auth *image.Auth, repository, tag, mediaType string, raw []byte) ([]digest.Digest, error)
+	// Keeps tells how many repositories it has, and which blobs they keep.
+	Keeps(ctx context.Context) (repositories int, blobs []digest.Digest, err error)
 }
 
 // link hands the image to our own registry, where it is pushed there.

@@ -7,9 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/event"
@@ -34,6 +36,9 @@ func (s *Service) Usage(ctx context.Context) (*image.Usage, error) {
 		}
 	}
 	u := &image.Usage{Images: list, Total: packed}
+	if err := s.registryUsage(ctx, u); err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{}
 	for _, i := range list {
 		for _, p := range i.Parts {
@@ -47,6 +52,69 @@ func (s *Service) Usage(ctx context.Context) (*image.Usage, error) {
 		}
 	}
 	return u, nil
+}
+
+// registryUsage tells what only our own registry keeps.
+func (s *Service) registryUsage(ctx context.Context, u *image.Usage) error {
+	if s.own == nil {
+		return nil
+	}
+	repositories, kept, err := s.own.Keeps(ctx)
+	if err != nil || len(kept) == 0 {
+		return err
+	}
+	u.Repositories = repositories
+	blobs := map[digest.Digest]content.Info{}
+	err = s.store.ContentStore().Walk(ctx, func(i content.Info) error {
+		blobs[i.Digest] = i
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("size of the registry: %w", err)
+	}
+	needed, err := s.needed(ctx, blobs)
+	if err != nil {
+		return err
+	}
+	for _, d := range kept {
+		if !needed[d] {
+			u.Registry += blobs[d].Size
+		}
+	}
+	return nil
+}
+
+// needed are the blobs that images need: what their names stand for, what containers
+// hold of those without, and all that these refer to.
+func (s *Service) needed(ctx context.Context, blobs map[digest.Digest]content.Info) (map[digest.Digest]bool, error) {
+	n, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var todo []digest.Digest
+	for _, row := range n.byName {
+		todo = append(todo, row.Target.Digest)
+	}
+	s.inUse.mu.Lock()
+	for id := range s.inUse.held {
+		todo = append(todo, digest.Digest(id))
+	}
+	s.inUse.mu.Unlock()
+	found := map[digest.Digest]bool{}
+	for len(todo) > 0 {
+		d := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if found[d] {
+			continue
+		}
+		found[d] = true
+		for key, value := range blobs[d].Labels {
+			if strings.HasPrefix(key, "containerd.io/gc.ref.content") {
+				todo = append(todo, digest.Digest(value))
+			}
+		}
+	}
+	return found, nil
 }
 
 // blobs is what the blobs take: configs, manifests, and layers as they were

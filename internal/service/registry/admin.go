@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/registry"
 	"lus/internal/store/sqlite"
@@ -26,6 +28,9 @@ func (s *Service) Status(ctx context.Context) (*registry.Status, error) {
 	s.uploads.mu.Unlock()
 	return st, nil
 }
+
+// Held lists the blobs that the registry keeps in the store, whoever else does.
+func (s *Service) Held(ctx context.Context) ([]digest.Digest, error) { return s.store.Held(ctx, hold) }
 
 // List lists all repositories.
 func (s *Service) List(ctx context.Context) ([]registry.Repository, error) {
