@@ -104,6 +104,10 @@ func (c *Client) Send(ctx context.Context, r Request) (*Response, error) {
 	if resp.Status >= 400 {
 		return nil, refusal(resp)
 	}
+	if resp.Status >= 300 && resp.Status != 304 { // as it is already so
+		_ = resp.Body.Close()
+		return nil, errs.New(errs.Internal, "the daemon answered %d to %s %s: it leads elsewhere, as a daemon of Lus never does", resp.Status, r.Method, r.Path)
+	}
 	return resp, nil
 }
 
@@ -136,9 +140,9 @@ func (c *Client) Call(ctx context.Context, r Request, v any) error {
 		_, err = io.Copy(io.Discard, resp.Body)
 		return err
 	}
-	data, err := io.ReadAll(resp.Body) // to the end: the connection serves again
+	data, err := whole(resp.Body)
 	if err != nil {
-		return errs.New(errs.Unavailable, "the daemon's answer broke off: %w", err)
+		return err
 	}
 	if len(data) == 0 {
 		return errs.New(errs.Unavailable, "the daemon went away before it answered")
@@ -156,7 +160,23 @@ func (c *Client) Raw(ctx context.Context, path string, query url.Values) ([]byte
 		return nil, err
 	}
 	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
+	return whole(resp.Body)
+}
+
+// maxAnswer bounds an answer that is read as a whole: a list of ten thousand
+// containers has some 20 MB.
+const maxAnswer = 256 << 20
+
+// whole reads an answer to its end, so that the connection serves again.
+func whole(body io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, errs.New(errs.Unavailable, "the daemon's answer broke off: %w", err)
+	case len(data) > maxAnswer:
+		return nil, errs.New(errs.Internal, "the daemon's answer does not end: %d MB of it were read", maxAnswer>>20)
+	}
+	return data, nil
 }
 
 // dial connects, and starts the daemon where none answers and none was named.
@@ -214,6 +234,9 @@ func (c *Client) put(k *conn) {
 }
 
 func (r *Request) head(upgrade bool) (head []byte, body []byte, err error) {
+	if err := checkNames(r.Path); err != nil {
+		return nil, nil, err
+	}
 	var b bytes.Buffer
 	path := r.Path
 	if !strings.HasPrefix(path, "/lus/") {

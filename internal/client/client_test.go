@@ -131,6 +131,34 @@ func TestNamesCannotBreakOutOfTheRequest(t *testing.T) {
 	}
 }
 
+// A name that would make the path another one is refused, and so is an answer that
+// leads elsewhere: neither is taken for success.
+func TestNamesThatWouldLeadElsewhere(t *testing.T) {
+	c := scripted(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+	for path, says := range map[string]string{
+		"/containers//stop": "invalid container name or ID: value is empty", "/containers/": "value is empty", "/containers/../json": "invalid container name or ID: ..",
+		"/networks/": "invalid network name or ID: value is empty", "/volumes/.": "invalid volume name or ID: .",
+		"/images//json": "invalid reference format", "/images/a/../b/json": "invalid reference format", "/images/a//b/json": "invalid reference format",
+	} {
+		if err := c.Call(t.Context(), Request{Method: "POST", Path: path}, nil); !errs.Is(err, errs.Invalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, path := range []string{"/containers/json", "/images/a/b/json", "/containers/..a/json", "/lus/v1/info"} {
+		if err := c.Call(t.Context(), Request{Method: "GET", Path: path}, nil); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	moved := scripted(t, "HTTP/1.1 307 Moved\r\nLocation: /x\r\nContent-Length: 4\r\n\r\nthis")
+	if err := moved.Call(t.Context(), Request{Method: "POST", Path: "/x"}, nil); err == nil || !strings.Contains(err.Error(), "307") {
+		t.Errorf("an answer that leads elsewhere: %v", err)
+	}
+	already := scripted(t, "HTTP/1.1 304 Not Modified\r\n\r\n")
+	if err := already.Call(t.Context(), Request{Method: "POST", Path: "/x"}, nil); err != nil {
+		t.Errorf("what is so already: %v", err)
+	}
+}
+
 // served runs a handler on a unix socket.
 func served(t *testing.T, h http.HandlerFunc) (*Client, func() int) {
 	t.Helper()
