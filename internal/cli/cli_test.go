@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -279,6 +280,27 @@ func TestExitCodesAndTexts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A daemon that is elsewhere says which process it is there.
+func TestAProcessThatIsNoDaemonIsNotStopped(t *testing.T) {
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- other.Wait() }()
+	t.Cleanup(func() { _ = other.Process.Kill() })
+	host := daemon(t, map[string]string{"GET /lus/v1/info": `{"Pid":` + strconv.Itoa(other.Process.Pid) + `}`, "GET /containers/json": "[]"})
+	code, _, errText := lus(t, host, "system", "stop", "-t", "5s")
+	if code != 1 || !strings.Contains(errText, "is not a process of this host") {
+		t.Errorf("exit code %d: %s", code, errText)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("it was ended: %v", err)
+	default:
 	}
 }
 

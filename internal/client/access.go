@@ -20,9 +20,10 @@ func (c *Client) Socket() string {
 }
 
 // Logins are the user's credentials in a file of their own, as Docker's clients
-// read it, and how many there are. What helpers keep is written out.
-func Logins() (file []byte, n int, err error) {
-	all, err := AllCredentials()
+// read it, and how many there are. What helpers keep is written out; warn is told
+// what cannot be had.
+func Logins(warn func(error)) (file []byte, n int, err error) {
+	all, err := AllCredentials(warn)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -95,9 +95,10 @@ func Credentials(host string) (*image.Auth, error) {
 	return nil, nil
 }
 
-// AllCredentials returns what the credential file holds itself, by host. What
-// helpers keep is asked for one registry at a time.
-func AllCredentials() (map[string]image.Auth, error) {
+// AllCredentials returns the user's credentials for each registry that the
+// credential file names, by host. What cannot be had of one, as its helper is
+// broken, keeps nobody from the others: warn is told.
+func AllCredentials(warn func(error)) (map[string]image.Auth, error) {
 	f, err := readCredentials()
 	if err != nil {
 		return nil, err
@@ -112,10 +113,10 @@ func AllCredentials() (map[string]image.Auth, error) {
 	out := map[string]image.Auth{}
 	for h := range hosts {
 		a, err := Credentials(h)
-		if err != nil {
-			return nil, err
-		}
-		if a != nil {
+		switch {
+		case err != nil:
+			warn(err)
+		case a != nil:
 			out[h] = *a
 		}
 	}

@@ -56,7 +56,7 @@ func TestCredentialsOfTheFile(t *testing.T) {
 			t.Errorf("%s: %v, %v", host, got, err)
 		}
 	}
-	all, err := AllCredentials()
+	all, err := AllCredentials(func(err error) { t.Error(err) })
 	if err != nil || len(all) != 4 || all["docker.io"].Username != "me" {
 		t.Errorf("all: %v, %v", all, err)
 	}
@@ -105,6 +105,18 @@ func TestBrokenCredentialFilesAreSaid(t *testing.T) {
 	}
 }
 
+func TestABrokenHelperKeepsNobodyFromTheOthers(t *testing.T) {
+	config(t, `{"credHelpers":{"broken.example.com":"is-not-there-at-all"},"auths":{"r.example.com":{"auth":"`+meSecret+`"},"bad.example.com":{"auth":"***"}}}`)
+	var told []string
+	all, err := AllCredentials(func(err error) { told = append(told, err.Error()) })
+	if err != nil || len(all) != 1 || all["r.example.com"].Password != "secret" {
+		t.Errorf("%v, %v", all, err)
+	}
+	if said := strings.Join(told, "\n"); len(told) != 2 || !strings.Contains(said, "broken.example.com") || !strings.Contains(said, "bad.example.com") {
+		t.Errorf("told was %q", said)
+	}
+}
+
 func TestLoginAndLogoutLeaveTheRestOfTheFile(t *testing.T) {
 	dir := config(t, `{"auths":{"kept.example.com":{"auth":"`+meSecret+`"}},"psFormat":"table {{.ID}}","plugins":{"x":{"a":"b"}}}`)
 	if _, err := StoreCredentials("docker.io", image.Auth{Username: "u", Password: "p"}); err != nil {
@@ -147,6 +159,10 @@ func TestLoginWithAHelperKeepsNoSecretInTheFile(t *testing.T) {
 	}
 	if got, err := Credentials("r.example.com"); err != nil || got == nil || got.Password != "hidden" {
 		t.Errorf("%v, %v", got, err)
+	}
+	// Who wants all of them finds it too.
+	if all, err := AllCredentials(func(err error) { t.Error(err) }); err != nil || all["r.example.com"].Password != "hidden" {
+		t.Errorf("all: %v, %v", all, err)
 	}
 	if err := EraseCredentials("r.example.com"); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,11 @@ func StoreCredentials(host string, a image.Auth) (where string, err error) {
 		if err != nil {
 			return "", err
 		}
-		return "docker-credential-" + helper, runHelper(helper, "store", data)
+		if err := runHelper(helper, "store", data); err != nil {
+			return "", err
+		}
+		// Its name in the file says that there is something to ask the helper for.
+		return "docker-credential-" + helper, raw.write(func(auths map[string]any) { auths[key] = map[string]string{} })
 	}
 	entry := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Password))}
 	if a.IdentityToken != "" {

@@ -229,6 +229,9 @@ func (e *Env) Each(args []string, do func(arg string) error) error {
 	return failed
 }
 
+// Warn tells of an error that nothing ends by.
+func (e *Env) Warn(err error) { fmt.Fprintln(e.Err, "WARNING:", err) }
+
 // Confirm asks before something is destroyed; anything but y is no.
 func (e *Env) Confirm(what string) bool {
 	return e.Ask("WARNING! " + what + "\nAre you sure you want to continue?")

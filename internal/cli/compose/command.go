@@ -70,7 +70,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	daemon, err := client.New(client.FromEnv(s.Err))
 	if err == nil {
 		defer func() { _ = daemon.Close() }()
-		err = (&app{Streams: s, daemon: daemon, load: composefile.Options{Access: accessTo(daemon)}}).run(ctx, args)
+		err = (&app{Streams: s, daemon: daemon, load: composefile.Options{Access: accessTo(daemon, s.warn)}}).run(ctx, args)
 	}
 	var usage *usageError
 	var code exitCode

@@ -241,7 +241,7 @@ func applyScale(verb string, p *compose.Project, scale []string) error {
 
 // credentials adds the user's registry credentials to a project that may pull.
 func (a *app) credentials(p *compose.Project) error {
-	auth, err := client.AllCredentials()
+	auth, err := client.AllCredentials(a.warn)
 	if err != nil {
 		return err
 	}

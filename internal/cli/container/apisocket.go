@@ -38,7 +38,7 @@ func (o *options) grantAccess(e *command.Env, req *container.CreateRequest) (log
 	if slices.ContainsFunc(req.Env, func(v string) bool { return strings.HasPrefix(v, variable) }) {
 		return nil, nil
 	}
-	logins, n, err := client.Logins()
+	logins, n, err := client.Logins(e.Warn)
 	if err != nil || n == 0 {
 		return nil, err
 	}

@@ -4,6 +4,9 @@ package system
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -44,7 +47,7 @@ func stopCommand() command.Command {
 				if err != nil {
 					return err
 				}
-				if err := stopProcess(info.Pid, *patience); err != nil {
+				if err := stopDaemon(e, info.Pid, *patience); err != nil {
 					return err
 				}
 				switch {
@@ -66,16 +69,23 @@ func countRunning(ctx context.Context, e *command.Env) (int, error) {
 	return len(list), err
 }
 
-// stopProcess asks a process to end and waits until it has.
-func stopProcess(pid int, patience time.Duration) error {
-	if pid <= 1 {
-		return errs.New(errs.Unsupported, "the daemon is not on this host")
+// stopDaemon asks the daemon to end and waits until it has. Its number is what
+// it says itself: one that is elsewhere, behind a forwarded socket, must not have
+// a process of this host ended.
+func stopDaemon(e *command.Env, pid int, patience time.Duration) error {
+	elsewhere := errs.New(errs.Unsupported, "the daemon at %s is not a process of this host: stop it where it runs", e.Client.Host())
+	if pid <= 1 || e.Client.Socket() == "" {
+		return elsewhere
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return errs.New(errs.NotFound, "the daemon (pid %d) is gone: %w", pid, err)
 	}
 	defer unix.Close(fd)
+	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil || filepath.Base(strings.TrimSuffix(program, " (deleted)")) != "lusd" {
+		return elsewhere
+	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
 		return errs.New(errs.Denied, "the daemon (pid %d) cannot be stopped: %w", pid, err)
 	}
