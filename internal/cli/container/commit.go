@@ -3,16 +3,13 @@ package container
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/url"
-	"strings"
 
 	"github.com/spf13/pflag"
 
-	"lus/internal/base/errs"
 	"lus/internal/cli/command"
+	"lus/internal/cli/image"
 	"lus/internal/cli/output"
-	"lus/internal/cli/terminal"
 	"lus/internal/client"
 	"lus/internal/model/container"
 )
@@ -29,7 +26,7 @@ func commitCommand() command.Command {
 			return func(ctx context.Context, args []string) error {
 				q := url.Values{"container": {args[0]}, "author": {*author}, "comment": {*message}, "changes": *changes}
 				if len(args) == 2 {
-					repo, tag := splitTag(args[1])
+					repo, tag := image.SplitTag(args[1])
 					q.Set("repo", repo)
 					q.Set("tag", tag)
 				}
@@ -47,15 +44,6 @@ func commitCommand() command.Command {
 			}
 		},
 	}
-}
-
-// splitTag cuts the tag off an image's name.
-func splitTag(ref string) (repo, tag string) {
-	i := strings.LastIndexByte(ref, ':')
-	if i < 0 || strings.Contains(ref[i:], "/") {
-		return ref, ""
-	}
-	return ref[:i], ref[i+1:]
 }
 
 func diffCommand() command.Command {
@@ -96,19 +84,7 @@ func exportCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			to := f.StringP("output", "o", "", "Write to a file instead of standard output")
 			return func(ctx context.Context, args []string) error {
-				if *to == "" && terminal.Is(e.Out) {
-					return errs.New(errs.Invalid, "cowardly refusing to save to a terminal. Use the -o flag or redirect")
-				}
-				resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: path(args[0], "export")})
-				if err != nil {
-					return err
-				}
-				defer resp.Body.Close()
-				if *to == "" {
-					_, err = io.Copy(e.Out, resp.Body)
-					return err
-				}
-				return output.File(*to, resp.Body)
+				return output.Archive(ctx, e, *to, client.Request{Method: "GET", Path: path(args[0], "export")})
 			}
 		},
 	}

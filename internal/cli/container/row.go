@@ -113,13 +113,7 @@ func (r row) Size() string {
 	return s
 }
 
-func (r row) Labels() string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(r.s.Labels)) {
-		out = append(out, k+"="+r.s.Labels[k])
-	}
-	return strings.Join(out, ",")
-}
+func (r row) Labels() string { return output.Labels(r.s.Labels) }
 
 // Label is one label's value.
 func (r row) Label(name string) string { return r.s.Labels[name] }

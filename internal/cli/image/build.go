@@ -131,7 +131,7 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 		}
 	}
 	b.values()
-	if b.Auth, err = client.AllCredentials(); err != nil {
+	if b.Auth, err = client.AllCredentials(e.Warn); err != nil {
 		return err
 	}
 	if err := b.more.fill(&b.Request, terminal.Is(e.Out)); err != nil {
@@ -193,9 +193,5 @@ func (b *buildFlags) values() {
 		}
 		b.Args[name] = &value
 	}
-	b.Labels = map[string]string{}
-	for _, l := range b.labels {
-		name, value, _ := strings.Cut(l, "=")
-		b.Labels[name] = value
-	}
+	b.Labels = command.Pairs(b.labels)
 }

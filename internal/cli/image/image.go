@@ -47,6 +47,15 @@ func Tagged(ref string) string {
 	return ref + ":latest"
 }
 
+// SplitTag cuts the tag off an image's name.
+func SplitTag(ref string) (repo, tag string) {
+	i := strings.LastIndexByte(ref, ':')
+	if i < 0 || strings.Contains(ref[i:], "/") {
+		return ref, ""
+	}
+	return ref[:i], ref[i+1:]
+}
+
 // host is the registry that a reference leads to.
 func host(ref string) string {
 	first, _, ok := strings.Cut(ref, "/")

@@ -52,11 +52,7 @@ func lsCommand() command.Command {
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/images/json", Query: q}, &list); err != nil {
 					return err
 				}
-				named := ""
-				if len(args) > 0 {
-					named = args[0]
-				}
-				return printImages(e, list, imageTable{named: named, digests: *digests, quiet: *quiet, trunc: !*noTrunc, format: *format})
+				return printImages(e, list, imageTable{digests: *digests, quiet: *quiet, trunc: !*noTrunc, format: *format})
 			}
 		},
 	}
@@ -64,7 +60,7 @@ func lsCommand() command.Command {
 
 // imageTable says how images are printed.
 type imageTable struct {
-	named, format         string
+	format                string
 	digests, quiet, trunc bool
 }
 

@@ -15,9 +15,10 @@ import (
 	"lus/internal/model/image"
 )
 
-// show prints a stream of progress messages and returns the error it ends with.
-// On a terminal each layer keeps its line and moves; else each step is a line.
-func show(from io.Reader, to *os.File, aux func(json.RawMessage)) error {
+// show prints a stream of progress messages, or nothing where quiet, and returns
+// the error it ends with. On a terminal each layer keeps its line and moves; else
+// each step is a line.
+func show(from io.Reader, to *os.File, quiet bool) error {
 	s := screen{to: to, moves: terminal.Is(to), lines: map[string]int{}}
 	if _, cols := terminal.Size(to); cols > 0 {
 		s.cols = int(cols)
@@ -39,10 +40,8 @@ func show(from io.Reader, to *os.File, aux func(json.RawMessage)) error {
 			return errs.New(errs.Internal, "%s", m.ErrorIn.Message)
 		case m.Error != "":
 			return errs.New(errs.Internal, "%s", m.Error)
-		case m.Aux != nil:
-			if aux != nil {
-				aux(m.Aux)
-			}
+		case m.Aux != nil, quiet:
+			// for programs, or for nobody
 		case m.Stream != "":
 			fmt.Fprint(to, m.Stream)
 		default:

@@ -25,26 +25,44 @@ func pullCommand() command.Command {
 			all := f.BoolP("all-tags", "a", false, "Get all tags of the repository")
 			command.DisableContentTrust(f)
 			return func(ctx context.Context, args []string) error {
-				ref := args[0]
-				tagged := Tagged(ref) == ref
-				switch {
-				case *all && tagged:
-					return errs.New(errs.Invalid, "tag can't be used with --all-tags/-a")
-				case !*all && !tagged:
-					ref = Tagged(ref)
-					// Of a name that cannot be one, nothing is said before the error.
-					if !*quiet && ref == strings.ToLower(ref) {
-						fmt.Fprintln(e.Out, "Using default tag: latest")
-					}
+				ref, err := meant(e, args[0], *all, *quiet)
+				if err != nil {
+					return err
 				}
 				if err := pull(ctx, e, ref, *platform, *quiet, e.Out); err != nil {
 					return err
 				}
-				fmt.Fprintln(e.Out, host(ref)+"/"+strings.TrimSuffix(short(ref), suffix(*all)))
+				fmt.Fprintln(e.Out, full(ref, *all))
 				return nil
 			}
 		},
 	}
+}
+
+// meant is what a name stands for in a pull or a push: the tag that is the default
+// where none is written, or all of them.
+func meant(e *command.Env, ref string, all, quiet bool) (string, error) {
+	tagged := Tagged(ref) == ref
+	switch {
+	case all && tagged:
+		return "", errs.New(errs.Invalid, "tag can't be used with --all-tags/-a")
+	case all || tagged:
+		return ref, nil
+	}
+	// Of a name that cannot be one, nothing is said before the error.
+	if !quiet && ref != "" && ref == strings.ToLower(ref) {
+		fmt.Fprintln(e.Out, "Using default tag: latest")
+	}
+	return Tagged(ref), nil
+}
+
+// full is a name with its registry and, unless all tags are meant, its tag.
+func full(ref string, all bool) string {
+	name := host(ref) + "/" + short(ref)
+	if all {
+		return strings.TrimSuffix(name, ":latest")
+	}
+	return name
 }
 
 // short is ref without its registry, with library/ where Docker's hub means it.
@@ -54,19 +72,10 @@ func short(ref string) string {
 	if n := len(h) + 1; len(ref) > n && ref[:n] == h+"/" {
 		ref = ref[n:]
 	}
-	if h == "docker.io" && !hasSlash(ref) {
+	if h == "docker.io" && !strings.Contains(ref, "/") {
 		return "library/" + ref
 	}
 	return ref
-}
-
-func hasSlash(s string) bool {
-	for _, c := range s {
-		if c == '/' {
-			return true
-		}
-	}
-	return false
 }
 
 // Pull gets an image with the user's credentials and shows how far it is.
@@ -89,15 +98,7 @@ func pull(ctx context.Context, e *command.Env, ref, platform string, quiet bool,
 		return err
 	}
 	defer resp.Body.Close()
-	if quiet {
-		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer null.Close()
-		to = null
-	}
-	return show(resp.Body, to, nil)
+	return show(resp.Body, to, quiet)
 }
 
 func importCommand() command.Command {
@@ -136,7 +137,7 @@ func importCommand() command.Command {
 					return err
 				}
 				defer resp.Body.Close()
-				return show(resp.Body, e.Out, nil)
+				return show(resp.Body, e.Out, false)
 			}
 		},
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -25,16 +24,9 @@ func pushCommand() command.Command {
 			only := platformFlag(f)
 			command.DisableContentTrust(f)
 			return func(ctx context.Context, args []string) error {
-				ref := args[0]
-				tagged := strings.ContainsAny(ref[strings.LastIndexByte(ref, '/')+1:], ":@")
-				if *all && tagged {
-					return errs.New(errs.Invalid, "tag can't be used with --all-tags/-a")
-				}
-				if !*all && !tagged {
-					ref = Tagged(ref)
-					if !*quiet {
-						fmt.Fprintln(e.Out, "Using default tag: latest")
-					}
+				ref, err := meant(e, args[0], *all, *quiet)
+				if err != nil {
+					return err
 				}
 				return push(ctx, e, ref, pushOptions{all: *all, quiet: *quiet, platform: *only, compression: *compression})
 			}
@@ -60,38 +52,23 @@ func push(ctx context.Context, e *command.Env, ref string, o pushOptions) error 
 		return err
 	}
 	if !o.all {
-		i := strings.LastIndexByte(ref, ':')
 		if strings.Contains(ref, "@") {
 			return errs.New(errs.Invalid, "cannot push a digest reference")
 		}
-		name = ref[:i]
-		q.Set("tag", ref[i+1:])
+		var tag string
+		name, tag = SplitTag(ref)
+		q.Set("tag", tag)
 	}
 	resp, err := e.Client.Send(ctx, client.Request{Method: "POST", Path: path(name, "push"), Query: q, Header: header})
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	to := e.Out
-	if o.quiet {
-		if to, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
-			return err
-		}
-		defer to.Close()
-	}
-	if err := show(resp.Body, to, nil); err != nil {
+	if err := show(resp.Body, e.Out, o.quiet); err != nil {
 		return err
 	}
 	if o.quiet {
-		fmt.Fprintln(e.Out, host(ref)+"/"+strings.TrimSuffix(short(ref), suffix(o.all)))
+		fmt.Fprintln(e.Out, full(ref, o.all))
 	}
 	return nil
-}
-
-// suffix is the tag that a name without one is given, where all are meant.
-func suffix(all bool) string {
-	if all {
-		return ":latest"
-	}
-	return ""
 }

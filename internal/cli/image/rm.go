@@ -64,12 +64,11 @@ func tagCommand() command.Command {
 		Example: "tag app app:1.0", Min: 2, Max: 2,
 		Flags: func(e *command.Env, _ *pflag.FlagSet) command.Do {
 			return func(ctx context.Context, args []string) error {
-				target := Tagged(args[1])
-				i := strings.LastIndexByte(target, ':')
-				if strings.Contains(target, "@") || i < 0 {
+				if strings.Contains(args[1], "@") {
 					return fmt.Errorf("refusing to create a tag with a digest reference")
 				}
-				q := url.Values{"repo": {target[:i]}, "tag": {target[i+1:]}}
+				repo, tag := SplitTag(Tagged(args[1]))
+				q := url.Values{"repo": {repo}, "tag": {tag}}
 				return e.Client.Call(ctx, client.Request{Method: "POST", Path: path(args[0], "tag"), Query: q}, nil)
 			}
 		},

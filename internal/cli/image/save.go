@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"io"
 	"net/url"
 	"os"
 
@@ -27,19 +26,7 @@ func saveCommand() command.Command {
 				if err := setPlatform(q, "platform", *only); err != nil {
 					return err
 				}
-				if *to == "" && terminal.Is(e.Out) {
-					return errs.New(errs.Invalid, "cowardly refusing to save to a terminal. Use the -o flag or redirect")
-				}
-				resp, err := e.Client.Send(ctx, client.Request{Method: "GET", Path: "/images/get", Query: q})
-				if err != nil {
-					return err
-				}
-				defer resp.Body.Close()
-				if *to == "" {
-					_, err = io.Copy(e.Out, resp.Body)
-					return err
-				}
-				return output.File(*to, resp.Body)
+				return output.Archive(ctx, e, *to, client.Request{Method: "GET", Path: "/images/get", Query: q})
 			}
 		},
 	}
@@ -77,7 +64,7 @@ func loadCommand() command.Command {
 					return err
 				}
 				defer resp.Body.Close()
-				return show(resp.Body, e.Out, nil)
+				return show(resp.Body, e.Out, false)
 			}
 		},
 	}

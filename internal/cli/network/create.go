@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -96,7 +95,7 @@ func (o *createFlags) request(name string) (*createRequest, error) {
 		return nil, err
 	}
 	req := &createRequest{
-		Name: name, Driver: o.driver, Scope: o.scope, IPAM: ipam, Options: pairs(o.opts), Labels: pairs(o.labels),
+		Name: name, Driver: o.driver, Scope: o.scope, IPAM: ipam, Options: command.Pairs(o.opts), Labels: command.Pairs(o.labels),
 		Internal: o.internal, Attachable: o.attachable, Ingress: o.ingress, ConfigOnly: o.configOnly,
 	}
 	if o.set("ipv4") {
@@ -113,7 +112,7 @@ func (o *createFlags) request(name string) (*createRequest, error) {
 
 // ipam puts ranges, gateways and reserved addresses to the subnet they lie in.
 func (o *createFlags) ipam() (*network.IPAM, error) {
-	i := &network.IPAM{Driver: o.ipamDriver, Options: pairs(o.ipamOpts), Config: []network.Pool{}}
+	i := &network.IPAM{Driver: o.ipamDriver, Options: command.Pairs(o.ipamOpts), Config: []network.Pool{}}
 	for _, s := range o.subnets {
 		i.Config = append(i.Config, network.Pool{Subnet: s})
 	}
@@ -144,7 +143,7 @@ func (o *createFlags) ipam() (*network.IPAM, error) {
 		}
 		p.Gateway = g
 	}
-	for name, a := range pairs(o.aux) {
+	for name, a := range command.Pairs(o.aux) {
 		if len(o.subnets) == 0 {
 			return nil, errs.New(errs.Invalid, "--aux-address needs a --subnet to lie in")
 		}
@@ -178,17 +177,6 @@ func holding(pools []network.Pool, ip netip.Addr, what string) (*network.Pool, e
 	return nil, errs.New(errs.Invalid, "no matching subnet for %s", what)
 }
 
-func pairs(list []string) map[string]string {
-	out := map[string]string{}
-	for _, s := range list {
-		key, value, _ := strings.Cut(s, "=")
-		out[key] = value
-	}
-	return out
-}
-
-func isMissing(err error) bool { return errs.Is(err, errs.NotFound) }
-
 func connectCommand() command.Command {
 	return command.Command{
 		Name: "connect", Args: "NETWORK CONTAINER", Short: "Connect a container to a network",
@@ -202,7 +190,7 @@ func connectCommand() command.Command {
 			opts := f.StringArray("driver-opt", nil, "Option of the driver: key=value")
 			priority := f.Int("gw-priority", 0, "The network of the highest gives the default gateway")
 			return func(ctx context.Context, args []string) error {
-				end := &container.Endpoint{Aliases: *aliases, Links: *links, DriverOpts: pairs(*opts), GwPriority: *priority}
+				end := &container.Endpoint{Aliases: *aliases, Links: *links, DriverOpts: command.Pairs(*opts), GwPriority: *priority}
 				if *ip != "" || *ip6 != "" || len(*linkLocal) > 0 {
 					end.IPAMConfig = &container.EndpointIPAM{IPv4Address: *ip, IPv6Address: *ip6, LinkLocalIPs: *linkLocal}
 				}

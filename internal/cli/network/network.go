@@ -6,19 +6,20 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/pflag"
 
+	"lus/internal/base/errs"
 	"lus/internal/cli/command"
 	"lus/internal/cli/output"
+	"lus/internal/cli/prune"
 	"lus/internal/client"
 	"lus/internal/model/network"
 )
 
 // Commands are the verbs of `lus network`.
 func Commands() []command.Command {
-	return []command.Command{connectCommand(), createCommand(), disconnectCommand(), inspectCommand(), lsCommand(), pruneCommand(), rmCommand()}
+	return []command.Command{connectCommand(), createCommand(), disconnectCommand(), inspectCommand(), lsCommand(), prune.Command(prune.Networks()), rmCommand()}
 }
 
 // path is a network's path in the API.
@@ -58,41 +59,13 @@ func rmCommand() command.Command {
 						fmt.Fprintln(e.Out, name)
 						continue
 					}
-					if *force && isMissing(err) {
+					if *force && errs.Is(err, errs.NotFound) {
 						continue
 					}
 					fmt.Fprintln(e.Err, err)
 					failed = command.ExitCode(1)
 				}
 				return failed
-			}
-		},
-	}
-}
-
-func pruneCommand() command.Command {
-	return command.Command{
-		Name: "prune", Short: "Remove all networks that no container uses",
-		Example: "network prune -f", Min: 0, Max: 0,
-		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			force := f.BoolP("force", "f", false, "Do not ask")
-			filters := output.FilterFlag(f, "", "Only those that fit, as label=a=b")
-			return func(ctx context.Context, _ []string) error {
-				q, err := output.Filters(*filters)
-				if err != nil {
-					return err
-				}
-				if !*force && !e.Confirm("This will remove all custom networks not used by at least one container.") {
-					return nil
-				}
-				var out struct{ NetworksDeleted []string }
-				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/networks/prune", Query: q}, &out); err != nil {
-					return err
-				}
-				if len(out.NetworksDeleted) > 0 {
-					fmt.Fprintln(e.Out, "Deleted Networks:\n"+strings.Join(out.NetworksDeleted, "\n")+"\n")
-				}
-				return nil
 			}
 		},
 	}

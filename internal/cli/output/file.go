@@ -1,14 +1,36 @@
 package output
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/command"
 	"lus/internal/cli/interrupt"
+	"lus/internal/cli/terminal"
+	"lus/internal/client"
 )
+
+// Archive asks for a tar and writes it to a file, or to standard output where none
+// is named.
+func Archive(ctx context.Context, e *command.Env, file string, r client.Request) error {
+	if file == "" && terminal.Is(e.Out) {
+		return errs.New(errs.Invalid, "cowardly refusing to save to a terminal. Use the -o flag or redirect")
+	}
+	resp, err := e.Client.Send(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if file == "" {
+		_, err = io.Copy(e.Out, resp.Body)
+		return err
+	}
+	return File(file, resp.Body)
+}
 
 // File writes r to a file that has its name only once it is whole.
 func File(name string, r io.Reader) error {

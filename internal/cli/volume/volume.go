@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
@@ -51,7 +50,7 @@ func createCommand() command.Command {
 					*name = args[0]
 				}
 				var v volume.Volume
-				req := volume.CreateRequest{Name: *name, Driver: *driver, DriverOpts: pairs(*opts), Labels: pairs(*labels)}
+				req := volume.CreateRequest{Name: *name, Driver: *driver, DriverOpts: command.Pairs(*opts), Labels: command.Pairs(*labels)}
 				if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/volumes/create", Body: req}, &v); err != nil {
 					return err
 				}
@@ -60,20 +59,6 @@ func createCommand() command.Command {
 			}
 		},
 	}
-}
-
-// pairs is nil where there are none: the API keeps apart what is empty and what
-// was not given.
-func pairs(list []string) map[string]string {
-	if len(list) == 0 {
-		return nil
-	}
-	out := map[string]string{}
-	for _, s := range list {
-		key, value, _ := strings.Cut(s, "=")
-		out[key] = value
-	}
-	return out
 }
 
 func inspectCommand() command.Command {
