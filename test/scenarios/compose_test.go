@@ -24,7 +24,7 @@ type project struct {
 func compose(t *testing.T, s *stack.Stack, files map[string]string) *project {
 	t.Helper()
 	p := &project{Stack: s, t: t, name: named(t, s, "p"), dir: stack.Folder(t, files)}
-	t.Cleanup(func() { p.do("down", "-v", "-t", "0") })
+	t.Cleanup(func() { p.do("down", "-v", "-t", "0", "--remove-orphans") })
 	return p
 }
 

@@ -7,15 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"syscall"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"lus/internal/base/errs"
-	"lus/internal/model/compose"
 )
 
 // become turns this process into lus, the program beside this one, which is the
@@ -59,11 +56,6 @@ func (a *app) lus(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// numbered keeps the container with a number, or all where it is 0.
-func numbered(list []summary, index int) []summary {
-	return slices.DeleteFunc(list, func(c summary) bool { return index != 0 && c.Labels[compose.LabelNumber] != strconv.Itoa(index) })
-}
-
 // anyContainer finds one container of a service, whether or not it runs.
 func (a *app) anyContainer(ctx context.Context, service string, index int) (summary, error) {
 	name, err := a.projectName(ctx)
@@ -74,8 +66,7 @@ func (a *app) anyContainer(ctx context.Context, service string, index int) (summ
 	if err != nil {
 		return summary{}, err
 	}
-	list = numbered(lasting(named(list, []string{service})), index)
-	if len(list) == 0 {
+	if list = ofService(list, service, index); len(list) == 0 {
 		return summary{}, noContainer(service, index)
 	}
 	return list[0], nil
@@ -99,7 +90,7 @@ func (a *app) container(ctx context.Context, service string, index int) (summary
 	if err != nil {
 		return summary{}, err
 	}
-	if list = numbered(lasting(named(list, []string{service})), index); len(list) > 0 {
+	if list = ofService(list, service, index); len(list) > 0 {
 		return list[0], nil
 	}
 	if index > 1 {

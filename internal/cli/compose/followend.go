@@ -102,7 +102,7 @@ func (f *follower) interrupted(ctx context.Context) error {
 	if err != nil || len(services) == 0 {
 		return err
 	}
-	return f.a.each(ctx, f.req.Project.Name, services, "kill", "Killed", nil)
+	return f.a.each(ctx, scope{project: f.req.Project.Name, named: services}, "kill", "Killed", nil)
 }
 
 func (f *follower) stopAll(ctx context.Context) error {

@@ -45,7 +45,7 @@ func imagesCommand() command {
 				if err != nil {
 					return err
 				}
-				rows, err := a.imageRows(ctx, lasting(named(list, args)))
+				rows, err := a.imageRows(ctx, named(list, args))
 				if err != nil {
 					return err
 				}

@@ -46,11 +46,11 @@ func logsCommand() command {
 						return err
 					}
 				}
-				name, _, err := a.known(ctx, services, false)
+				s, err := a.scope(ctx, services)
 				if err != nil {
 					return err
 				}
-				return a.logs(ctx, name, services, o)
+				return a.logs(ctx, s, o)
 			}
 		},
 	}
@@ -58,22 +58,22 @@ func logsCommand() command {
 
 // logs prints the output of a project's containers, each line behind its
 // container's name.
-func (a *app) logs(ctx context.Context, project string, services []string, o logOptions) error {
+func (a *app) logs(ctx context.Context, s scope, o logOptions) error {
 	began := time.Now()
-	list, err := a.containers(ctx, project, true)
+	list, err := a.containers(ctx, s.project, true)
 	if err != nil {
 		return err
 	}
-	if list = numbered(named(list, services), o.index); o.index != 0 && len(list) == 0 {
-		return noContainer(services[0], o.index)
+	if list = numbered(lasting(s.of(list)), o.index); o.index != 0 && len(list) == 0 {
+		return noContainer(s.named[0], o.index)
 	}
 	width := 0
 	for _, c := range list {
-		width = max(width, len(label(c, project)))
+		width = max(width, len(label(c, s.project)))
 	}
-	l := &logReader{a: a, o: o, project: project, out: &shared{w: a.Out}, width: width}
+	l := &logReader{a: a, o: o, scope: s, out: &shared{w: a.Out}, width: width}
 	if o.follow {
-		return l.following(ctx, list, services, began)
+		return l.following(ctx, list, began)
 	}
 	var wg sync.WaitGroup
 	failed := make([]error, len(list))
@@ -87,12 +87,12 @@ func (a *app) logs(ctx context.Context, project string, services []string, o log
 
 // logReader prints the output of several containers.
 type logReader struct {
-	a       *app
-	o       logOptions
-	project string
-	out     *shared
-	width   int
-	seen    int // containers so far: each has the next colour
+	a     *app
+	o     logOptions
+	scope scope
+	out   *shared
+	width int
+	seen  int // containers so far: each has the next colour
 }
 
 // writer puts a container's name before its lines.
@@ -100,7 +100,7 @@ func (l *logReader) writer(c summary) *prefixed {
 	l.seen++
 	w := &prefixed{out: l.out}
 	if !l.o.noPrefix {
-		w.prefix = fmt.Sprintf("%-*s  | ", l.width, label(c, l.project))
+		w.prefix = fmt.Sprintf("%-*s  | ", l.width, label(c, l.scope.project))
 		if !l.o.noColor && l.a.colored() {
 			w.prefix = colour(l.seen, w.prefix)
 		}

@@ -13,12 +13,11 @@ import (
 // meanwhile, or start again, too.
 type logsFollower struct {
 	*logReader
-	services []string
-	readers  sync.WaitGroup
-	ends     chan logEnd
-	active   map[string]bool      // by container id
-	until    map[string]time.Time // what a container wrote before is printed
-	again    map[string]summary   // started before their last output was read
+	readers sync.WaitGroup
+	ends    chan logEnd
+	active  map[string]bool      // by container id
+	until   map[string]time.Time // what a container wrote before is printed
+	again   map[string]summary   // started before their last output was read
 }
 
 // logEnd is the end of a container's output.
@@ -30,10 +29,10 @@ type logEnd struct {
 
 // following prints what comes of the containers in list, and of those that started
 // since that was made, which began at a moment.
-func (l *logReader) following(ctx context.Context, list []summary, services []string, began time.Time) error {
+func (l *logReader) following(ctx context.Context, list []summary, began time.Time) error {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &logsFollower{
-		logReader: l, services: services, ends: make(chan logEnd),
+		logReader: l, ends: make(chan logEnd),
 		active: map[string]bool{}, until: map[string]time.Time{}, again: map[string]summary{},
 	}
 	defer f.readers.Wait()
@@ -65,7 +64,7 @@ func (l *logReader) following(ctx context.Context, list []summary, services []st
 
 // listen hands on when containers of the project start and end.
 func (f *logsFollower) listen(ctx context.Context, began time.Time, news chan<- engineEvent) error {
-	return f.a.events(ctx, f.project, url.Values{"since": {seconds(began)}}, func(e engineEvent) error {
+	return f.a.events(ctx, f.scope.project, url.Values{"since": {seconds(began)}}, func(e engineEvent) error {
 		if e.Action != "start" && e.Action != "die" {
 			return nil
 		}
@@ -115,7 +114,7 @@ func (f *logsFollower) ended(ctx context.Context, e logEnd) error {
 func (f *logsFollower) happened(ctx context.Context, e engineEvent) {
 	c := summary{ID: e.Actor.ID, Names: []string{e.Actor.Attributes["name"]}, Labels: e.Actor.Attributes}
 	switch {
-	case len(lasting(numbered(named([]summary{c}, f.services), f.o.index))) == 0:
+	case len(lasting(numbered(f.scope.of([]summary{c}), f.o.index))) == 0:
 	case e.Action == "die":
 		f.until[c.ID] = after(e.at(), f.until[c.ID])
 	case f.active[c.ID] && !f.until[c.ID].IsZero():

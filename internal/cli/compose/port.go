@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
-	"lus/internal/model/compose"
 )
 
 func portCommand() command {
@@ -48,10 +47,7 @@ func (a *app) port(ctx context.Context, service, only string, index int) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range lasting(named(list, []string{service})) {
-		if index != 0 && c.Labels[compose.LabelNumber] != strconv.Itoa(index) {
-			continue
-		}
+	for _, c := range ofService(list, service, index) {
 		one := only != "" && only[0] != '/'
 		for _, p := range c.Ports {
 			key, host := fmt.Sprintf("%d/%s", p.PrivatePort, p.Type), p.IP

@@ -245,7 +245,7 @@ func (a *app) known(ctx context.Context, services []string, read bool) (name str
 		return "", nil, err
 	}
 	for _, s := range services {
-		if !slices.Contains(l.Services, s) {
+		if !knows(l, s) {
 			return "", nil, errs.New(errs.NotFound, "no such service: %s", s)
 		}
 	}

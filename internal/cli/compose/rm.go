@@ -13,14 +13,6 @@ import (
 	"lus/internal/model/compose"
 )
 
-// lasting leaves out the containers that `compose run` made, and those that run
-// a hook.
-func lasting(list []summary) []summary {
-	return slices.DeleteFunc(list, func(c summary) bool {
-		return c.Labels[compose.LabelOneoff] == "True" || c.Labels[compose.LabelHook] != ""
-	})
-}
-
 func rmCommand() command {
 	return command{
 		name: "rm", dry: true, args: "[SERVICE...]", short: "Remove containers that are stopped", example: "lus compose rm -f web",
@@ -31,7 +23,7 @@ func rmCommand() command {
 			f.BoolP("all", "a", false, "as it is anyway")
 			_ = f.MarkHidden("all")
 			return func(ctx context.Context, services []string) error {
-				project, _, err := a.known(ctx, services, false)
+				s, err := a.scope(ctx, services)
 				if err != nil {
 					return err
 				}
@@ -40,11 +32,11 @@ func rmCommand() command {
 						return err
 					}
 				}
-				list, err := a.containers(ctx, project, true)
+				list, err := a.containers(ctx, s.project, true)
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(lasting(named(list, services)), func(c summary) bool {
+				list = slices.DeleteFunc(lasting(s.of(list)), func(c summary) bool {
 					stopped := a.dryRun && *stop // or would be
 					return !stopped && slices.Contains([]string{"running", "paused", "restarting"}, c.State)
 				})

@@ -39,12 +39,14 @@ func seconds(t time.Time) string {
 }
 
 // each does one thing to every container of the services, side by side.
-func (a *app) each(ctx context.Context, project string, services []string, verb, did string, q url.Values) error {
-	list, err := a.containers(ctx, project, true)
+func (a *app) each(ctx context.Context, s scope, verb, did string, q url.Values) error {
+	list, err := a.containers(ctx, s.project, true)
 	if err != nil {
 		return err
 	}
-	list = named(list, services)
+	if list = s.of(list); verb != "kill" { // the others are for what lasts
+		list = lasting(list)
+	}
 	list = slices.DeleteFunc(list, func(c summary) bool { return c.State != "running" && c.State != "paused" })
 	if len(list) == 0 {
 		_, err := fmt.Fprintf(a.Err, "No container to %s\n", verb)
@@ -90,18 +92,18 @@ func killCommand() command {
 			signal := f.StringP("signal", "s", "SIGKILL", "name or number of the signal")
 			orphans := f.Bool("remove-orphans", truth("COMPOSE_REMOVE_ORPHANS"), "remove containers of services that are no longer in the file too")
 			return func(ctx context.Context, services []string) error {
-				project, inFile, err := a.known(ctx, services, *orphans)
+				s, err := a.scope(ctx, services)
 				if err != nil {
 					return err
 				}
-				if err := a.each(ctx, project, services, "kill", "Killed", url.Values{"signal": {*signal}}); err != nil || !*orphans {
-					return err
+				if err := a.each(ctx, s, "kill", "Killed", url.Values{"signal": {*signal}}); err != nil || !*orphans || s.known == nil {
+					return err // without a file nothing is known to be an orphan
 				}
-				list, err := a.containers(ctx, project, true)
+				list, err := a.containers(ctx, s.project, true)
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(lasting(list), func(c summary) bool { return slices.Contains(inFile, c.service()) })
+				list = slices.DeleteFunc(lasting(list), func(c summary) bool { return slices.Contains(s.known, c.service()) })
 				return a.removeAll(ctx, list, false)
 			}
 		},
@@ -121,11 +123,11 @@ func freezeCommand(name, did, short string) command {
 		name: name, dry: true, args: "[SERVICE...]", short: short, example: "lus compose " + name + " web",
 		flags: func(a *app, _ *pflag.FlagSet) func(context.Context, []string) error {
 			return func(ctx context.Context, services []string) error {
-				project, _, err := a.known(ctx, services, false)
+				s, err := a.scope(ctx, services)
 				if err != nil {
 					return err
 				}
-				return a.each(ctx, project, services, name, did, nil)
+				return a.each(ctx, s, name, did, nil)
 			}
 		},
 	}
@@ -138,7 +140,7 @@ func (a *app) change(ctx context.Context, verb string, req *compose.StateRequest
 	if err != nil {
 		return err
 	}
-	req.Name, req.Parallel = name, a.parallel
+	req.Name, req.Parallel, req.All = name, a.parallel, !a.fileCounts()
 	if l != nil {
 		req.Project = l.Project
 		for _, s := range req.Services {

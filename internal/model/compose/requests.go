@@ -34,6 +34,7 @@ type StateRequest struct {
 	Project     *Project `json:"project,omitempty"`  // for hooks; nil where there is no file
 	Services    []string `json:"services,omitempty"` // empty: all
 	Timeout     *int     `json:"timeout,omitempty"`  // seconds to let a container stop
+	All         bool     `json:"all,omitempty"`      // what the project's file does not name too
 	NoDeps      bool     `json:"noDeps,omitempty"`   // restart: leave dependents alone
 	Wait        bool     `json:"wait,omitempty"`     // start: until running or healthy
 	WaitTimeout int      `json:"waitTimeout,omitempty"`

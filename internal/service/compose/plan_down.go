@@ -21,9 +21,18 @@ func planDown(req *compose.DownRequest, now *observed) *plan {
 			meant[s.Name] = true
 		}
 	}
-	var orphans, hidden []string
+	var orphans, hidden, once []string
 	gone := map[string][]*container.Container{}
 	for service, cs := range now.containers {
+		if !req.RemoveOrphans { // somebody may be at work in one
+			cs = slices.DeleteFunc(slices.Clone(cs), func(c *container.Container) bool {
+				runs := c.Config.Labels[compose.LabelOneoff] == "True"
+				if runs {
+					once = append(once, c.Name)
+				}
+				return runs
+			})
+		}
 		if len(req.Services) > 0 {
 			if slices.Contains(req.Services, service) {
 				gone[service] = cs
@@ -49,6 +58,10 @@ func planDown(req *compose.DownRequest, now *observed) *plan {
 	if len(hidden) > 0 {
 		slices.Sort(hidden)
 		p.warnings = append(p.warnings, fmt.Sprintf("containers of services in profiles that are not switched on are kept (%s): name them with --profile, or all with --profile '*'", strings.Join(hidden, ", ")))
+	}
+	if len(once) > 0 && len(req.Services) == 0 {
+		slices.Sort(once)
+		p.warnings = append(p.warnings, fmt.Sprintf("containers of `lus compose run` are kept (%s): remove them with --remove-orphans", strings.Join(once, ", ")))
 	}
 	removed := p.stopAll(gone, req.Timeout)
 	for _, st := range removed {

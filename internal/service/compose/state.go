@@ -141,7 +141,9 @@ func chosenFor(verb string, req *compose.StateRequest, now *observed) (map[strin
 	}
 	if len(req.Services) == 0 {
 		for name := range now.containers {
-			chosen[name] = true
+			if req.All || req.Project == nil || slices.ContainsFunc(req.Project.Services, func(s compose.Service) bool { return s.Name == name }) {
+				chosen[name] = true
+			}
 		}
 		if len(chosen) == 0 {
 			return nil, errs.New(errs.NotFound, "project %s has no containers to %s; `lus compose up -d` makes them", req.Name, verb)
