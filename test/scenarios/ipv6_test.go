@@ -125,7 +125,7 @@ func TestContainersSpeakIPv6(t *testing.T) {
 		}
 	}
 	stack.Says(t, s.OK(t, "run", "--rm", "--network", "fixed", "--ip6", "fd00:77::77", stack.Busybox, "sh", "-c",
-		"ip -6 addr; ip -6 route; wget -T 2 -qO- 'http://["+address+"]/name' || echo apart; ping -6 -c 1 -W 5 2001:db8::2"),
+		"ip -6 addr; ip -6 route; timeout 3 wget -qO- 'http://["+address+"]/name' || echo apart; ping -6 -c 1 -W 5 2001:db8::2"),
 		"fd00:77::77/64", "default via fd00:77::9", "apart", "1 packets received")
 
 	stack.Says(t, s.Fail(t, 125, "run", "--rm", "-p", "[::1]:8082:80", stack.Busybox, "true"), "no IPv6 address", "--ipv6")
