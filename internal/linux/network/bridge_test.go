@@ -1,6 +1,7 @@
 package network_test
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +113,52 @@ func TestSmallPackets(t *testing.T) {
 	n := newNetwork(t, m, func(n *model.Network) { n.Options = map[string]string{"com.docker.network.driver.mtu": "1000"} })
 	a, b := newBox(t, m, "a", n), newBox(t, m, "b", n)
 	if _, err := a.answers("tcp", b.ip.String()+":80"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a host has become in the meantime cuts nobody off when the daemon comes
+// back: a route that overlaps a network's subnet, IPv6 that was switched off. Who
+// runs there keeps bridge, ports and rules.
+func TestANetworkInUseStaysThoughItCouldNotBeMadeNow(t *testing.T) {
+	needRoot(t)
+	leavesNothing(t)
+	remote := lan(t)
+	cfg := network.Config{Instance: ids.New()[:6], LockDir: t.TempDir()}
+	first, err := network.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, both := newNetwork(t, first), newNetwork(t, first, six)
+	a, b := newBox(t, first, "a", n), newBox(t, first, "b", both)
+	running := []network.Running{
+		{ContainerID: a.id, Endpoints: a.eps, Ports: publish(t, first, a, "8080:80"), Ways: way(n.ID, a.ip)},
+		{ContainerID: b.id, Endpoints: b.eps, Ports: publish(t, first, b, "8081:80"), Ways: way(both.ID, b.ip)},
+	}
+	first.Close()
+	subnet := netip.MustParsePrefix(n.IPAM.Config[0].Subnet)
+	last := subnet.Addr().As4()
+	last[2] += 3
+	run(t, "ip", "route", "add", netip.AddrFrom4(last).String()+"/24", "dev", "wan0")
+	run(t, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+	t.Cleanup(func() { run(t, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0") })
+
+	second := newManager(t, func(c *network.Config) { *c = cfg })
+	if err := second.Reconcile(t.Context(), []*model.Network{n, both}, running); !errs.Is(err, errs.Unsupported) {
+		t.Errorf("no word of the network that needs IPv6: %v", err)
+	}
+	for at, want := range map[string]string{"10.99.0.1:8080": "a", "10.99.0.1:8081": "b"} {
+		if got, err := remote.answers("tcp", at); err != nil || got != want+" 10.99.0.2" {
+			t.Errorf("%s: %q, %v", at, got, err)
+		}
+	}
+	newBox(t, second, "c", n)
+	for _, box := range []*box{a, b} {
+		if err := second.Detach(t.Context(), box.eps[0].NetworkID, box.id); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := second.Remove(t.Context(), both); err != nil {
 		t.Error(err)
 	}
 }

@@ -124,7 +124,7 @@ func needsSubnet(name string, c model.Pool) error {
 
 // planOne reads or chooses the addresses of one version of IP.
 func (m *Manager) planOne(n *model.Network, cfg model.Pool, family uint8, choose func([]inUse) (netip.Prefix, error)) (*pool, error) {
-	used, err := m.usedSubnets(n.ID, family)
+	used, there, err := m.usedSubnets(n.ID, family)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,8 @@ func (m *Manager) planOne(n *model.Network, cfg model.Pool, family uint8, choose
 		return nil, err
 	}
 	for _, u := range used {
-		if u.net.Overlaps(p.subnet) {
+		// What came later does not take the subnet from a network that is in force.
+		if !there && u.net.Overlaps(p.subnet) {
 			return nil, errs.New(errs.Conflict, "Pool overlaps with other one on this address space: %s is in use by %s (%s); choose another subnet", p.subnet, u.by, u.net)
 		}
 	}

@@ -43,9 +43,9 @@ func (m *Manager) Reconcile(ctx context.Context, nets []*model.Network, running 
 		m.adoptAddresses(r)
 	}
 	failed = append(failed,
-		m.adoptCables(running),
+		m.adoptCables(nets, running),
 		m.adoptPorts(ctx, running),
-		m.dropStrangers())
+		m.dropStrangers(nets))
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (m *Manager) adoptAddresses(r Running) {
 
 // adoptCables keeps the cables of the running and removes all others of this
 // instance, and bridges of networks that are no more.
-func (m *Manager) adoptCables(running []Running) error {
+func (m *Manager) adoptCables(nets []*model.Network, running []Running) error {
 	links, err := m.rt.Links()
 	if err != nil {
 		return err
@@ -118,14 +118,13 @@ func (m *Manager) adoptCables(running []Running) error {
 			alive[cable{ep.NetworkID, r.ContainerID}] = true
 		}
 	}
+	// Those too that could not be taken up now: somebody may run on them.
+	known := map[string]bool{}
+	for _, n := range nets {
+		known[m.bridgeAlias(n.ID)] = true
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := map[string]bool{}
-	for _, b := range m.bridges {
-		if known[b.name] = true; b.direct != nil {
-			known[b.direct.parent] = true
-		}
-	}
 	for _, l := range links {
 		switch {
 		case l.Kind == "veth" && strings.HasPrefix(l.Name, m.cablePrefix()):
@@ -135,7 +134,7 @@ func (m *Manager) adoptCables(running []Running) error {
 			} else {
 				m.work.add(job{cable: l.Name})
 			}
-		case strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Name], l.Name == m.halfMade():
+		case strings.HasPrefix(l.Alias, m.bridgeAlias("")) && !known[l.Alias], l.Name == m.halfMade():
 			if err := m.rt.Do(rtnl.Delete(l.Name)); err != nil && !errors.Is(err, syscall.ENODEV) {
 				return err
 			}
@@ -144,10 +143,42 @@ func (m *Manager) adoptCables(running []Running) error {
 	return nil
 }
 
+// waiting are the networks that could not be taken up and have a bridge, as far
+// as the rules go.
+func (m *Manager) waiting(nets []*model.Network) (v4, v6 []firewall.Network, err error) {
+	links, err := m.rt.Links()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range nets {
+		m.mu.Lock()
+		taken := m.bridges[n.ID] != nil
+		m.mu.Unlock()
+		at := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Alias == m.bridgeAlias(n.ID) })
+		if taken || at < 0 {
+			continue
+		}
+		for _, c := range n.IPAM.Config {
+			subnet, err := netip.ParsePrefix(c.Subnet)
+			switch {
+			case err != nil: // of no network that ever was
+			case subnet.Addr().Is6():
+				v6 = append(v6, firewall.Network{Bridge: links[at].Name, Subnet: subnet})
+			default:
+				v4 = append(v4, firewall.Network{Bridge: links[at].Name, Subnet: subnet})
+			}
+		}
+	}
+	return v4, v6, nil
+}
+
 // dropStrangers takes bridges that are gone out of the rules.
-func (m *Manager) dropStrangers() error {
+func (m *Manager) dropStrangers(nets []*model.Network) error {
+	known, known6, err := m.waiting(nets)
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
-	var known, known6 []firewall.Network
 	for _, b := range m.bridges {
 		if b.direct != nil {
 			continue
@@ -165,7 +196,7 @@ func (m *Manager) dropStrangers() error {
 			m.forgetForeign(name)
 		}
 	}
-	err := m.fw.v4.Retain(known)
+	err = m.fw.v4.Retain(known)
 	if v6 := m.fw.six(); v6 != nil {
 		err = errors.Join(err, v6.Retain(known6))
 	}

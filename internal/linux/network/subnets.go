@@ -18,11 +18,11 @@ type inUse struct {
 
 // usedSubnets lists what a subnet of one version of IP must keep clear of: the
 // host's addresses and routes, our other networks, the resolvers' addresses.
-// The bridge of the network itself is left out.
-func (m *Manager) usedSubnets(networkID string, family uint8) ([]inUse, error) {
+// The bridge of the network itself is left out; there tells that it has one.
+func (m *Manager) usedSubnets(networkID string, family uint8) (out []inUse, there bool, err error) {
 	links, err := m.rt.Links()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	names, self := map[int32]string{}, int32(-1)
 	for _, l := range links {
@@ -31,10 +31,9 @@ func (m *Manager) usedSubnets(networkID string, family uint8) ([]inUse, error) {
 			self = l.Index
 		}
 	}
-	var out []inUse
 	addresses, err := m.rt.Addresses(family)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for _, a := range addresses {
 		if a.Index != self {
@@ -43,7 +42,7 @@ func (m *Manager) usedSubnets(networkID string, family uint8) ([]inUse, error) {
 	}
 	routes, err := m.rt.Routes(family)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for _, r := range routes {
 		// Halves of everything are a VPN's default route, not a network.
@@ -62,7 +61,7 @@ func (m *Manager) usedSubnets(networkID string, family uint8) ([]inUse, error) {
 			out = append(out, inUse{p.subnet, "network " + id[:12]})
 		}
 	}
-	return out, nil
+	return out, self >= 0, nil
 }
 
 // dockerBridge is where Docker's default bridge is or will be.
