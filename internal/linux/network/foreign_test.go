@@ -151,6 +151,29 @@ func TestAForeignDropIsReportedWithItsRemedy(t *testing.T) {
 	}
 }
 
+// A host that lets nothing in but answers and neighbours, as careful people write
+// it, is no hindrance: what is published is forwarded, and not for the host.
+func TestBesideAnInputThatDrops(t *testing.T) {
+	needRoot(t)
+	leavesNothing(t)
+	remote := lan(t)
+	remote.serve(t, "remote", 80)
+	t.Cleanup(func() { run(t, "nft", "delete", "table", "inet", "guard") })
+	run(t, "nft", `add table inet guard; add chain inet guard input { type filter hook input priority 0; policy drop; }
+		add rule inet guard input iifname lo accept
+		add rule inet guard input ct state established,related accept
+		add rule inet guard input icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`)
+	host().serve(t, "host", 7000)
+	if _, err := remote.ask("tcp", "10.99.0.1:7000"); err == nil {
+		t.Fatal("the host lets in what comes; the test proves nothing")
+	}
+	h := newHouse(t, remote, six)
+	h.works(t)
+	if w := h.m.Warnings(); len(w) > 0 {
+		t.Errorf("warned: %v", w)
+	}
+}
+
 // Somebody flushes all rules, as a restart of the nftables service does: ours
 // are made again at once, without a container having to start.
 func TestFlushedRulesComeBack(t *testing.T) {
