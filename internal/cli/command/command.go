@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/spelling"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 )
 
@@ -178,10 +179,10 @@ func Code(e *Env, err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &u):
-		fmt.Fprintf(e.Err, "%s\n%s\n", u.msg, u.help)
+		fmt.Fprintf(e.Err, "%s\n%s\n", terminal.Harmless(e.Err, u.msg), u.help)
 		return u.code
 	}
-	fmt.Fprintln(e.Err, err)
+	e.Complain(err)
 	return 1
 }
 
@@ -217,7 +218,7 @@ func (e *Env) Each(args []string, do func(arg string) error) error {
 	var failed error
 	for _, a := range args {
 		if err := do(a); err != nil {
-			fmt.Fprintln(e.Err, err)
+			e.Complain(err)
 			failed = ExitCode(1)
 			if client.NoDaemon(err) {
 				return failed
@@ -229,8 +230,16 @@ func (e *Env) Each(args []string, do func(arg string) error) error {
 	return failed
 }
 
+// Complain tells of an error.
+func (e *Env) Complain(err error) { e.tell("", err.Error()) }
+
 // Warn tells of an error that nothing ends by.
-func (e *Env) Warn(err error) { fmt.Fprintln(e.Err, "WARNING:", err) }
+func (e *Env) Warn(err error) { e.Warning(err.Error()) }
+
+// Warning tells of what a daemon warns of.
+func (e *Env) Warning(text string) { e.tell("WARNING: ", text) }
+
+func (e *Env) tell(what, text string) { fmt.Fprintln(e.Err, what+terminal.Harmless(e.Err, text)) }
 
 // Confirm asks before something is destroyed; anything but y is no.
 func (e *Env) Confirm(what string) bool {

@@ -76,7 +76,7 @@ func (o *options) create(ctx context.Context, e *command.Env, req *container.Cre
 		return "", err
 	}
 	for _, w := range resp.Warnings {
-		fmt.Fprintln(e.Err, "WARNING:", w)
+		e.Warning(w)
 	}
 	return resp.ID, idFile.write(resp.ID)
 }

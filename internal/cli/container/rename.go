@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 	"lus/internal/model/container"
 )
@@ -36,7 +37,7 @@ func waitCommand() command.Command {
 				for _, name := range args {
 					var end struct{ StatusCode int }
 					if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: path(name, "wait")}, &end); err != nil {
-						fmt.Fprintln(e.Err, err)
+						e.Complain(err)
 						failed = command.ExitCode(1)
 						continue
 					}
@@ -65,7 +66,7 @@ func topCommand() command.Command {
 				w := tabwriter.NewWriter(e.Out, 20, 1, 3, ' ', 0)
 				fmt.Fprintln(w, strings.Join(top.Titles, "\t"))
 				for _, p := range top.Processes {
-					fmt.Fprintln(w, strings.Join(p, "\t"))
+					fmt.Fprintln(w, terminal.Harmless(e.Out, strings.Join(p, "\t")))
 				}
 				return w.Flush()
 			}

@@ -35,9 +35,9 @@ func rmCommand() command.Command {
 					case err == nil:
 						fmt.Fprintln(e.Out, name)
 					case *force && errs.Is(err, errs.NotFound):
-						fmt.Fprintln(e.Err, err) // as asked: it is not there
+						e.Complain(err) // as asked: it is not there
 					default:
-						fmt.Fprintln(e.Err, err)
+						e.Complain(err)
 						failed = command.ExitCode(1)
 					}
 				}

@@ -176,7 +176,7 @@ func (s *session) streams(stream *client.Stream) (detached bool) {
 	j := &joined{e: s.e, stream: stream, tty: s.config.Tty, stdin: s.config.AttachStdin, stdout: out, stderr: errOut, keys: s.keys, passed: s.sigProxy}
 	detached, err := j.copy()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		fmt.Fprintln(s.e.Err, err) // the exit code is still to be had
+		s.e.Complain(err) // the exit code is still to be had
 	}
 	return detached
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 )
 
@@ -59,7 +60,7 @@ func halt(ctx context.Context, e *command.Env, path string, q url.Values) error 
 	err = errors.Join(err, resp.Body.Close())
 	_, note, _ := strings.Cut(resp.Header["warning"], " lus ")
 	if note, uerr := strconv.Unquote(note); uerr == nil {
-		fmt.Fprintln(e.Err, "warning: "+note)
+		fmt.Fprintln(e.Err, "warning: "+terminal.Harmless(e.Err, note))
 	}
 	return err
 }

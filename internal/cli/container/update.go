@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 	"lus/internal/model/container"
 )
@@ -30,7 +31,7 @@ func updateCommand() command.Command {
 					var out struct{ Warnings []string }
 					err := e.Client.Call(ctx, client.Request{Method: "POST", Path: path(name, "update"), Body: req}, &out)
 					for _, w := range out.Warnings {
-						fmt.Fprintln(e.Err, w)
+						fmt.Fprintln(e.Err, terminal.Harmless(e.Err, w))
 					}
 					return err
 				})

@@ -35,7 +35,7 @@ func (b *buildFlags) view(e *command.Env) (buildView, error) {
 		v := buildview.New(buildview.Options{
 			Out: e.Err, Size: func() (uint, uint) { return terminal.Size(e.Err) }, Now: time.Now, Color: os.Getenv("NO_COLOR") == "",
 		})
-		return live{v, interrupt.Undo(v.Leave)}, nil
+		return display{v, interrupt.Undo(v.Leave)}, nil
 	}
 	return plainText{to: e.Err}, nil
 }
@@ -66,24 +66,24 @@ func (r rawJSON) status(m json.RawMessage) error {
 	return err
 }
 
-// live is the display on a terminal.
-type live struct {
+// display is drawn anew on a terminal.
+type display struct {
 	*buildview.View
 	done func() // with what a signal would have to undo
 }
 
-func (l live) status(m json.RawMessage) error {
+func (d display) status(m json.RawMessage) error {
 	var st build.Status
 	if err := json.Unmarshal(m, &st); err != nil {
 		return errs.New(errs.Internal, "the daemon's news of the build: %w", err)
 	}
-	l.Status(&st)
+	d.Status(&st)
 	return nil
 }
 
-func (live) text(string) {}
+func (display) text(string) {}
 
-func (l live) close(ok bool) {
-	l.Close(ok)
-	l.done()
+func (d display) close(ok bool) {
+	d.Close(ok)
+	d.done()
 }

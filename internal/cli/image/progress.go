@@ -11,6 +11,7 @@ import (
 	"github.com/docker/go-units"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/output/live"
 	"lus/internal/cli/terminal"
 	"lus/internal/model/image"
 )
@@ -43,7 +44,7 @@ func show(from io.Reader, to *os.File, quiet bool) error {
 		case m.Aux != nil, quiet:
 			// for programs, or for nobody
 		case m.Stream != "":
-			fmt.Fprint(to, m.Stream)
+			fmt.Fprint(to, terminal.Harmless(to, m.Stream))
 		default:
 			s.message(m.Progress)
 		}
@@ -63,6 +64,9 @@ func (s *screen) message(m image.Progress) {
 	if m.ID != "" {
 		text = m.ID + ": " + text
 	}
+	if s.moves {
+		text = terminal.Printable(text)
+	}
 	if m.Detail != nil && (m.Detail.Current > 0 || m.Detail.Total > 0) {
 		if !s.moves {
 			return // a log is no place for a bar that moves
@@ -75,8 +79,8 @@ func (s *screen) message(m image.Progress) {
 		s.lines = map[string]int{}
 		return
 	}
-	if s.cols > 0 && len(text) > s.cols {
-		text = text[:s.cols]
+	if s.cols > 0 {
+		text = live.Cut(text, s.cols)
 	}
 	line, known := s.lines[m.ID]
 	if !known {

@@ -38,7 +38,7 @@ func rmCommand() command.Command {
 					var out []removed
 					err := e.Client.Call(ctx, client.Request{Method: "DELETE", Path: path(name, ""), Query: q}, &out)
 					if err != nil {
-						fmt.Fprintln(e.Err, err)
+						e.Complain(err)
 						if !*force || !IsMissing(err) {
 							failed = command.ExitCode(1)
 						}

@@ -83,7 +83,7 @@ func (o *createFlags) run(ctx context.Context, e *command.Env, name string) erro
 		return err
 	}
 	if out.Warning != "" {
-		fmt.Fprintln(e.Err, "WARNING:", out.Warning)
+		e.Warning(out.Warning)
 	}
 	fmt.Fprintln(e.Out, out.Id)
 	return nil

@@ -62,7 +62,7 @@ func rmCommand() command.Command {
 					if *force && errs.Is(err, errs.NotFound) {
 						continue
 					}
-					fmt.Fprintln(e.Err, err)
+					e.Complain(err)
 					failed = command.ExitCode(1)
 				}
 				return failed

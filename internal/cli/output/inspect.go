@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"lus/internal/cli/command"
+	"lus/internal/cli/terminal"
 )
 
 // Inspect prints the documents that get finds by name. One that is not found is
@@ -20,7 +21,7 @@ func Inspect(stdout, stderr io.Writer, format string, names []string, get func(n
 	for _, name := range names {
 		data, err := get(name)
 		if err != nil {
-			fmt.Fprintln(stderr, err)
+			fmt.Fprintln(stderr, terminal.Harmless(stderr, err.Error()))
 			failed = command.ExitCode(1)
 			continue
 		}

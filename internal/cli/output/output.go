@@ -9,10 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 	"text/tabwriter"
 	"text/template"
+
+	"lus/internal/cli/terminal"
 )
 
 // Headers are a table's headings by field.
@@ -32,11 +35,20 @@ func (Headers) Label(name string) string {
 func List[R any](w io.Writer, format, columns string, headers Headers, rows []R) error {
 	// A table is made of thousands of small pieces.
 	all := bufio.NewWriterSize(w, 64<<10)
-	err := listTo(all, format, columns, headers, rows)
+	err := listTo(all, format, columns, headers, rows, shown(w, format))
 	return errors.Join(err, all.Flush())
 }
 
-func listTo[R any](w io.Writer, format, columns string, headers Headers, rows []R) error {
+// shown is what is written to w of what a template gives. On a terminal that is
+// printable, unless the user's own template gives orders to it.
+func shown(w io.Writer, format string) func(string) string {
+	if f, ok := w.(*os.File); ok && terminal.Is(f) && terminal.Printable(format) == format {
+		return terminal.Printable
+	}
+	return func(text string) string { return text }
+}
+
+func listTo[R any](w io.Writer, format, columns string, headers Headers, rows []R, shown func(string) string) error {
 	format = strings.TrimSpace(format)
 	table := false
 	switch rest, isTable := strings.CutPrefix(format, "table"); {
@@ -61,12 +73,12 @@ func listTo[R any](w io.Writer, format, columns string, headers Headers, rows []
 		if err != nil {
 			return err
 		}
-		if err := execute(out, h.Funcs(template.FuncMap{"json": func(s any) any { return s }}), headers); err != nil {
+		if err := execute(out, h.Funcs(template.FuncMap{"json": func(s any) any { return s }}), headers, shown); err != nil {
 			return err
 		}
 	}
 	for _, r := range rows {
-		if err := execute(out, t, r); err != nil {
+		if err := execute(out, t, r, shown); err != nil {
 			return err
 		}
 	}
@@ -81,14 +93,14 @@ func parse(text string) (*template.Template, error) {
 	return t, nil
 }
 
-// execute writes one row and a line's end, or nothing where it fails.
-func execute(w io.Writer, t *template.Template, data any) error {
-	var b bytes.Buffer
+// execute writes what is shown of one row and a line's end, or nothing where it
+// fails.
+func execute(w io.Writer, t *template.Template, data any, shown func(string) string) error {
+	var b strings.Builder
 	if err := t.Execute(&b, data); err != nil {
 		return fmt.Errorf("template parsing error: %w", err)
 	}
-	b.WriteByte('\n')
-	_, err := w.Write(b.Bytes())
+	_, err := io.WriteString(w, shown(b.String())+"\n")
 	return err
 }
 
@@ -175,7 +187,7 @@ func Objects(w io.Writer, format string, docs []json.RawMessage) error {
 			return err
 		}
 		rename(v)
-		if err := execute(w, t.Funcs(template.FuncMap{"json": o.encode}), v); err != nil {
+		if err := execute(w, t.Funcs(template.FuncMap{"json": o.encode}), v, shown(w, format)); err != nil {
 			return err
 		}
 	}

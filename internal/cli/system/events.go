@@ -17,6 +17,7 @@ import (
 	"lus/internal/cli/command"
 	"lus/internal/cli/container"
 	"lus/internal/cli/output"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 	"lus/internal/model/event"
 )
@@ -68,7 +69,9 @@ func printEvents(w io.Writer, from io.Reader, format string) error {
 			return errs.New(errs.Unavailable, "the daemon went away: %w", err)
 		}
 		if format == "" {
-			fmt.Fprintln(w, line(ev))
+			if _, err := fmt.Fprintln(w, terminal.Harmless(w, line(ev))); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := output.List(w, format, "", nil, []event.Event{ev}); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"lus/internal/cli/command"
 	"lus/internal/cli/output"
+	"lus/internal/cli/terminal"
 )
 
 // facts is what info prints of GET /info.
@@ -101,6 +102,6 @@ func printInfo(e *command.Env, i facts) {
 		fmt.Fprintf(e.Out, "  %s: %s\n", line[0], line[1])
 	}
 	for _, w := range i.Warnings {
-		fmt.Fprintln(e.Err, w)
+		fmt.Fprintln(e.Err, terminal.Harmless(e.Err, w))
 	}
 }

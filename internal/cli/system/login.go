@@ -68,7 +68,7 @@ func again(ctx context.Context, e *command.Env, host string) (done bool, err err
 		fmt.Fprintln(e.Out, "Login Succeeded")
 		return true, nil
 	case errs.Is(err, errs.Unauthenticated):
-		fmt.Fprintf(e.Err, "Login did not succeed, error: %v\n", err)
+		e.Complain(fmt.Errorf("Login did not succeed, error: %w", err)) //nolint:staticcheck // docker's words
 		return false, nil
 	}
 	return false, err

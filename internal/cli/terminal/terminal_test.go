@@ -1,6 +1,7 @@
 package terminal_test
 
 import (
+	"strings"
 	"testing"
 
 	"lus/internal/cli/terminal"
@@ -45,6 +46,24 @@ func TestKeysThatAreNone(t *testing.T) {
 	for _, s := range []string{"ctrl-", "ctrl-ab", "ab", ",", "a,", "ctrl-1"} {
 		if _, err := terminal.ParseKeys(s); err == nil {
 			t.Errorf("%q was taken", s)
+		}
+	}
+}
+
+func TestOrdersToTheTerminalAreNotPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                           "plain",
+		"a\tb\nc":                         "a\tb\nc",
+		"größer, 大 and 👩‍💻":               "größer, 大 and 👩‍💻",
+		"\x1b]0;title\aand \x1b[31mred":   "?]0;title?and ?[31mred",
+		"over\rwritten\b":                 "over?written?",
+		"\u009b31m":                       "?31m",
+		"\x9b31m":                         "\ufffd31m",
+		"\u202egpj.exe":                   "?gpj.exe",
+		strings.Repeat("x", 100) + "\x00": strings.Repeat("x", 100) + "?",
+	} {
+		if got := terminal.Printable(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
 		}
 	}
 }
