@@ -31,8 +31,9 @@ type UnpackOptions struct {
 	// WriteOut lets the kernel begin to write big files to the disk while they
 	// are unpacked, for who waits for the disk in the end.
 	WriteOut bool
-	// Rename, where given, gives an entry another name, below dest as well.
-	Rename func(name string) string
+	// Rename, where given, gives an entry another name, below dest as well, or
+	// refuses it.
+	Rename func(name string) (string, error)
 }
 
 // Unpack unpacks a plain tar into the folder dest of root. Names that lead out
@@ -118,9 +119,14 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 		return nil
 	}
 	if u.o.Rename != nil {
-		h.Name = u.o.Rename(h.Name)
+		var err error
+		if h.Name, err = u.o.Rename(h.Name); err != nil {
+			return err
+		}
 		if h.Typeflag == tar.TypeLink {
-			h.Linkname = u.o.Rename(h.Linkname)
+			if h.Linkname, err = u.o.Rename(h.Linkname); err != nil {
+				return err
+			}
 		}
 	}
 	name := path.Clean(strings.TrimLeft(h.Name, "/"))

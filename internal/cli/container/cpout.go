@@ -98,20 +98,18 @@ func keepName(link, target string) (at, called string) {
 	return at, ""
 }
 
-// renaming calls what a tar calls from (with what is below it) to.
-func renaming(from, to string) func(string) string {
-	if from == to {
-		return nil
-	}
-	if from == "/" || from == "." {
-		return func(name string) string { return slash.Join(to, strings.TrimPrefix(slash.Clean("/"+name), "/")) }
-	}
-	return func(name string) string {
+// renaming calls what a tar calls from (with what is below it) to. Whatever else is
+// in the tar was not asked for, and must not come to lie beside it.
+func renaming(from, to string) func(string) (string, error) {
+	return func(name string) (string, error) {
 		clean := strings.TrimPrefix(slash.Clean("/"+name), "/")
-		if rest, ok := strings.CutPrefix(clean, from); ok && (rest == "" || rest[0] == '/') {
-			return to + rest
+		if from == "/" || from == "." {
+			return slash.Join(to, clean), nil
 		}
-		return name
+		if rest, ok := strings.CutPrefix(clean, from); ok && (rest == "" || rest[0] == '/') {
+			return to + rest, nil
+		}
+		return "", errs.New(errs.Invalid, "the daemon sent %q, which was not asked for: nothing more of it is copied", name)
 	}
 }
 
