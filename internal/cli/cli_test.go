@@ -313,6 +313,10 @@ func TestNoDaemon(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d: %s", args, code, want, errText)
 		}
 	}
+	// This program's version is known without one.
+	if code, out, errText := lus(t, host, "version", "-f", "of {{.Client.Os}}"); code != 1 || out != "of linux\n" || !strings.Contains(errText, host) {
+		t.Errorf("version -f: %d %q %q", code, out, errText)
+	}
 	if code, _, errText := lus(t, "http://nonsense", "ps"); code == 0 || !strings.Contains(errText, "unix://") {
 		t.Errorf("a host of another kind: %d %s", code, errText)
 	}

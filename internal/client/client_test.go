@@ -159,6 +159,28 @@ func TestNamesThatWouldLeadElsewhere(t *testing.T) {
 	}
 }
 
+type endless struct{ n int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.n += len(p)
+	return copy(p, bytes.Repeat([]byte("x"), len(p))), nil
+}
+
+func TestAMessageThatDoesNotEndIsGivenUp(t *testing.T) {
+	rest := &endless{}
+	m := NewMessages(io.MultiReader(strings.NewReader(`{"n":1}{"n":2}`+"\n"+`{"s":"`), rest))
+	for want := 1; want <= 2; want++ {
+		var v struct{ N int }
+		if err := m.Next(&v); err != nil || v.N != want {
+			t.Fatalf("%d: %v, %v", want, v, err)
+		}
+	}
+	var v struct{ S string }
+	if err := m.Next(&v); err == nil || !strings.Contains(err.Error(), "does not end") || rest.n > 4*maxPiece {
+		t.Errorf("%v after %d bytes", err, rest.n)
+	}
+}
+
 // served runs a handler on a unix socket.
 func served(t *testing.T, h http.HandlerFunc) (*Client, func() int) {
 	t.Helper()

@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -238,7 +237,7 @@ func (s *session) wait(ctx context.Context) (<-chan exit, error) {
 			StatusCode int
 			Error      *struct{ Message string }
 		}
-		switch err := json.NewDecoder(resp.Body).Decode(&answer); {
+		switch err := client.NewMessages(resp.Body).Next(&answer); {
 		case err != nil:
 			ch <- exit{err: errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w; `%s wait %s` tells it once it is back", err, s.e.Program, s.id[:min(12, len(s.id))])}
 		case answer.Error != nil && answer.Error.Message != "":

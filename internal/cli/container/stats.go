@@ -3,7 +3,6 @@ package container
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -168,15 +167,22 @@ func (o *statsFlags) add(name string) *usage {
 	return u
 }
 
+// drop takes the line of a container away.
 func (o *statsFlags) drop(name string) {
+	asked := o.row(name).asked
+	o.remove(func(u *usage) bool { return u.asked == asked })
+}
+
+func (o *statsFlags) remove(which func(*usage) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.rows = slices.DeleteFunc(o.rows, func(u *usage) bool { return u.asked == o.row(name).asked })
+	o.rows = slices.DeleteFunc(o.rows, which)
 }
 
 // follow takes the samples of one container until it or ctx is gone.
 func (o *statsFlags) follow(ctx context.Context, u *usage, name string, named bool) {
-	defer o.drop(name)
+	// Its own line, for the container may have come back and have another.
+	defer o.remove(func(other *usage) bool { return other == u })
 	resp, err := o.e.Client.Send(ctx, client.Request{Method: "GET", Path: path(name, "stats"), Query: url.Values{"stream": {"1"}}})
 	if err != nil {
 		if named || !errs.Is(err, errs.NotFound) {
@@ -185,10 +191,10 @@ func (o *statsFlags) follow(ctx context.Context, u *usage, name string, named bo
 		return
 	}
 	defer resp.Body.Close()
-	dec := json.NewDecoder(resp.Body)
+	news := client.NewMessages(resp.Body)
 	for {
 		var s container.Stats
-		if dec.Decode(&s) != nil {
+		if news.Next(&s) != nil {
 			return
 		}
 		o.mu.Lock()
@@ -215,10 +221,10 @@ func (o *statsFlags) watch(ctx context.Context) (*client.Response, error) {
 }
 
 func (o *statsFlags) comeAndGo(events *client.Response, begin func(id string)) {
-	dec := json.NewDecoder(events.Body)
+	news := client.NewMessages(events.Body)
 	for {
 		var ev event.Event
-		if dec.Decode(&ev) != nil {
+		if news.Next(&ev) != nil {
 			return
 		}
 		switch {

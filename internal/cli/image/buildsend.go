@@ -45,9 +45,9 @@ func (b *buildFlags) send(ctx context.Context, e *command.Env, view buildView) (
 	}
 	defer resp.Body.Close()
 	res := &buildResult{}
-	for dec := json.NewDecoder(resp.Body); ; {
+	for news := client.NewMessages(resp.Body); ; {
 		var m buildMessage
-		switch err := dec.Decode(&m); {
+		switch err := news.Next(&m); {
 		case err != nil:
 			return nil, errs.New(errs.Unavailable, "the daemon ended in the middle of the build: %w; build again, finished steps are kept", err)
 		case m.Error != "":

@@ -13,6 +13,7 @@ import (
 	"lus/internal/base/errs"
 	"lus/internal/cli/output/live"
 	"lus/internal/cli/terminal"
+	"lus/internal/client"
 	"lus/internal/model/image"
 )
 
@@ -24,13 +25,13 @@ func show(from io.Reader, to *os.File, quiet bool) error {
 	if _, cols := terminal.Size(to); cols > 0 {
 		s.cols = int(cols)
 	}
-	dec := json.NewDecoder(from)
+	news := client.NewMessages(from)
 	for {
 		var m struct {
 			image.Progress
 			Aux json.RawMessage `json:"aux"`
 		}
-		if err := dec.Decode(&m); err != nil {
+		if err := news.Next(&m); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}

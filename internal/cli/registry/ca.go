@@ -61,7 +61,7 @@ func where(st *registry.Status) string {
 	} else if name, err := os.Hostname(); err == nil && (host == "0.0.0.0" || host == "::" || host == "") {
 		host = name
 	}
-	return host + ":" + port
+	return net.JoinHostPort(host, port)
 }
 
 // split takes the first address that is one apart.

@@ -2,7 +2,6 @@ package system
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,10 +58,10 @@ func eventsCommand() command.Command {
 
 // printEvents prints each event as it comes, so that no line waits for the next.
 func printEvents(w io.Writer, from io.Reader, format string) error {
-	dec := json.NewDecoder(from)
+	news := client.NewMessages(from)
 	for {
 		var ev event.Event
-		if err := dec.Decode(&ev); err != nil {
+		if err := news.Next(&ev); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}

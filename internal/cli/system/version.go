@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,18 +27,9 @@ func versionCommand() command.Command {
 			format := f.StringP("format", "f", "", "Print by a Go template, or json")
 			return func(ctx context.Context, _ []string) error {
 				data, err := e.Client.Raw(ctx, "/version", nil)
-				if *format != "" && err == nil {
-					doc, merr := json.Marshal(map[string]any{
-						"Client": map[string]string{"Version": version.String(), "ApiVersion": "1.51", "GoVersion": runtime.Version(), "Os": runtime.GOOS, "Arch": runtime.GOARCH},
-						"Server": json.RawMessage(data),
-					})
-					if merr != nil {
-						return merr
-					}
-					if *format == "json" {
-						*format = "{{json .}}"
-					}
-					return output.Objects(e.Out, *format, []json.RawMessage{doc})
+				if *format != "" {
+					perr := printVersions(e, *format, data)
+					return cmp.Or(err, perr)
 				}
 				fmt.Fprintf(e.Out, "Client: Lus\n Version:           %s\n API version:       1.51\n Go version:        %s\n OS/Arch:           %s/%s\n",
 					version.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -54,4 +46,24 @@ func versionCommand() command.Command {
 			}
 		},
 	}
+}
+
+// printVersions prints what both say of themselves, or this program alone where no
+// daemon answered.
+func printVersions(e *command.Env, format string, daemon []byte) error {
+	both := map[string]any{
+		"Client": map[string]string{"Version": version.String(), "ApiVersion": "1.51", "GoVersion": runtime.Version(), "Os": runtime.GOOS, "Arch": runtime.GOARCH},
+		"Server": nil,
+	}
+	if daemon != nil {
+		both["Server"] = json.RawMessage(daemon)
+	}
+	doc, err := json.Marshal(both)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		format = "{{json .}}"
+	}
+	return output.Objects(e.Out, format, []json.RawMessage{doc})
 }
