@@ -14,14 +14,23 @@ import (
 // nothing touches memory only.
 const sweepEvery = 30 * time.Second
 
+// collectEvery is how often space is given back whose time is over: of what was
+// kept for a pull to go on with, or of a layer that was packed for somebody.
+const collectEvery = time.Hour
+
 // sweep lets go of the layers that no container uses, until ctx ends.
 func sweep(ctx context.Context, images *image.Service, eng *engine.Engine, log *slog.Logger) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	over := time.NewTicker(collectEvery)
+	defer over.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-over.C:
+			images.Collect(ctx)
+			continue
 		case <-tick.C:
 		}
 		if err := images.Sweep(ctx, eng.UsedImages()); err != nil && ctx.Err() == nil {

@@ -139,6 +139,54 @@ func TestAFullDiskIsToldAndTheNextTryWorks(t *testing.T) {
 	}
 }
 
+// The same for what makes an image of what is here, or sends it elsewhere.
+func TestAFullDiskKeepsNothingOfWhatGoesOut(t *testing.T) {
+	t.Parallel()
+	s, d := onSmallDisk(t)
+	ref, file, out := stack.Registry(t)+"/team/big", filepath.Join(t.TempDir(), "big.tar"), filepath.Join(t.TempDir(), "out.tar")
+	context := stack.Folder(t, map[string]string{"Dockerfile": "FROM " + stack.Busybox + "\nCOPY noise /noise\n", "noise": noise(t, 12<<20)})
+	s.OK(t, "build", "-t", ref, context)
+	s.OK(t, "save", "-o", file, ref)
+	s.OK(t, "rmi", ref)
+	s.OK(t, "builder", "prune", "-a", "-f")
+	for _, c := range []struct {
+		what, before string
+		args         []string
+	}{
+		{"load", "", []string{"load", "-i", file}},
+		{"commit", "run --name big " + stack.Busybox + " dd if=/dev/urandom of=/big bs=1M count=12", []string{"commit", "big", ref}},
+		{"push", "build -t " + ref + " " + context, []string{"push", ref}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			d := &disk{d.dir, t}
+			if c.before != "" {
+				s.OK(t, strings.Fields(c.before)...)
+			}
+			d.fill(4 << 20)
+			before := s.Still()
+			r := s.Lus(c.args...)
+			if r.Code == 0 {
+				t.Fatalf("12 MB fitted into 4:\n%s", r.All())
+			}
+			stack.Says(t, r.All(), "full", "remove images or containers")
+			s.Unchanged(t, before)
+			stack.Eventually(t, "the space", func() bool { return room(t, d.dir) > 3<<20 })
+			d.empty()
+			s.OK(t, c.args...)
+			s.Lus("rm", "-f", "big")
+			s.OK(t, "rmi", ref)
+			s.OK(t, "builder", "prune", "-a", "-f")
+		})
+	}
+	// What is saved needs no room of the store.
+	s.OK(t, "build", "-t", ref, context)
+	d.fill(1 << 20)
+	s.OK(t, "save", "-o", out, ref)
+	if saved, err := os.Stat(out); err != nil || saved.Size() < 12<<20 {
+		t.Errorf("saved are %v, %v", saved, err)
+	}
+}
+
 // TestAtTheLastByte: with no room at all a start is refused and says why, what
 // runs can be stopped and removed, and that makes room.
 func TestAtTheLastByte(t *testing.T) {

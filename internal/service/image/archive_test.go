@@ -171,3 +171,45 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the small image says %q afterwards", got)
 	}
 }
+
+// What is saved is held until its end, and what was never packed is not written
+// to the store on the way.
+func TestASaveHoldsWhatItSaves(t *testing.T) {
+	w, other := newWorld(t), &world{t: t, root: t.TempDir(), users: &users{}}
+	other.open()
+	defer other.store.Close()
+	w.importTar("app:1", tarOf(t, entry{name: "f", text: noise(3 << 20)}, entry{name: "g", text: "whole"}))
+	w.collect()
+	before, most := w.used(), int64(0)
+	var saved bytes.Buffer
+	removed := false
+	err := w.SaveImages(context.Background(), []string{"app:1"}, writerFunc(func(p []byte) (int, error) {
+		if !removed {
+			removed = true
+			if _, err := w.RemoveImage(context.Background(), "app:1", true, true); err != nil {
+				t.Error(err)
+			}
+		}
+		most = max(most, w.used())
+		return saved.Write(p)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most > before+1<<20 {
+		t.Errorf("the store grew from %d to %d bytes meanwhile", before, most)
+	}
+	if after := w.used(); after > 100_000 {
+		t.Errorf("%d bytes of what was removed are left", after)
+	}
+	if err := other.LoadImages(context.Background(), &saved, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := other.read("app:1", "g"); got != "whole" {
+		t.Errorf("g is %q", got)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

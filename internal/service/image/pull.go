@@ -354,7 +354,10 @@ func (s *Service) hold(ctx context.Context, got *pulled) error {
 	})
 }
 
-// collect removes what nothing holds any more. It works also after ctx ended.
+// Collect removes what nothing holds any more.
+func (s *Service) Collect(ctx context.Context) { s.collect(ctx) }
+
+// collect does so also after ctx ended.
 func (s *Service) collect(ctx context.Context) {
 	if _, err := s.store.GarbageCollect(context.WithoutCancel(ctx)); err != nil {
 		s.log.Warn("collecting what images left", "error", err)

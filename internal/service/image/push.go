@@ -123,6 +123,9 @@ func (p *push) run(ctx context.Context, n *names, auth *image.Auth) (err error) 
 		}
 	}()
 	row := n.byName[p.named.String()]
+	if !p.s.store.Keep(ctx, row.Target) { // and with it all that it names
+		return errs.New(errs.NotFound, "An image does not exist locally with the tag: %s", reference.FamiliarName(p.named))
+	}
 	m, desc, raw, err := p.packed(ctx, row)
 	if err != nil {
 		return err

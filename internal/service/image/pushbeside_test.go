@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"lus/internal/base/errs"
@@ -42,6 +43,51 @@ func TestANameThatMovesDuringItsPush(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, i, err)
 		case want != "" && (err != nil || i.ID != want):
 			t.Errorf("%s: %v, %v, want %s", what, i, err, want)
+		}
+	}
+}
+
+// An image that is removed while it is pushed is pushed whole, and then gone.
+func TestAPushHoldsWhatItPushes(t *testing.T) {
+	w := newWorld(t)
+	for what, bring := range map[string]func(ref string){
+		"made here": func(ref string) { w.importTar(ref, tarOf(t, entry{name: "f", text: "made here"})) },
+		"pulled": func(ref string) {
+			w.pull(w.reg.push("base:1", imageOf(t, layer(t, entry{name: "f", text: "pulled"}))))
+			if err := w.TagImage(context.Background(), w.reg.host+"/base:1", ref); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.RemoveImage(context.Background(), w.reg.host+"/base:1", true, true); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		ref := w.reg.host + "/" + strings.ReplaceAll(what, " ", "-") + ":1"
+		bring(ref)
+		var once sync.Once
+		w.reg.behind(func(rw http.ResponseWriter, r *http.Request) bool {
+			once.Do(func() {
+				if _, err := w.RemoveImage(context.Background(), ref, true, true); err != nil {
+					t.Error(err)
+				}
+			})
+			if r.Method == http.MethodHead { // it has nothing yet
+				rw.WriteHeader(http.StatusNotFound)
+				return true
+			}
+			return false
+		})
+		if _, err := w.pushed(ref, nil); err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		w.reg.behind(nil)
+		if _, err := w.InspectImage(context.Background(), ref); !errs.Is(err, errs.NotFound) {
+			t.Errorf("%s: it is still here: %v", what, err)
+		}
+		w.pull(ref)
+		if got, _ := w.read(ref, "f"); got != what {
+			t.Errorf("%s: f is %q", what, got)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // SaveImages writes images to w as one tar that is a Docker archive and an OCI
-// layout at once. Layers that were never packed are made on the way.
+// layout at once. What becomes of the images meanwhile does not matter.
 func (s *Service) SaveImages(ctx context.Context, refs []string, w io.Writer) error {
 	ctx, release, err := s.store.Lease(ctx)
 	if err != nil {
@@ -27,6 +27,7 @@ func (s *Service) SaveImages(ctx context.Context, refs []string, w io.Writer) er
 		if err := release(); err != nil {
 			s.log.Warn("end of save", "error", err)
 		}
+		s.collect(ctx) // what was removed meanwhile
 	}()
 	n, err := s.current(ctx)
 	if err != nil {
@@ -40,7 +41,7 @@ func (s *Service) SaveImages(ctx context.Context, refs []string, w io.Writer) er
 	for _, one := range wanted {
 		opts = append(opts, archive.WithManifest(one.manifest, one.names...))
 	}
-	if err := archive.Export(s.store.Context(ctx), s.store.ContentStore(), w, opts...); err != nil {
+	if err := archive.Export(s.store.Context(ctx), s.store.Once(), w, opts...); err != nil {
 		if full(err) {
 			return noSpace(err)
 		}
@@ -66,6 +67,9 @@ func (s *Service) wanted(ctx context.Context, n *names, refs []string) ([]*saved
 			m, err := s.manifestOf(ctx, n.byName[n.byID[id][0]])
 			if err != nil {
 				return err
+			}
+			if !s.store.Keep(ctx, m) { // and with it all that it names
+				return noSuchImage(id)
 			}
 			one = &saved{manifest: m}
 			byID[id], out = one, append(out, one)
