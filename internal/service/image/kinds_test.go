@@ -67,6 +67,8 @@ func TestManifestsThatAreNotTaken(t *testing.T) {
 		{"a list", oci, "[]", errs.Invalid, "is not valid"},
 		{"null", oci, "null", errs.Unsupported, ""},
 		{"another type inside", oci, `{"mediaType":"application/vnd.oci.image.index.v1+json"}`, errs.Invalid, "calls itself"},
+		{"an index too", oci, `{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + d + `","size":2},"layers":[],"manifests":[{}]}`, errs.Invalid, "at once"},
+		{"a manifest too", string(types.OCIImageIndex), `{"manifests":[],"layers":[{}]}`, errs.Invalid, "at once"},
 		{"huge", oci, `{"a":"` + strings.Repeat("x", 9<<20) + `"}`, errs.NotFound, ""},
 		{"no config", oci, `{"schemaVersion":2,"layers":[]}`, errs.Unsupported, "artifact"},
 		{"a config of no digest", oci, `{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"x","size":2}}`, errs.Invalid, "names a blob"},
