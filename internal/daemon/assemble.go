@@ -161,7 +161,8 @@ func (a *assembly) addBuilder(ctx context.Context) error {
 	}
 	a.closes("the builder's runtime", func() error { return native.Close() })
 	if err := boundGit(filepath.Join(a.o.layout.Build(), "bin"), a.o.stall); err != nil {
-		return err
+		// As on a full disk, which one needs a daemon to make room on.
+		a.log.Warn("git in builds will wait for servers that stand still", "error", err)
 	}
 	net := &buildNetwork{nets: a.nets, engine: a.engine}
 	a.builder, err = build.New(build.Deps{

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,11 +20,14 @@ func boundGit(dir string, limit time.Duration) error {
 	if err != nil {
 		return nil //nolint:nilerr // a build that needs it says so
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if err := atomicfile.Write(filepath.Join(dir, "git"), gitScript(program, limit), 0o700, atomicfile.Crash); err != nil {
-		return fmt.Errorf("bound how long git waits for a server: %w", err)
+	script, path := gitScript(program, limit), filepath.Join(dir, "git")
+	if there, err := os.ReadFile(path); err != nil || !bytes.Equal(there, script) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := atomicfile.Write(path, script, 0o700, atomicfile.Crash); err != nil {
+			return err
+		}
 	}
 	return os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
