@@ -11,19 +11,15 @@ import (
 )
 
 func (o *options) devicesIO(f *pflag.FlagSet) {
-	f.Uint16Var(&o.blkioWeight, "blkio-weight", 0, "Weight of block I/O against other containers (10 to 1000)")
 	f.StringArrayVar(&o.weightDevices, "blkio-weight-device", nil, "Weight for one device: path:weight")
 	f.StringArrayVar(&o.readBps, "device-read-bps", nil, "Bytes a second read from a device, as /dev/sda:1mb")
 	f.StringArrayVar(&o.writeBps, "device-write-bps", nil, "Bytes a second written to a device, as /dev/sda:1mb")
 	f.StringArrayVar(&o.readIOps, "device-read-iops", nil, "Reads a second from a device, as /dev/sda:1000")
 	f.StringArrayVar(&o.writeIOps, "device-write-iops", nil, "Writes a second to a device, as /dev/sda:1000")
-	f.Int64Var(&o.cpuRTPeriod, "cpu-rt-period", 0, "Period of the real-time limit, in microseconds")
-	f.Int64Var(&o.cpuRTRuntime, "cpu-rt-runtime", 0, "Real time per period, in microseconds")
 }
 
-// fillBlkio reads the limits of I/O, of which most are for single devices.
+// fillBlkio reads the limits of I/O on single devices.
 func (o *options) fillBlkio(h *container.HostConfig) error {
-	h.BlkioWeight, h.CPURealtimePeriod, h.CPURealtimeRuntime = o.blkioWeight, o.cpuRTPeriod, o.cpuRTRuntime
 	for _, s := range o.weightDevices {
 		path, value, err := deviceLimit(s)
 		if err != nil {

@@ -16,17 +16,16 @@ type options struct {
 	annotations, storage                                                []string
 	hostname, domainname, user, workdir, entrypoint, ip, ip6, mac       string
 	restart, stopSignal, pid, ipc, uts, userns, cgroupns, cgroupParent  string
-	logDriver, runtime, volumeDriver, cpus, cpuset, cpusetMems          string
-	memory, memorySwap, memoryReservation, shmSize, platform, cidFile   string
+	logDriver, runtime, volumeDriver                                    string
+	shmSize, platform, cidFile                                          string
 	healthCmd, healthInterval, healthTimeout, healthStart, healthStartI string
 	stopTimeout, healthRetries, oomScore                                int
-	cpuShares, cpuPeriod, cpuQuota, pidsLimit, swappiness               int64
+	swappiness                                                          int64
 	interactive, tty, remove, readOnly, privileged, init, publishAll    bool
 	noHealth, oomKillDisable, restartUnhealthy                          bool
 
-	blkioWeight                                           uint16
+	limitFlags
 	weightDevices, readBps, writeBps, readIOps, writeIOps []string
-	cpuRTPeriod, cpuRTRuntime                             int64
 
 	name, pull       string
 	quiet, apiSocket bool
@@ -38,7 +37,7 @@ type options struct {
 func (o *options) register(f *pflag.FlagSet) {
 	o.set = f.Changed
 	o.process(f)
-	o.limits(f)
+	o.limit(f)
 	o.surroundings(f)
 	o.network(f)
 	o.health(f)
@@ -74,18 +73,9 @@ func (o *options) process(f *pflag.FlagSet) {
 	f.StringVar(&o.runtime, "runtime", "", "Runtime: lus (its own, the default), or runc or crun where installed")
 }
 
-func (o *options) limits(f *pflag.FlagSet) {
-	f.StringVarP(&o.memory, "memory", "m", "", "Memory, as 512m or 2g")
-	f.StringVar(&o.memorySwap, "memory-swap", "", "Memory and swap together; -1 for no limit of swap")
-	f.StringVar(&o.memoryReservation, "memory-reservation", "", "Memory below which it is left alone")
+func (o *options) limit(f *pflag.FlagSet) {
+	o.limitFlags.register(f)
 	f.Int64Var(&o.swappiness, "memory-swappiness", -1, "How readily it is swapped out (0 to 100)")
-	f.StringVar(&o.cpus, "cpus", "", "Number of CPUs, as 1.5")
-	f.Int64VarP(&o.cpuShares, "cpu-shares", "c", 0, "Weight against other containers")
-	f.Int64Var(&o.cpuPeriod, "cpu-period", 0, "Period of the CPU limit, in microseconds")
-	f.Int64Var(&o.cpuQuota, "cpu-quota", 0, "CPU time per period, in microseconds")
-	f.StringVar(&o.cpuset, "cpuset-cpus", "", "CPUs to run on, as 0-2 or 0,1")
-	f.StringVar(&o.cpusetMems, "cpuset-mems", "", "Memory nodes to use, as 0-1")
-	f.Int64Var(&o.pidsLimit, "pids-limit", 0, "Number of processes; -1 for no limit")
 	f.StringArrayVar(&o.ulimits, "ulimit", nil, "Limit of the process: name=soft[:hard]")
 	f.IntVar(&o.oomScore, "oom-score-adj", 0, "How readily the kernel kills it (-1000 to 1000)")
 	f.BoolVar(&o.oomKillDisable, "oom-kill-disable", false, "Do not kill it when memory runs out")

@@ -133,28 +133,12 @@ func bytesOf(flag, s string) (int64, error) {
 	return n, nil
 }
 
-// memorySwap reads a size, or -1 for no limit.
-func memorySwap(s string) (int64, error) {
-	if s == "-1" {
-		return -1, nil
-	}
-	return bytesOf("memory-swap", s)
-}
-
 func (o *options) fillLimits(req *container.CreateRequest) (err error) {
 	h := req.HostConfig
-	for flag, to := range map[string]struct {
-		text string
-		to   *int64
-	}{"memory": {o.memory, &h.Memory}, "memory-reservation": {o.memoryReservation, &h.MemoryReservation}, "shm-size": {o.shmSize, &h.ShmSize}} {
-		if *to.to, err = bytesOf(flag, to.text); err != nil {
-			return err
-		}
-	}
-	if h.MemorySwap, err = memorySwap(o.memorySwap); err != nil {
+	if h.Resources, err = o.resources(o.set); err != nil {
 		return err
 	}
-	if h.NanoCPUs, err = nanoCPUs(o.cpus); err != nil {
+	if h.ShmSize, err = bytesOf("shm-size", o.shmSize); err != nil {
 		return err
 	}
 	if o.swappiness != -1 {
@@ -163,13 +147,9 @@ func (o *options) fillLimits(req *container.CreateRequest) (err error) {
 		}
 		h.MemorySwappiness = &o.swappiness
 	}
-	if o.set("pids-limit") {
-		h.PidsLimit = &o.pidsLimit
-	}
 	if o.set("oom-kill-disable") {
 		h.OomKillDisable = &o.oomKillDisable
 	}
-	h.CPUShares, h.CPUPeriod, h.CPUQuota, h.CpusetCpus, h.CpusetMems = o.cpuShares, o.cpuPeriod, o.cpuQuota, o.cpuset, o.cpusetMems
 	h.OomScoreAdj, h.CgroupParent = o.oomScore, o.cgroupParent
 	for _, u := range o.ulimits {
 		l, err := units.ParseUlimit(u)
