@@ -21,7 +21,7 @@ func parseGlobal(e *command.Env, args []string) (g global, rest []string, err er
 	f := pflag.NewFlagSet(e.Program, pflag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.SetInterspersed(false)
-	f.StringVarP(&g.host, "host", "H", client.FromEnv(e.Err).Host, "")
+	f.StringVarP(&g.host, "host", "H", defaultHost(e), "")
 	f.StringVar(&g.config, "config", "", "")
 	f.BoolVarP(&g.version, "version", "v", false, "")
 	f.BoolVarP(&g.help, "help", "h", false, "")
@@ -30,6 +30,16 @@ func parseGlobal(e *command.Env, args []string) (g global, rest []string, err er
 		return g, nil, command.WrongFlag(err.Error(), "See '"+e.Program+" --help'.")
 	}
 	return g, f.Args(), nil
+}
+
+// defaultHost is the daemon that the environment names. Who calls this program
+// docker may name it as docker's users do.
+func defaultHost(e *command.Env) string {
+	host := client.FromEnv(e.Err).Host
+	if host == "" && e.Program == "docker" {
+		host = os.Getenv("DOCKER_HOST")
+	}
+	return host
 }
 
 // apply makes the flags hold for this program.

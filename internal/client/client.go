@@ -54,7 +54,7 @@ func New(o Options) (*Client, error) {
 	}
 	scheme, rest, ok := strings.Cut(o.Host, "://")
 	if !ok || rest == "" || (scheme != "unix" && scheme != "tcp") {
-		return nil, errs.New(errs.Invalid, "LUS_HOST is %q: write unix:///path/of/lus.sock or tcp://host:port", o.Host)
+		return nil, errs.New(errs.Invalid, "%q is no address of a daemon: write unix:///path/of/lus.sock or tcp://host:port (-H, LUS_HOST)", o.Host)
 	}
 	return &Client{network: scheme, address: rest, shown: o.Host}, nil
 }

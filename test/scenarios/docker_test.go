@@ -138,6 +138,13 @@ func TestK13LusUnderDockersName(t *testing.T) {
 	stack.Says(t, s.Do(nil, docker, "image", "ls").Want(t, 0), "busybox")
 	s.Do(nil, docker, "container", "rm", "-f", name).Want(t, 0)
 	s.Do(nil, docker, "container", "inspect", name).Want(t, 1)
+
+	// It asks the daemon that docker's users name, under that name only.
+	elsewhere := []string{"-u", "LUS_HOST", "DOCKER_HOST=tcp://127.0.0.1:1"}
+	refused := s.Do(nil, "env", append(elsewhere, docker, "ps")...)
+	refused.Want(t, 1)
+	stack.Says(t, refused.Err, "127.0.0.1:1")
+	s.Do(nil, "env", append(elsewhere, filepath.Join(s.Bin, "lus"), "ps")...).Want(t, 0)
 }
 
 func TestDockersLoginIsTriedAtTheRegistry(t *testing.T) {
