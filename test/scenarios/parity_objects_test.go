@@ -181,6 +181,30 @@ func TestParityVolumes(t *testing.T) {
 	})
 }
 
+// Scripts ask for what an answer may leave out, or have null for.
+func TestParityInspectOfNothing(t *testing.T) {
+	fields := func(of string, names ...string) (rows []row) {
+		for _, name := range names {
+			f := "." + name
+			rows = append(rows, row{do: "docker inspect -f '{{" + f + "}} {{json " + f + "}} {{if " + f + "}}yes{{else}}no{{end}}' " + of})
+		}
+		return rows
+	}
+	rows := []row{{do: "docker create --name W-a -v W-v:/v busybox true", out: "ID\n"}, {do: "docker network create W-n", out: "ID\n"}}
+	rows = append(rows, fields("W-a", "State.Health", "Config.User", "Config.ExposedPorts", "Config.Healthcheck", "Config.Shell", "Config.Entrypoint", "Config.Volumes",
+		"Config.Labels", "Config.OnBuild", "Config.StopSignal", "Config.StopTimeout", "HostConfig.Binds", "HostConfig.CapAdd", "HostConfig.PortBindings", "HostConfig.VolumesFrom",
+		"HostConfig.SecurityOpt", "HostConfig.Tmpfs", "HostConfig.Sysctls", "HostConfig.Init",
+		"HostConfig.Links", "HostConfig.GroupAdd", "HostConfig.ExtraHosts", "ExecIDs", "SizeRw", "NetworkSettings.Ports")...)
+	rows = append(rows, fields("busybox", "Config.User", "Config.ExposedPorts", "Config.Entrypoint", "Config.Volumes", "Config.Healthcheck", "Config.OnBuild", "Config.Shell", "Config.WorkingDir")...)
+	rows = append(rows, fields("W-n", "Options", "Containers", "Labels", "Peers")...)
+	rows = append(rows, fields("W-v", "Options", "Labels", "Status", "UsageData")...)
+	parity(t, append(rows,
+		row{do: "docker inspect -f '{{.State.Health.Status}}' W-a 2>&1 | tail -n 1", out: `map has no entry for key "Health"`},
+		row{do: "docker inspect -f '{{len .Config.ExposedPorts}} {{range $p, $c := .NetworkSettings.Ports}}{{$p}}{{end}}' W-a", out: "0"},
+		row{do: "docker inspect -f '{{json .State}}' W-a", out: `{"Status":"created","Running":false`},
+	))
+}
+
 func TestParityInspect(t *testing.T) {
 	parity(t, []row{
 		{do: "docker create --name W-a -l b=2 -l a=1 -e A=2 -v W-v:/v --network bridge busybox sh -c 'echo <&>'", out: "ID\n"},

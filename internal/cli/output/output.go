@@ -181,17 +181,31 @@ func Objects(w io.Writer, format string, docs []json.RawMessage) error {
 		return err
 	}
 	for _, d := range docs {
-		o := orders{}
-		v, err := o.decode(d)
+		err := object(w, t, d, true, shown(w, format))
 		if err != nil {
-			return err
+			// What is asked of a field that is not there fails by the field's name.
+			err = object(w, t, d, false, shown(w, format))
 		}
-		rename(v)
-		if err := execute(w, t.Funcs(template.FuncMap{"json": o.encode}), v, shown(w, format)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// object writes what a template gives of a document; filled: with what Docker's
+// types have where it leaves something out.
+func object(w io.Writer, t *template.Template, doc []byte, filled bool, shown func(string) string) error {
+	o := orders{}
+	v, err := o.decode(doc)
+	if err != nil {
+		return err
+	}
+	if m, ok := v.(map[string]any); ok && filled {
+		shapeOf(m).fill(m)
+	}
+	rename(v)
+	return execute(w, t.Funcs(template.FuncMap{"json": o.encode}), v, shown)
 }
 
 func list(w io.Writer, format string, docs []json.RawMessage) error {
