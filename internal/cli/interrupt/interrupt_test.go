@@ -35,7 +35,8 @@ func ended(t *testing.T, s syscall.Signal, env ...string) (by syscall.Signal, un
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "undone")
-	cmd := exec.Command(self)
+	// Whoever runs the tests may ignore signals, as nohup does, and so would the program.
+	cmd := exec.Command("env", "--default-signal", self)
 	cmd.Env = append(os.Environ(), append(env, undone+"="+file)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
