@@ -41,7 +41,7 @@ func get[T any](ctx context.Context, d Daemon, path string) (T, error) {
 func decode[T any](body io.ReadCloser) (T, error) {
 	var v T
 	defer body.Close()
-	return v, json.NewDecoder(body).Decode(&v)
+	return v, client.NewMessages(body).Next(&v)
 }
 
 // sign says who asks, and whether only to see what would be done.
@@ -74,10 +74,10 @@ func (a *app) stream(ctx context.Context, verb string, req any, p *printer) erro
 	defer p.begin()()
 	var described sync.WaitGroup
 	defer described.Wait()
-	dec := json.NewDecoder(body)
+	messages := client.NewMessages(body)
 	for {
 		var e compose.Event
-		if err := dec.Decode(&e); err == io.EOF {
+		if err := messages.Next(&e); err == io.EOF {
 			return nil
 		} else if err != nil {
 			if ctx.Err() != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/client"
 	"lus/internal/model/compose"
 )
 
@@ -109,10 +110,10 @@ func (a *app) events(ctx context.Context, project string, bounds url.Values, f f
 	defer body.Close()
 	stop := context.AfterFunc(ctx, func() { _ = body.Close() })
 	defer stop()
-	dec := json.NewDecoder(body)
+	messages := client.NewMessages(body)
 	for {
 		var e engineEvent
-		switch err := dec.Decode(&e); {
+		switch err := messages.Next(&e); {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, io.EOF):

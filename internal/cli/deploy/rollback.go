@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/cli/command"
+	"lus/internal/client"
 	"lus/internal/model/compose"
 )
 
@@ -54,9 +54,9 @@ func carryOut(ctx context.Context, e *command.Env, req *compose.RollbackRequest)
 		return err
 	}
 	defer body.Close()
-	for dec := json.NewDecoder(body); ; {
+	for messages := client.NewMessages(body); ; {
 		var ev compose.Event
-		switch err := dec.Decode(&ev); {
+		switch err := messages.Next(&ev); {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
