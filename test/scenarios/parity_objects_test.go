@@ -196,7 +196,7 @@ func TestParityInspectOfNothing(t *testing.T) {
 		"HostConfig.SecurityOpt", "HostConfig.Tmpfs", "HostConfig.Sysctls", "HostConfig.Init",
 		"HostConfig.Links", "HostConfig.GroupAdd", "HostConfig.ExtraHosts", "ExecIDs", "SizeRw", "NetworkSettings.Ports")...)
 	rows = append(rows, fields("busybox", "Config.User", "Config.ExposedPorts", "Config.Entrypoint", "Config.Volumes", "Config.Healthcheck", "Config.OnBuild", "Config.Shell", "Config.WorkingDir")...)
-	rows = append(rows, fields("W-n", "Options", "Containers", "Labels", "Peers")...)
+	rows = append(rows, fields("W-n", "Options", "Containers", "Labels", "IPAM.Options", "Peers")...)
 	rows = append(rows, fields("W-v", "Options", "Labels", "Status", "UsageData")...)
 	parity(t, append(rows,
 		row{do: "docker inspect -f '{{.State.Health.Status}}' W-a 2>&1 | tail -n 1", out: `map has no entry for key "Health"`},

@@ -95,7 +95,7 @@ func (o *createFlags) request(name string) (*createRequest, error) {
 		return nil, err
 	}
 	req := &createRequest{
-		Name: name, Driver: o.driver, Scope: o.scope, IPAM: ipam, Options: command.Pairs(o.opts), Labels: command.Pairs(o.labels),
+		Name: name, Driver: o.driver, Scope: o.scope, IPAM: ipam, Options: pairs(o.opts), Labels: pairs(o.labels),
 		Internal: o.internal, Attachable: o.attachable, Ingress: o.ingress, ConfigOnly: o.configOnly,
 	}
 	if o.set("ipv4") {
@@ -110,9 +110,18 @@ func (o *createFlags) request(name string) (*createRequest, error) {
 	return req, nil
 }
 
+// pairs are those of flags as docker's client sends them for networks: empty, and
+// not null, where there are none. Inspect shows them so.
+func pairs(list []string) map[string]string {
+	if out := command.Pairs(list); out != nil {
+		return out
+	}
+	return map[string]string{}
+}
+
 // ipam puts ranges, gateways and reserved addresses to the subnet they lie in.
 func (o *createFlags) ipam() (*network.IPAM, error) {
-	i := &network.IPAM{Driver: o.ipamDriver, Options: command.Pairs(o.ipamOpts), Config: []network.Pool{}}
+	i := &network.IPAM{Driver: o.ipamDriver, Options: pairs(o.ipamOpts), Config: []network.Pool{}}
 	for _, s := range o.subnets {
 		i.Config = append(i.Config, network.Pool{Subnet: s})
 	}
@@ -190,7 +199,7 @@ func connectCommand() command.Command {
 			opts := f.StringArray("driver-opt", nil, "Option of the driver: key=value")
 			priority := f.Int("gw-priority", 0, "The network of the highest gives the default gateway")
 			return func(ctx context.Context, args []string) error {
-				end := &container.Endpoint{Aliases: *aliases, Links: *links, DriverOpts: command.Pairs(*opts), GwPriority: *priority}
+				end := &container.Endpoint{Aliases: *aliases, Links: *links, DriverOpts: pairs(*opts), GwPriority: *priority}
 				if *ip != "" || *ip6 != "" || len(*linkLocal) > 0 {
 					end.IPAMConfig = &container.EndpointIPAM{IPv4Address: *ip, IPv6Address: *ip6, LinkLocalIPs: *linkLocal}
 				}
