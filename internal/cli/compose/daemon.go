@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -77,7 +78,7 @@ func (a *app) stream(ctx context.Context, verb string, req any, p *printer) erro
 	messages := client.NewMessages(body)
 	for {
 		var e compose.Event
-		if err := messages.Next(&e); err == io.EOF {
+		if err := messages.Next(&e); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			if ctx.Err() != nil {
