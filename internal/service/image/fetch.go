@@ -100,6 +100,7 @@ func (f *fetch) once(ctx context.Context) (there bool, err error) {
 	cs, desc := f.s.store.ContentStore(), f.desc
 	w, err := content.OpenWriter(ctx, cs, content.WithRef(f.ref()), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {
+		f.dropRemains(ctx)
 		return true, f.s.addLabels(ctx, desc, f.opts)
 	}
 	if err != nil {
@@ -170,6 +171,18 @@ func (f *fetch) leave(ctx context.Context, err error) {
 		}
 	}
 	f.abort(ctx)
+}
+
+// dropRemains drops what a pull that was cut short left of a blob that came whole
+// by another way: the registry of this host fetches into the same store.
+func (f *fetch) dropRemains(ctx context.Context) {
+	if _, err := f.s.store.ContentStore().Status(ctx, f.ref()); err != nil {
+		return // the usual: there is nothing
+	}
+	f.abort(ctx)
+	if err := f.s.store.DropPartial(ctx, f.ref()); err != nil {
+		f.s.log.Warn("dropping a part of a blob", "digest", f.desc.Digest, "error", err)
+	}
 }
 
 // abort drops what came of the blob.

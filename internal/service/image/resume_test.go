@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"lus/internal/base/errs"
@@ -185,6 +187,16 @@ func TestTheNextPullGoesOn(t *testing.T) {
 		p.collect()
 		p.pull(p.ref)
 		p.arrived(rest)
+	})
+	t.Run("after the blob came whole by another way", func(t *testing.T) {
+		p := newParcel(t)
+		p.aborted()
+		desc := ocispec.Descriptor{Digest: digest.Digest(p.layer), Size: int64(len(p.packed))}
+		if err := content.WriteBlob(p.store.Context(context.Background()), p.store.ContentStore(), "other", bytes.NewReader(p.packed), desc); err != nil {
+			t.Fatal(err)
+		}
+		p.pull(p.ref)
+		p.arrived()
 	})
 	t.Run("without ranges", func(t *testing.T) {
 		p := newParcel(t)
