@@ -66,7 +66,7 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	s.loop.close(&p.status)
 	p.closeStdin()
 	s.lastNotice(p)
-	if p.sink == nil || p.sink.idle() {
+	if p.sink == nil || s.settled(p) {
 		s.depart(p)
 		return
 	}

@@ -45,6 +45,8 @@ const (
 	// lateTime is how long the news of an end waits for the last output to be
 	// in the log.
 	lateTime = time.Second
+	// busyTime is how much longer it waits for a disk that does take output.
+	busyTime = 30 * time.Second
 )
 
 // do carries out a job, in the disk's goroutine. An error says that the chunk
@@ -100,6 +102,13 @@ func (k *sink) idle() bool {
 	return k.waiting == 0
 }
 
+// stands reports whether the disk takes nothing, and is not just busy.
+func (k *sink) stands() bool {
+	k.disk.mu.Lock()
+	defer k.disk.mu.Unlock()
+	return k.disk.stalled()
+}
+
 // store hands what was read, the first n bytes of the buffer, to the log.
 func (s *server) store(p *proc, o *output, n int) {
 	k := p.sink
@@ -134,6 +143,13 @@ func (s *server) block(p *proc) {
 	s.retrySoon()
 }
 
+// settled reports whether all that a process wrote is in its log. Its pipe may
+// wait though its own log has nothing to write: the disk is full of others'.
+func (s *server) settled(p *proc) bool {
+	_, waits := s.blocked[p]
+	return !waits && p.sink.idle()
+}
+
 func (s *server) retrySoon() {
 	if s.retryAt.IsZero() {
 		s.retryAt = time.Now().Add(retryTime)
@@ -164,6 +180,9 @@ func (s *server) lookAtDisks() {
 		}
 		delete(s.blocked, p)
 		p.warned = false
+		if _, leaves := s.leaving[p]; leaves {
+			s.drainLast(p)
+		}
 		for i := range p.outs {
 			if err := s.watchOutput(p, &p.outs[i]); err != nil {
 				s.log.Warn("output is no longer read", "process", keyName(p.Key), "error", err)
@@ -171,7 +190,8 @@ func (s *server) lookAtDisks() {
 		}
 	}
 	for p, until := range s.leaving {
-		if p.sink.idle() || time.Now().After(until) {
+		late := time.Since(until)
+		if s.settled(p) || late > 0 && p.sink.stands() || late > busyTime {
 			s.depart(p)
 		}
 	}
