@@ -91,26 +91,26 @@ func (s *Service) needed(ctx context.Context, blobs map[digest.Digest]content.In
 	if err != nil {
 		return nil, err
 	}
-	var todo []digest.Digest
+	var unseen []digest.Digest
 	for _, row := range n.byName {
-		todo = append(todo, row.Target.Digest)
+		unseen = append(unseen, row.Target.Digest)
 	}
 	s.inUse.mu.Lock()
 	for id := range s.inUse.held {
-		todo = append(todo, digest.Digest(id))
+		unseen = append(unseen, digest.Digest(id))
 	}
 	s.inUse.mu.Unlock()
 	found := map[digest.Digest]bool{}
-	for len(todo) > 0 {
-		d := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for len(unseen) > 0 {
+		d := unseen[len(unseen)-1]
+		unseen = unseen[:len(unseen)-1]
 		if found[d] {
 			continue
 		}
 		found[d] = true
 		for key, value := range blobs[d].Labels {
 			if strings.HasPrefix(key, "containerd.io/gc.ref.content") {
-				todo = append(todo, digest.Digest(value))
+				unseen = append(unseen, digest.Digest(value))
 			}
 		}
 	}
