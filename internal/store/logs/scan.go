@@ -102,6 +102,21 @@ func (w *window) forget() { w.buf, w.off = nil, 0 }
 // next returns the first whole record at or behind off and where it ends, zero
 // where there is none. What lies before it was damaged, by a disk or a power cut.
 func (w *window) next(h head, off int64) (Entry, int64, error) {
+	for found := int64(-1); ; {
+		e, end, err := w.scan(h, off)
+		start := end - frameSize - int64(len(e.Data))
+		if err != nil || end == 0 || start == off || start == found {
+			return e, end, err
+		}
+		// What seems damaged may have been whole a moment later, and this record
+		// written since. Whatever lies before it is done now: once more.
+		found = start
+		w.forget()
+	}
+}
+
+// scan is next for a file that nobody writes meanwhile.
+func (w *window) scan(h head, off int64) (Entry, int64, error) {
 	var mark [4]byte
 	binary.LittleEndian.PutUint32(mark[:], h.marker)
 	for {
