@@ -203,10 +203,10 @@ func (d *disk) retry() {
 	}
 }
 
-// stalled reports whether the disk has taken nothing for a while; called with
-// the lock held.
-func (d *disk) stalled() bool {
-	return len(d.stuck) > 0 || (!d.began.IsZero() && time.Since(d.began) > stallTime)
+// standsFor reports whether the disk refuses what it is given, or has been at one
+// thing for longer than that; called with the lock held.
+func (d *disk) standsFor(most time.Duration) bool {
+	return len(d.stuck) > 0 || (!d.began.IsZero() && time.Since(d.began) > most)
 }
 
 // settle waits, no longer than for the given time, until nothing is under way

@@ -87,7 +87,7 @@ type server struct {
 	written    int                 // eventfd that a disk writes to
 	blocked    map[*proc]struct{}  // wait for room on the disk
 	opening    map[*proc]struct{}  // wait for their log to be open
-	leaving    map[*proc]time.Time // have ended; their last output is on its way until then
+	leaving    map[*proc]time.Time // have ended, then; their last output is on its way
 	late       map[*proc]struct{}  // are forgotten, with output still on its way
 	retryAt    time.Time
 	tidyAt     time.Time // when memory is given back; zero: never

@@ -70,7 +70,7 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 		s.depart(p)
 		return
 	}
-	s.leaving[p] = time.Now().Add(lateTime)
+	s.leaving[p] = time.Now()
 	s.retrySoon()
 }
 

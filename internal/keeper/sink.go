@@ -43,9 +43,12 @@ const (
 	// instead of being copied.
 	handOver = 16 << 10
 	// lateTime is how long the news of an end waits for the last output to be
-	// in the log.
+	// in the log where the disk is full, ...
 	lateTime = time.Second
-	// busyTime is how much longer it waits for a disk that does take output.
+	// ... standTime how long where one write does not come back: on a busy disk
+	// it may take seconds, ...
+	standTime = 10 * time.Second
+	// ... and busyTime where the disk does take output.
 	busyTime = 30 * time.Second
 )
 
@@ -86,7 +89,7 @@ func (k *sink) room() (room, drop bool) {
 	if k.disk.held < diskBytes && len(k.refused) == 0 {
 		return true, false
 	}
-	if k.drop && k.disk.stalled() {
+	if k.drop && k.disk.standsFor(stallTime) {
 		return true, true
 	}
 	k.disk.asked = true
@@ -106,7 +109,7 @@ func (k *sink) idle() bool {
 func (k *sink) stands() bool {
 	k.disk.mu.Lock()
 	defer k.disk.mu.Unlock()
-	return k.disk.stalled()
+	return k.disk.standsFor(standTime)
 }
 
 // store hands what was read, the first n bytes of the buffer, to the log.
@@ -189,9 +192,9 @@ func (s *server) lookAtDisks() {
 			}
 		}
 	}
-	for p, until := range s.leaving {
-		late := time.Since(until)
-		if s.settled(p) || late > 0 && p.sink.stands() || late > busyTime {
+	for p, since := range s.leaving {
+		waits := time.Since(since)
+		if s.settled(p) || waits > lateTime && p.sink.stands() || waits > busyTime {
 			s.depart(p)
 		}
 	}

@@ -1,13 +1,16 @@
 package keeper_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -189,6 +192,77 @@ func TestADiskThatStandsStillStopsOnlyWhoWritesThere(t *testing.T) {
 		return strings.Contains(notices, "dropped")
 	})
 	b.end(late.Key)
+}
+
+// TestAnEndIsToldOnceItsOutputIsThere, also where others' output fills the
+// queue of the disk, so that its own still is in its pipe, and where the disk
+// takes seconds for one write.
+func TestAnEndIsToldOnceItsOutputIsThere(t *testing.T) {
+	disk := newStandstill(t)
+	b := start(t)
+	file := filepath.Join(b.where.Run, "much")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("much of it\n"), 300_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func(name, text string) (*task.Create, int) {
+		c := b.logged(name)
+		c.Streams.Log.Path, c.Streams.Stdin = filepath.Join(disk.dir, name), true
+		return c, b.run(c, "read go; "+text).Pid
+	}
+	fills, pid := waiting("fills", "cat "+file+"; exit 3")
+	ends, ended := waiting("ends", numbered(5_000, ""))
+
+	disk.must(freeze)
+	b.typed(fills.Key, "go\n")
+	full := 0
+	eventually(t, func() bool {
+		if full++; !pipeIsFull(t, pid) {
+			full = 0
+		}
+		return full > 20 // nobody empties it
+	})
+	type end struct {
+		exit task.Exit
+		out  string
+	}
+	told := make(chan end, 1)
+	go func() {
+		exit := b.end(ends.Key)
+		out, _, _ := b.logOf(ends.Streams.Log.Path)
+		told <- end{exit, out}
+	}()
+	b.typed(ends.Key, "go\n")
+	eventually(t, func() bool { return errors.Is(unix.Kill(ended, 0), unix.ESRCH) })
+	time.Sleep(2 * time.Second) // which a write on a busy disk may take
+
+	disk.must(thaw)
+	got := <-told
+	if got.exit.Code != 17 {
+		t.Errorf("it ended with %+v", got.exit)
+	}
+	checkNumbered(t, got.out, 5_000)
+	if exit := b.end(fills.Key); exit.Code != 3 {
+		t.Errorf("the one that fills the disk ended with %+v", exit)
+	}
+}
+
+// pipeIsFull reports whether nothing more goes into a process's output.
+func pipeIsFull(t *testing.T, pid int) bool {
+	t.Helper()
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/1", pid), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unread > size-unix.Getpagesize()
 }
 
 // TestALogThatCannotBeOpenedFailsTheStart and leaves nothing to acknowledge.

@@ -101,22 +101,35 @@ func (s *server) exec(u *upgrade) error {
 // settleDisks brings the disks to rest, so that nothing is in a goroutine's
 // hands when all of them end.
 func (s *server) settleDisks() error {
+	// What waits in a pipe comes into a queue only once that is empty: again,
+	// until nobody who has ended waits for more than a full disk.
+	for end := time.Now().Add(settleTime); ; {
+		if err := s.restDisks(); err != nil {
+			return err
+		}
+		s.lookAtDisks()
+		if len(s.leaving) == 0 || time.Now().After(end) {
+			break
+		}
+	}
+	for p := range s.leaving {
+		s.depart(p)
+	}
+	if err := s.restDisks(); err != nil { // what these have asked for
+		return err
+	}
+	if len(s.late) > 0 {
+		return errs.New(errs.Unavailable, "output of processes that have ended is not written yet: their disk is full")
+	}
+	return nil
+}
+
+// restDisks waits until no disk is at anything.
+func (s *server) restDisks() error {
 	for _, d := range s.disks {
 		if err := d.settle(settleTime); err != nil {
 			return err
 		}
-	}
-	s.lookAtDisks()
-	for p := range s.leaving {
-		s.depart(p)
-	}
-	for _, d := range s.disks {
-		if err := d.settle(settleTime); err != nil { // what these have asked for
-			return err
-		}
-	}
-	if len(s.late) > 0 {
-		return errs.New(errs.Unavailable, "output of processes that have ended is not written yet: their disk is full")
 	}
 	return nil
 }
