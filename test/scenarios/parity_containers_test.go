@@ -150,7 +150,7 @@ func TestParityRunning(t *testing.T) {
 		{do: "docker run --rm busybox /etc/passwd", err: "permission denied", code: 126},
 		{do: "docker run --rm busybox /etc", err: "is a directory", code: 126},
 		{do: "docker run --rm -w /etc/passwd busybox true", err: "not a directory", code: 125},
-		{do: "docker run -d --name W-bad busybox no-such", out: "ID\n", err: "executable file not found", code: 127},
+		{do: "docker run -d --name W-bad busybox no-such", out: "ID\n", err: "executable file not found", code: 127, race: true},
 		{do: "docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' W-bad", out: "created 127\n"},
 		{do: "docker ps -a --filter name=W-bad --format '{{.Status}}'", out: "Created\n"},
 		{do: "docker start W-bad", err: "executable file not found", code: 1},
