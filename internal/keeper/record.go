@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lus/internal/base/atomicfile"
 	"lus/internal/base/errs"
 	"lus/internal/model/task"
 )
@@ -46,9 +47,13 @@ func (s *server) head(p *proc) []byte {
 // record writes a new record. There is no fsync: it has to outlive the keeper,
 // not the machine.
 func (s *server) record(p *proc) error {
+	return s.writeRecord(p, os.WriteFile)
+}
+
+func (s *server) writeRecord(p *proc, write func(path string, data []byte, mode os.FileMode) error) error {
 	body, err := json.Marshal(leftover{Status: p.Status, CgroupKill: p.cgroupKill})
 	if err == nil {
-		err = os.WriteFile(s.recordPath(p.Key), append(s.head(p), body...), 0o600)
+		err = write(s.recordPath(p.Key), append(s.head(p), body...), 0o600)
 	}
 	if err != nil {
 		return errs.New(errs.Unavailable, "write the start record of %s: %w", keyName(p.Key), err)
@@ -69,9 +74,13 @@ func (s *server) recordPid(p *proc) {
 }
 
 // recordExit keeps the exit for the case that the keeper is killed before
-// somebody has acknowledged it.
+// somebody has acknowledged it. Killed in the middle, it leaves the record of
+// the start.
 func (s *server) recordExit(p *proc) {
-	if err := s.record(p); err != nil {
+	replace := func(path string, data []byte, mode os.FileMode) error {
+		return atomicfile.Write(path, data, mode, atomicfile.Crash)
+	}
+	if err := s.writeRecord(p, replace); err != nil {
 		s.log.Warn("an exit is not recorded", "process", keyName(p.Key), "error", err)
 	}
 }
@@ -87,7 +96,8 @@ func (s *server) findLeftovers() error {
 	}
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok {
+		if !ok { // half of a record, in whose place there is a whole one
+			_ = unix.Unlink(filepath.Join(s.records(), e.Name()))
 			continue
 		}
 		container, exec, _ := strings.Cut(name, "@")
