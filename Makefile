@@ -18,7 +18,7 @@ export LC_ALL := C.UTF-8
 RACE := ./internal/base/... ./internal/model/... ./internal/api/... ./internal/client/... \
 	./internal/cli/... ./internal/composefile/... ./internal/store/logs/... \
 	./internal/store/sqlite/... ./internal/service/compose/... ./internal/service/engine/... ./internal/service/account/... ./internal/service/certificate \
-	./internal/linux/dns/...
+	./internal/linux/dns/... ./internal/linux/firewall
 
 INIT := internal/linux/init/built/init
 

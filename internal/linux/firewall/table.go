@@ -221,10 +221,8 @@ func (t *Table) skeleton(fresh bool) error {
 		}
 	}
 	t.conn.AddTable(t.table)
-	for _, name := range t.setNames() {
-		if err := t.conn.AddSet(t.sets[name], nil); err != nil {
-			return err
-		}
+	if err := t.addSets(); err != nil {
+		return err
 	}
 	t.rules()
 	if fresh {
@@ -235,6 +233,21 @@ func (t *Table) skeleton(fresh bool) error {
 		}
 	}
 	return t.flush()
+}
+
+// numbering guards the number that nftables gives each set of a transaction: it
+// counts in a variable of the package.
+var numbering sync.Mutex
+
+func (t *Table) addSets() error {
+	numbering.Lock()
+	defer numbering.Unlock()
+	for _, name := range t.setNames() {
+		if err := t.conn.AddSet(t.sets[name], nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flush sends what is queued. After an error the connection may hold answers
