@@ -170,10 +170,10 @@ func (s *Service) take(ctx context.Context, who registry.Who, repository, id str
 	}
 	unknown := registry.Fail(errs.NotFound, registry.BlobUploadUnknown, "the upload is not known, it may have ended: begin this blob again")
 	s.uploads.mu.Lock()
-	u, no := s.uploads.list[id], s.uploads.refused[id]
+	u := s.uploads.list[id]
 	s.uploads.mu.Unlock()
-	if no.why != nil && no.repository == repository {
-		return nil, no.why
+	if why := s.refusedFor(id, repository); why != nil {
+		return nil, why
 	}
 	if u == nil || u.repository != repository {
 		return nil, unknown
@@ -185,6 +185,9 @@ func (s *Service) take(ctx context.Context, who registry.Who, repository, id str
 	}
 	if u.over {
 		u.free()
+		if why := s.refusedFor(id, repository); why != nil {
+			return nil, why
+		}
 		return nil, unknown
 	}
 	if u.in == nil {
@@ -238,8 +241,7 @@ func (s *Service) receive(ctx context.Context, u *upload, from int64, body io.Re
 	u.used = s.now()
 	switch {
 	case to.err != nil: // the file may hold more than was counted
-		s.end(ctx, u)
-		return s.refuse(u, noRoom(to.err))
+		return s.refuse(ctx, u, noRoom(to.err))
 	case u.size > left:
 		s.end(ctx, u)
 		return overQuota(u.repository)
@@ -309,11 +311,11 @@ func (s *Service) commit(ctx context.Context, u *upload, d digest.Digest) error 
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if err := u.in.Commit(ctx, u.size, d); err != nil {
-		s.end(ctx, u)
 		if errdefs.IsFailedPrecondition(err) {
+			s.end(ctx, u)
 			return registry.Fail(errs.Invalid, registry.DigestInvalid, "what was uploaded is not %s: %s", d, err)
 		}
-		return s.refuse(u, noRoom(err))
+		return s.refuse(ctx, u, noRoom(err))
 	}
 	s.forget(u)
 	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
@@ -337,8 +339,15 @@ func (s *Service) CancelUpload(ctx context.Context, who registry.Who, repository
 	return nil
 }
 
-// refuse remembers why an upload ended that may be asked for again.
-func (s *Service) refuse(u *upload, why error) error {
+// refuse gives up an upload that was taken, and remembers why first: its client
+// may ask again while it is being ended.
+func (s *Service) refuse(ctx context.Context, u *upload, why error) error {
+	s.remember(u, why)
+	s.end(ctx, u)
+	return why
+}
+
+func (s *Service) remember(u *upload, why error) {
 	s.uploads.mu.Lock()
 	defer s.uploads.mu.Unlock()
 	for id := range s.uploads.refused {
@@ -348,7 +357,16 @@ func (s *Service) refuse(u *upload, why error) error {
 		delete(s.uploads.refused, id)
 	}
 	s.uploads.refused[u.id] = refusal{repository: u.repository, why: why}
-	return why
+}
+
+// refusedFor is why an upload was refused, nil where it was not.
+func (s *Service) refusedFor(id, repository string) error {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	if no := s.uploads.refused[id]; no.repository == repository {
+		return no.why
+	}
+	return nil
 }
 
 // expire ends the uploads that nobody went on with.

@@ -2,17 +2,24 @@ package registry_test
 
 import (
 	"bufio"
+	"database/sql"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	api "lus/internal/api/registry"
 	"lus/internal/service/registry"
+	"lus/internal/store/sqlite"
+	"lus/test/need"
 )
 
 // begin starts an upload and returns its path.
@@ -178,4 +185,54 @@ func TestManyPushTheSameAtOnce(t *testing.T) {
 	for i := range 8 {
 		w.want(http.StatusOK, "", "GET", "/v2/me/app/blobs/"+dig(fmt.Sprint("own ", i)), "")
 	}
+}
+
+// A client that asks again while its upload is being given up for a full disk is
+// told of the disk, and not that nobody knows of its upload.
+func TestARefusalIsToldToWhoAsksAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	need.Root(t)
+	w := newWorld(t)
+	full := filepath.Join(w.dir, "images", "content", "ingest")
+	if err := os.MkdirAll(full, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", full, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(full, unix.MNT_DETACH) })
+	at := w.begin("me", "me/app")
+	w.want(http.StatusAccepted, "me", "PATCH", at, "some")
+
+	held, free := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		err := w.db.Write(t.Context(), sqlite.Crash, func(*sql.Tx) error { close(held); <-free; return nil })
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-held // so that giving it up takes as long as this test wants
+	more := strings.Repeat("x", 2<<20)
+	all.Go(func() {
+		if a := w.do("me", "PATCH", at, more); a.status != http.StatusServiceUnavailable {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
+	for { // until it has begun to be given up
+		entries, err := os.ReadDir(full)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	a := w.do("me", "PATCH", at, more)
+	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "full") {
+		t.Errorf("asked again, it says %d %s", a.status, a.body)
+	}
+	close(free)
+	all.Wait()
 }
