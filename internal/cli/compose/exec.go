@@ -74,7 +74,7 @@ func (a *app) anyContainer(ctx context.Context, service string, index int) (summ
 
 // noContainer says that a service has none, or none with that number.
 func noContainer(service string, index int) error {
-	if index > 1 {
+	if index != 0 {
 		return errs.New(errs.NotFound, "service %q has no container %d", service, index)
 	}
 	return errs.New(errs.NotFound, "service %q has no container; `lus compose up -d %s` makes one", service, service)
@@ -93,7 +93,7 @@ func (a *app) container(ctx context.Context, service string, index int) (summary
 	if list = ofService(list, service, index); len(list) > 0 {
 		return list[0], nil
 	}
-	if index > 1 {
+	if index != 0 {
 		return summary{}, errs.New(errs.NotFound, "service %q has no running container %d", service, index)
 	}
 	return summary{}, errs.New(errs.NotFound, "service %q is not running; `lus compose up -d %s` starts it", service, service)

@@ -101,11 +101,20 @@ func (r *runner) join(host *container.HostConfig) error {
 	return nil
 }
 
-// firstOf is the id of a service's first container; empty where it has none.
+// firstOf is the id of a service's first container: of those that stay or were
+// made, the one with the lowest number. It is empty where there is none.
 func (r *runner) firstOf(service string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ids[service+"/1"]
+	id, lowest := "", 0
+	for at, its := range r.ids {
+		number, ok := strings.CutPrefix(at, service+"/")
+		n, err := strconv.Atoi(number)
+		if ok && err == nil && (id == "" || n < lowest) {
+			id, lowest = its, n
+		}
+	}
+	return id
 }
 
 // inherit gives mounts the volumes that nobody named and that the old container

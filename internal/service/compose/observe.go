@@ -70,7 +70,7 @@ func (o *observed) ids() map[string]string {
 	out := map[string]string{}
 	for service, cs := range o.containers {
 		for _, c := range cs {
-			out[service+"/"+strconv.Itoa(number(c))] = c.ID
+			out[numbered(service, number(c))] = c.ID
 		}
 	}
 	return out

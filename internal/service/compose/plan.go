@@ -93,6 +93,8 @@ type upPlan struct {
 	made    map[string][]*step
 	start   map[string][]*step // by service: starts, or keeps
 	waits   map[string]*step   // by service and condition
+	first   map[string]string  // by service: its first container's id; empty: still to be made
+	paused  []string           // containers that should run
 	hooked  map[string][]*step // by service: its first hooks, after which all its containers start
 	serving bool               // the service that is planned has a container that goes on
 }
@@ -104,7 +106,7 @@ type former = func(service, hash string) *compose.Service
 func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]string, now *observed, was former) (*plan, error) {
 	u := &upPlan{
 		plan: &plan{known: now.ids()}, req: req, now: now, ids: ids, was: was,
-		made: map[string][]*step{}, start: map[string][]*step{}, waits: map[string]*step{}, hooked: map[string][]*step{},
+		made: map[string][]*step{}, start: map[string][]*step{}, waits: map[string]*step{}, first: map[string]string{}, hooked: map[string][]*step{},
 	}
 	if err := u.networks(); err != nil {
 		return nil, err
@@ -117,6 +119,9 @@ func planUp(req *compose.UpRequest, services []compose.Service, ids map[string]s
 		if err := u.service(&services[i]); err != nil {
 			return nil, err
 		}
+	}
+	if err := pausedError(u.paused); err != nil {
+		return nil, err
 	}
 	if req.Wait {
 		u.waitForAll(services)

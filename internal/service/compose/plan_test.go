@@ -181,10 +181,9 @@ updated p-web-2 after update web
 		},
 		{
 			name:     "scaled up, then down",
-			services: []compose.Service{scaled}, have: []*container.Container{running("web", 1, "h-web"), running("web", 3, "h-web")},
+			services: []compose.Service{scaled}, have: []*container.Container{running("web", 1, "h-web"), running("web", 2, "h-web"), running("web", 3, "h-web")},
 			want: `keep p-web-1
-create p-web-2
-start p-web-2 after create p-web-2
+keep p-web-2
 stop p-web-3
 remove p-web-3 after stop p-web-3
 `,

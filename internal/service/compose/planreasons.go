@@ -43,10 +43,8 @@ func (u *upPlan) diverged(s *compose.Service, c *container.Container, imageID st
 			why = append(why, fmt.Sprintf("image %s at %s: %s -> %s", ref, m.Destination, shortID(m.Name), shortID(u.ids[ref])))
 		}
 	}
-	for _, other := range joins(s) {
-		if u.moved(other) {
-			why = append(why, "it shares with service "+other+", which is replaced")
-		}
+	for _, other := range u.elsewhere(s, c) {
+		why = append(why, "it shares with service "+other+", which is replaced")
 	}
 	if len(why) == 0 && (hash != s.Hash || forced) {
 		why = []string{map[bool]string{true: "forced", false: "its configuration changed"}[forced]}
@@ -62,11 +60,6 @@ func imageAt(s *compose.Service, target string) string {
 		}
 	}
 	return ""
-}
-
-// moved tells whether the first container of a service will be another one.
-func (u *upPlan) moved(service string) bool {
-	return slices.ContainsFunc(u.made[service], func(s *step) bool { return s.number == 1 })
 }
 
 // shortID is an image's id as people read it.

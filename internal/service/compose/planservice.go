@@ -17,37 +17,43 @@ func (u *upPlan) service(s *compose.Service) error {
 	if !ok {
 		return errs.New(errs.Internal, "image %s of service %s was not resolved", s.Image, s.Name)
 	}
-	have := slices.Clone(u.now.containers[s.Name])
+	stay, surplus := u.choose(s, id)
+	next := 1
+	for _, c := range u.now.containers[s.Name] {
+		next = max(next, number(c)+1)
+	}
+	if s.Scale > 0 {
+		u.first[s.Name] = firstID(stay)
+	}
 	restart := u.dependencyRestarts(s)
-	u.serving = len(s.PreStart) > 0 && u.serves(s, id, restart)
+	u.serving = len(s.PreStart) > 0 && !restart && serves(stay)
 	var replaced []replica
 	var before []*step
-	for n := 1; n <= s.Scale; n++ {
-		c, others := u.pick(s, n, id, have)
-		have = slices.DeleteFunc(have, func(o *container.Container) bool { return number(o) == n })
-		// Those that a replacement which was cut short left behind.
+	for _, r := range stay {
 		var gone []*step
-		for _, o := range others {
+		for _, o := range r.others {
 			gone = append(gone, u.remove(o, nil))
 		}
-		if c == nil {
-			u.create(s, n, id)
-			continue
-		}
-		if why := u.diverged(s, c, id); len(why) > 0 {
-			replaced, before = append(replaced, replica{n, c, why}), append(before, gone...)
+		n, c := r.number, r.old
+		if len(r.reasons) > 0 {
+			replaced, before = append(replaced, r.replica), append(before, gone...)
 			continue
 		}
 		named := u.named(s, n, c, append(u.connect(s, c), gone...))
 		switch {
-		case c.State.Running() && !restart:
-			u.keep(s, n, c)
-		case c.State.Running():
+		case c.State.Running() && restart:
 			stop := u.add(&step{action: compose.StopContainer, kind: "Container", name: c.Name, old: c, after: named, timeout: u.req.Timeout})
 			u.begin(s, n, c, c.Name, []*step{stop})
+		case c.State.Status == container.Paused:
+			u.paused = append(u.paused, c.Name)
+		case c.State.Running():
+			u.keep(s, n, c)
 		default:
 			u.begin(s, n, c, containerName(u.req.Project.Name, s, n), named)
 		}
+	}
+	for i := range s.Scale - len(stay) {
+		u.create(s, next+i, id)
 	}
 	if u.rolling(s, replaced) {
 		u.update(s, id, replaced, before)
@@ -56,7 +62,8 @@ func (u *upPlan) service(s *compose.Service) error {
 			u.replace(s, r.number, id, r.old, r.reasons, before)
 		}
 	}
-	for _, c := range have {
+	for _, c := range surplus {
+		delete(u.known, numbered(s.Name, number(c)))
 		u.remove(c, nil)
 	}
 	return nil
@@ -96,23 +103,6 @@ func (u *upPlan) update(s *compose.Service, imageID string, replaced []replica, 
 		u.start[s.Name] = append(u.start[s.Name], m)
 		u.made[s.Name] = append(u.made[s.Name], m)
 	}
-}
-
-// pick chooses the container that is a service's n-th: one that is as it should
-// be before one that is not, for a replacement may have been cut short.
-func (u *upPlan) pick(s *compose.Service, n int, imageID string, have []*container.Container) (c *container.Container, others []*container.Container) {
-	for _, o := range have {
-		switch {
-		case number(o) != n:
-		case c == nil:
-			c = o
-		case u.differs(s, c, imageID) && !u.differs(s, o, imageID):
-			c, others = o, append(others, c)
-		default:
-			others = append(others, o)
-		}
-	}
-	return c, others
 }
 
 // named gives the container its name, where a replacement that was cut short

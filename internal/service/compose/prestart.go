@@ -85,18 +85,6 @@ func hookName(project string, s *compose.Service, i, n int) string {
 	return name
 }
 
-// serves says that a container of the service runs and goes on: its hooks have
-// been run.
-func (u *upPlan) serves(s *compose.Service, imageID string, restart bool) bool {
-	for n := 1; n <= s.Scale && !restart; n++ {
-		c, _ := u.pick(s, n, imageID, u.now.containers[s.Name])
-		if c != nil && c.State.Running() && len(u.diverged(s, c, imageID)) == 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // runHook runs one hook to its end.
 func (r *runner) runHook(ctx context.Context, st *step) error {
 	id, err := r.beginHook(ctx, st)

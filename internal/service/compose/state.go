@@ -87,6 +87,8 @@ type statePlan struct {
 	stops map[string][]*step
 	start map[string][]*step
 	waits map[string]*step
+	// paused are containers that should be started.
+	paused []string
 }
 
 func planState(verb string, req *compose.StateRequest, now *observed) (*plan, error) {
@@ -106,6 +108,9 @@ func planState(verb string, req *compose.StateRequest, now *observed) (*plan, er
 	}
 	for _, name := range order {
 		s.begin(name, verb)
+	}
+	if err := pausedError(s.paused); err != nil {
+		return nil, err
 	}
 	if req.Wait {
 		s.waitForAll(order)
@@ -239,6 +244,9 @@ func (s *statePlan) begin(name, verb string) {
 	for _, c := range s.now[name] {
 		st := &step{kind: "Container", name: c.Name, service: service, number: number(c), old: c, after: after}
 		st.action = compose.StartContainer
+		if verb == "start" && c.State.Status == container.Paused {
+			s.paused = append(s.paused, c.Name)
+		}
 		if verb == "start" && c.State.Running() {
 			st.action, st.after = compose.Keep, nil
 		}

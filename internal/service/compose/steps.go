@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
@@ -124,7 +123,7 @@ func ignore(err error, kinds ...errs.Kind) error {
 	return err
 }
 
-func key(st *step) string { return st.service.Name + "/" + strconv.Itoa(st.number) }
+func key(st *step) string { return numbered(st.service.Name, st.number) }
 
 func (r *runner) remember(st *step, id string) {
 	r.mu.Lock()
