@@ -214,7 +214,7 @@ func overview(e *command.Env) {
 	fmt.Fprintf(e.Out, `
 Options:
   -H, --host ADDRESS   The daemon to speak to: unix:///path or tcp://host:port (default LUS_HOST, else this host's, started where it does not run)
-      --config FOLDER  Where the credential file is (default ~/.docker)
+      --config FOLDER  Where config.json with your credentials and choices is (default ~/.docker)
   -v, --version        Show this program's version
 
 Run '%s COMMAND --help' for more about a command.

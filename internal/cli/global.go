@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"lus/internal/base/errs"
 	"lus/internal/cli/command"
 	"lus/internal/client"
 )
@@ -42,6 +43,19 @@ func defaultHost(e *command.Env) string {
 	return host
 }
 
+// theDefault refuses a context that docker's users chose: it would be another
+// daemon than the one that answers here.
+func theDefault(context string) error {
+	where := "take currentContext out of Docker's config.json"
+	if name := os.Getenv("DOCKER_CONTEXT"); name != "" {
+		context, where = name, "unset DOCKER_CONTEXT"
+	}
+	if context == "" || context == "default" {
+		return nil
+	}
+	return errs.New(errs.Unsupported, "the context %q cannot be had: name its daemon by -H or DOCKER_HOST, or, for this host's, %s", context, where)
+}
+
 // apply makes the flags hold for this program.
 func (g global) apply(e *command.Env) (err error) {
 	if g.config != "" {
@@ -49,8 +63,15 @@ func (g global) apply(e *command.Env) (err error) {
 			return err
 		}
 	}
+	if g.host == "" && e.Program == "docker" {
+		if err := theDefault(e.Config().CurrentContext); err != nil {
+			return err
+		}
+	}
 	o := client.FromEnv(e.Err)
-	o.Host = g.host
+	if o.Host = g.host; o.Host != "" {
+		o.Header = e.Config().HTTPHeaders
+	}
 	e.Client, err = client.New(o)
 	return err
 }

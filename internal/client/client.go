@@ -26,6 +26,7 @@ const version = "/v1.51"
 type Client struct {
 	network, address string
 	shown            string // the address as people write it
+	header           string // lines of each request's head
 	// start begins a daemon where none answers; nil where a host was named.
 	start func() error
 
@@ -38,6 +39,8 @@ type Options struct {
 	Host   string // unix:///path or tcp://host:port; empty: the daemon of Layout, started where it is not there
 	Layout layout.Layout
 	Stderr io.Writer // told once where a daemon is started
+	// Header is sent with each request: what stands before the daemon may ask for it.
+	Header map[string]string
 }
 
 // FromEnv returns the options that LUS_HOST, LUS_ROOT and LUS_RUN name.
@@ -56,7 +59,11 @@ func New(o Options) (*Client, error) {
 	if !ok || rest == "" || (scheme != "unix" && scheme != "tcp") {
 		return nil, errs.New(errs.Invalid, "%q is no address of a daemon: write unix:///path/of/lus.sock or tcp://host:port (-H, LUS_HOST)", o.Host)
 	}
-	return &Client{network: scheme, address: rest, shown: o.Host}, nil
+	header, err := checkHeader(o.Header)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{network: scheme, address: rest, shown: o.Host, header: header}, nil
 }
 
 // Host is the daemon's address as people write it.
@@ -67,7 +74,7 @@ func (c *Client) Host() string { return c.shown }
 func (c *Client) Existing() *Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &Client{network: c.network, address: c.address, shown: c.shown, idle: c.idle}
+	e := &Client{network: c.network, address: c.address, shown: c.shown, header: c.header, idle: c.idle}
 	c.idle = nil
 	return e
 }
@@ -233,7 +240,7 @@ func (c *Client) put(k *conn) {
 	c.idle = append(c.idle, k)
 }
 
-func (r *Request) head(upgrade bool) (head []byte, body []byte, err error) {
+func (r *Request) head(more string, upgrade bool) (head []byte, body []byte, err error) {
 	if err := checkNames(r.Path); err != nil {
 		return nil, nil, err
 	}
@@ -248,7 +255,7 @@ func (r *Request) head(upgrade bool) (head []byte, body []byte, err error) {
 	if strings.ContainsAny(path, " \r\n") {
 		return nil, nil, errs.New(errs.Invalid, "invalid name in %q", r.Path)
 	}
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: lus\r\nUser-Agent: Lus-Client\r\n", r.Method, path)
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: lus\r\nUser-Agent: Lus-Client\r\n%s", r.Method, path, more)
 	for k, v := range r.Header {
 		if strings.ContainsAny(k+v, "\r\n") {
 			return nil, nil, errs.New(errs.Invalid, "a line break in the header %s", k)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +16,11 @@ import (
 // dockerIO is the name under which the credential file keeps docker.io.
 const dockerIO = "https://index.docker.io/v1/"
 
-// credentialFile is what Lus reads of Docker's ~/.docker/config.json.
+// credentialFile are the credentials in Docker's ~/.docker/config.json.
 type credentialFile struct {
 	Auths       map[string]image.Auth `json:"auths"`
 	CredsStore  string                `json:"credsStore"`
 	CredHelpers map[string]string     `json:"credHelpers"`
-	DetachKeys  string                `json:"detachKeys"`
 }
 
 func credentialPath() string {
@@ -39,28 +37,10 @@ func credentialPath() string {
 
 func readCredentials() (*credentialFile, error) {
 	f := &credentialFile{}
-	path := credentialPath()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		if path == "" || errors.Is(err, os.ErrNotExist) {
-			return f, nil
-		}
-		return nil, errs.New(errs.Invalid, "the credential file: %w", err)
-	}
-	if err := json.Unmarshal(data, f); err != nil {
-		return nil, errs.New(errs.Invalid, "the credential file %s cannot be read: %w", path, err)
+	if err := readFile(f); err != nil {
+		return nil, err
 	}
 	return f, nil
-}
-
-// DetachKeys are the keys that detach from a terminal, where the user chose
-// some in Docker's configuration file.
-func DetachKeys() (string, error) {
-	f, err := readCredentials()
-	if err != nil {
-		return "", err
-	}
-	return f.DetachKeys, nil
 }
 
 // Credentials returns the user's credentials for a registry's host ("docker.io",

@@ -38,7 +38,7 @@ type Response struct {
 
 // roundTrip sends a request and reads the head of its answer.
 func (c *Client) roundTrip(ctx context.Context, r *Request, upgrade bool) (*Response, error) {
-	head, body, err := r.head(upgrade)
+	head, body, err := r.head(c.header, upgrade)
 	if err != nil {
 		return nil, err
 	}

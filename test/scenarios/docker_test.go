@@ -145,6 +145,11 @@ func TestK13LusUnderDockersName(t *testing.T) {
 	refused.Want(t, 1)
 	stack.Says(t, refused.Err, "127.0.0.1:1")
 	s.Do(nil, "env", append(elsewhere, filepath.Join(s.Bin, "lus"), "ps")...).Want(t, 0)
+
+	// So it is with the context that they chose.
+	context := []string{"-u", "LUS_HOST", "-u", "DOCKER_HOST", "DOCKER_CONTEXT=other"}
+	s.Do(nil, "env", append(context, docker, "ps")...).Want(t, 1)
+	s.Do(nil, "env", append(context, filepath.Join(s.Bin, "lus"), "ps")...).Want(t, 0)
 }
 
 func TestDockersLoginIsTriedAtTheRegistry(t *testing.T) {

@@ -25,6 +25,22 @@ type Env struct {
 	Out, Err *os.File
 	Program  string // what people called: lus, or docker where it is linked so
 	Client   *client.Client
+
+	config *client.Config // once it was asked for
+}
+
+// Config is what the user chose in Docker's configuration file. One that cannot
+// be read is warned of once, and nothing was chosen then.
+func (e *Env) Config() *client.Config {
+	if e.config == nil {
+		c, err := client.ReadConfig()
+		if err != nil {
+			e.Warn(err)
+			c = &client.Config{}
+		}
+		e.config = c
+	}
+	return e.config
 }
 
 // Do is a command's work, once its flags are parsed.

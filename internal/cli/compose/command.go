@@ -67,7 +67,15 @@ func unavailable() map[string]string {
 // where the call is wrong, 130 where it was interrupted, or that of a container
 // where the verb passes it on.
 func Main(ctx context.Context, args []string, s Streams) int {
-	daemon, err := client.New(client.FromEnv(s.Err))
+	o := client.FromEnv(s.Err)
+	if o.Host != "" {
+		chosen, err := client.ReadConfig()
+		if err != nil {
+			s.warn(err)
+		}
+		o.Header = chosen.HTTPHeaders
+	}
+	daemon, err := client.New(o)
 	if err == nil {
 		defer func() { _ = daemon.Close() }()
 		err = (&app{Streams: s, daemon: daemon, load: composefile.Options{Access: accessTo(daemon, s.warn)}}).run(ctx, args)

@@ -38,7 +38,7 @@ func attachTo(ctx context.Context, e *command.Env, name string, d *details, inpu
 	case d.Config.Tty && input && d.Config.OpenStdin && !interactive(e.In):
 		return fmt.Errorf("the input device is not a TTY: use --no-stdin")
 	}
-	keys, err := detaching(&detachKeys, d.Config.Tty)
+	keys, err := detaching(e, &detachKeys, d.Config.Tty)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ func createCommand() command.Command {
 			o := &options{}
 			o.register(f)
 			return func(ctx context.Context, args []string) error {
+				o.addProxies(e)
 				req, err := o.request(args)
 				if err == nil {
 					err = o.checkPull()

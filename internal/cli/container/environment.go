@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/command"
 )
 
 // environment gives the variables of the files, then those of the flags.
@@ -43,6 +44,21 @@ func environment(files, flags []string) ([]string, error) {
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+// addProxies adds the proxies that the user chose for what the daemon runs. A
+// flag wins over them, they win over a file, as docker has it.
+func (o *options) addProxies(e *command.Env) {
+	given := map[string]bool{}
+	for _, v := range o.env {
+		name, _, _ := strings.Cut(v, "=")
+		given[name] = true
+	}
+	for _, v := range e.Config().ProxyVariables(e.Client.Host()) {
+		if !given[v.Name] {
+			o.env = append(o.env, v.Name+"="+v.Value)
+		}
+	}
 }
 
 // labels gives the labels of the files and the flags; the last of a key counts.

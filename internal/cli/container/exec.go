@@ -48,7 +48,7 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	if x.Env, err = environment(x.envFiles, x.env); err != nil {
 		return err
 	}
-	keys, err := detaching(&x.DetachKeys, x.Tty)
+	keys, err := detaching(e, &x.DetachKeys, x.Tty)
 	if err != nil {
 		return err
 	}

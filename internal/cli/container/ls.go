@@ -44,6 +44,13 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case o.quiet && o.format != "":
+		e.Warning("Ignoring custom format, because both --format and --quiet are set.")
+		o.format = ""
+	case !o.quiet && o.format == "":
+		o.format = e.Config().PsFormat
+	}
 	if o.latest && o.last < 0 {
 		o.last = 1
 	}
@@ -64,7 +71,7 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	for _, s := range list {
 		rows = append(rows, NewRow(s, !o.noTrunc))
 	}
-	if o.quiet && (o.format == "" || o.format == "table") {
+	if o.quiet {
 		o.format = "{{.ID}}"
 	}
 	columns := "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"

@@ -46,6 +46,7 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 	if o.detach && len(o.attach) > 0 {
 		return invalid("conflicting options: cannot specify both --attach and --detach")
 	}
+	o.addProxies(e)
 	req, err := o.request(args)
 	if err == nil {
 		err = o.checkPull()
@@ -53,7 +54,7 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 	if err != nil {
 		return failed(err)
 	}
-	keys, err := detaching(&o.detachKeys, o.tty)
+	keys, err := detaching(e, &o.detachKeys, o.tty)
 	if err != nil {
 		return failed(err)
 	}

@@ -58,7 +58,7 @@ func startAttached(ctx context.Context, e *command.Env, name string, input bool,
 	if d.State.Running {
 		return attachTo(ctx, e, name, d, input, detachKeys, true)
 	}
-	keys, err := detaching(&detachKeys, d.Config.Tty)
+	keys, err := detaching(e, &detachKeys, d.Config.Tty)
 	if err != nil {
 		return err
 	}

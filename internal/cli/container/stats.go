@@ -34,6 +34,9 @@ func statsCommand() command.Command {
 			f.BoolVar(&o.once, "no-stream", false, "Print once and end")
 			f.BoolVar(&o.noTrunc, "no-trunc", false, "Print whole ids")
 			return func(ctx context.Context, args []string) error {
+				if o.format == "" {
+					o.format = e.Config().StatsFormat
+				}
 				if o.once {
 					return o.now(ctx, args)
 				}

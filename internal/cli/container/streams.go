@@ -38,12 +38,9 @@ type joined struct {
 
 // detaching reads the keys that detach: as typed, or the user's own of the
 // configuration file. They are looked for on a terminal only.
-func detaching(typed *string, tty bool) (*terminal.Keys, error) {
+func detaching(e *command.Env, typed *string, tty bool) (*terminal.Keys, error) {
 	if *typed == "" && tty {
-		var err error
-		if *typed, err = client.DetachKeys(); err != nil {
-			return nil, err
-		}
+		*typed = e.Config().DetachKeys
 	}
 	return terminal.ParseKeys(*typed)
 }

@@ -130,7 +130,7 @@ func (b *buildFlags) prepare(e *command.Env, where string) (err error) {
 			return errs.New(errs.Invalid, "invalid --ulimit %q: write it as nofile=1024:2048", l)
 		}
 	}
-	b.values()
+	b.values(e.Config().ProxyVariables(e.Client.Host()))
 	if b.Auth, err = client.AllCredentials(e.Warn); err != nil {
 		return err
 	}
@@ -179,8 +179,9 @@ func (b *buildFlags) showing(e *command.Env) error {
 	return nil
 }
 
-// values reads build arguments and labels.
-func (b *buildFlags) values() {
+// values reads build arguments and labels. The proxies that the user chose for what
+// the daemon runs are arguments too.
+func (b *buildFlags) values(proxies []client.Variable) {
 	b.Args = map[string]*string{}
 	for _, a := range b.args {
 		name, value, has := strings.Cut(a, "=")
@@ -193,5 +194,19 @@ func (b *buildFlags) values() {
 		}
 		b.Args[name] = &value
 	}
+	for _, v := range proxies {
+		// A step gets one value by both ways of writing the name.
+		if !b.argued(v.Name) {
+			b.Args[v.Name] = &v.Value
+		}
+	}
 	b.Labels = command.Pairs(b.labels)
+}
+
+// argued reports whether a build argument was given, in capitals or not.
+func (b *buildFlags) argued(name string) bool {
+	return slices.ContainsFunc(b.args, func(a string) bool {
+		given, _, _ := strings.Cut(a, "=")
+		return strings.EqualFold(given, name)
+	})
 }

@@ -52,6 +52,9 @@ func lsCommand() command.Command {
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/images/json", Query: q}, &list); err != nil {
 					return err
 				}
+				if *format == "" && !*quiet {
+					*format = e.Config().ImagesFormat
+				}
 				return printImages(e, list, imageTable{digests: *digests, quiet: *quiet, trunc: !*noTrunc, format: *format})
 			}
 		},

@@ -88,6 +88,7 @@ func lsCommand() command.Command {
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/networks", Query: q}, &list); err != nil {
 					return err
 				}
+				how.Unless(e.Config().NetworksFormat)
 				output.ByName(list, func(n network.Network) string { return n.Name })
 				return output.Rows(e.Out, how, "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", output.Headers{
 					"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv4": "IPV4", "IPv6": "IPV6",

@@ -24,6 +24,14 @@ func ListFlags(f *pflag.FlagSet, id, names string) *Listing {
 	return l
 }
 
+// Unless sets the format that the user has chosen once for all, which holds where
+// neither --format nor -q was given.
+func (l *Listing) Unless(chosen string) {
+	if l.format == "" && !l.quiet {
+		l.format = chosen
+	}
+}
+
 // Rows prints list as List does, each as row makes it.
 func Rows[T, R any](w io.Writer, l *Listing, columns string, headers Headers, list []T, row func(T) R) error {
 	rows := make([]R, 0, len(list))

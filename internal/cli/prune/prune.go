@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -156,7 +157,7 @@ func Command(k Kind) command.Command {
 				if !*force && !e.Ask(k.question(*all)) {
 					return nil
 				}
-				text, freed, err := k.run(ctx, e, *filters, *all, more)
+				text, freed, err := k.run(ctx, e, Filters(e, *filters), *all, more)
 				if err != nil {
 					return err
 				}
@@ -170,6 +171,23 @@ func Command(k Kind) command.Command {
 			}
 		},
 	}
+}
+
+// Filters are those that were given and those that the user chose once for all in
+// Docker's configuration file, except one that says the opposite of one given.
+func Filters(e *command.Env, given []string) []string {
+	all := slices.Clone(given)
+	for _, f := range e.Config().PruneFilters {
+		key, value, ok := strings.Cut(f, "=")
+		opposite := key + "!"
+		if bare, is := strings.CutSuffix(key, "!"); is {
+			opposite = bare
+		}
+		if ok && !slices.Contains(given, opposite+"="+value) && !slices.Contains(all, f) {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // Space writes how much was given back.

@@ -44,6 +44,7 @@ func (o *pruneFlags) has(key string) bool {
 }
 
 func (o *pruneFlags) run(ctx context.Context, e *command.Env) error {
+	*o.filters = prune.Filters(e, *o.filters)
 	if o.volumes && o.has("until") {
 		return errs.New(errs.Invalid, `ERROR: The "until" filter is not supported with "--volumes"`)
 	}

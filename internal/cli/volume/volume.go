@@ -93,6 +93,7 @@ func lsCommand() command.Command {
 				if err := e.Client.Call(ctx, client.Request{Method: "GET", Path: "/volumes", Query: q}, &list); err != nil {
 					return err
 				}
+				how.Unless(e.Config().VolumesFormat)
 				output.ByName(list.Volumes, func(v volume.Volume) string { return v.Name })
 				return output.Rows(e.Out, how, "{{.Driver}}\t{{.Name}}", Headers(), list.Volumes, func(v volume.Volume) Row { return Row{v} })
 			}
