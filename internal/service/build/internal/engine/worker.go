@@ -6,11 +6,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache"
 	cachemetadata "github.com/moby/buildkit/cache/metadata"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
 	imagewriter "github.com/moby/buildkit/exporter/containerimage"
 	"github.com/moby/buildkit/frontend"
 	"github.com/moby/buildkit/session"
@@ -22,6 +24,7 @@ import (
 	"github.com/moby/buildkit/source/containerimage"
 	"github.com/moby/buildkit/source/git"
 	"github.com/moby/buildkit/source/http"
+	srctypes "github.com/moby/buildkit/source/types"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
@@ -32,6 +35,7 @@ import (
 	"lus/internal/service/build/internal/copies"
 	"lus/internal/service/build/internal/export"
 	"lus/internal/service/build/internal/folder"
+	"lus/internal/service/build/internal/repos"
 	"lus/internal/store/content"
 )
 
@@ -43,6 +47,7 @@ type buildWorker struct {
 	images  *export.Exporter
 	writer  *imagewriter.ImageWriter
 	folders *folder.Source
+	repos   *repos.Source // nil where there is no git
 	store   *content.Store
 	gateway func() string
 }
@@ -71,6 +76,14 @@ func (w *buildWorker) ResolveOp(v solver.Vertex, s frontend.FrontendLLBBridge, s
 	return w.Worker.ResolveOp(v, s, sm, proxy)
 }
 
+// ResolveSourceMetadata implements worker.Worker.
+func (w *buildWorker) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt, sm *session.Manager, job solver.JobContext) (*sourceresolver.MetaResponse, error) {
+	if w.repos != nil && strings.HasPrefix(op.Identifier, srctypes.GitScheme+"://") {
+		defer w.repos.Watch()()
+	}
+	return w.Worker.ResolveSourceMetadata(ctx, op, opt, sm, job)
+}
+
 func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*buildWorker, error) {
 	opt, err := workerOptions(o, parallel)
 	if err != nil {
@@ -92,7 +105,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 	if err != nil {
 		return nil, errors.Join(err, opt.MetadataStore.Close())
 	}
-	folders, err := addSources(w, o.Stall)
+	folders, repositories, err := addSources(w, o.Stall)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +119,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 		return nil, err
 	}
 	return &buildWorker{
-		Worker: w, folders: folders, store: o.Store, writer: writer, gateway: o.Gateway,
+		Worker: w, folders: folders, repos: repositories, store: o.Store, writer: writer, gateway: o.Gateway,
 		images: export.New(export.Options{Store: o.Store, Content: opt.ContentStore, Built: o.Built}),
 	}, nil
 }
@@ -157,10 +170,10 @@ func relax(md *cachemetadata.Store) {
 	})
 }
 
-func addSources(w *base.Worker, limit time.Duration) (*folder.Source, error) {
+func addSources(w *base.Worker, limit time.Duration) (*folder.Source, *repos.Source, error) {
 	sm, err := source.NewManager()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	opt := containerimage.SourceOpt{
 		Snapshotter:   w.WorkerOpt.Snapshotter,
@@ -173,38 +186,40 @@ func addSources(w *base.Worker, limit time.Duration) (*folder.Source, error) {
 		LeaseManager:  w.WorkerOpt.LeaseManager,
 	}
 	if w.ImageSource, err = containerimage.NewSource(opt); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sm.Register(w.ImageSource)
 	opt.RegistryHosts, opt.ResolverType = nil, containerimage.ResolverTypeOCILayout
 	if w.OCILayoutSource, err = containerimage.NewSource(opt); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sm.Register(w.OCILayoutSource)
 	blobs, err := containerblob.NewSource(containerblob.SourceOpt{
 		ContentStore: w.WorkerOpt.ContentStore, CacheAccessor: w.CacheMgr, RegistryHosts: w.WorkerOpt.RegistryHosts,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sm.Register(blobs)
+	var repositories *repos.Source
 	if git.Supported() == nil {
-		if w.GitSource, err = git.NewSource(git.Opt{CacheAccessor: w.CacheMgr, RegistryHosts: w.WorkerOpt.RegistryHosts}); err != nil {
-			return nil, err
+		if repositories, err = repos.New(git.Opt{CacheAccessor: w.CacheMgr, RegistryHosts: w.WorkerOpt.RegistryHosts}, limit); err != nil {
+			return nil, nil, err
 		}
-		sm.Register(w.GitSource)
+		sm.Register(repositories)
+		w.GitSource = repositories.Source
 	}
 	if w.HTTPSource, err = http.NewSource(http.Opt{CacheAccessor: w.CacheMgr, Transport: downloads(limit)}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sm.Register(w.HTTPSource)
 	files, err := folder.New(w.CacheMgr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sm.Register(files)
 	w.SourceManager = sm
-	return files, nil
+	return files, repositories, nil
 }
 
 // dropTemporaryLeases ends the leases of builds that a killed daemon had begun.
