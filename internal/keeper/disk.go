@@ -26,9 +26,10 @@ const (
 // writes there faster than it takes, and nothing else. Order is kept, for one
 // goroutine does one thing after the other.
 type disk struct {
-	poke  func() // tells the loop to look
-	wake  chan struct{}
-	ended chan struct{}
+	device uint64
+	poke   func() // tells the loop to look
+	wake   chan struct{}
+	ended  chan struct{}
 
 	mu     sync.Mutex
 	queue  []job
@@ -58,20 +59,24 @@ const (
 	closeLog
 )
 
-func newDisk(poke func()) *disk {
-	d := &disk{poke: poke, wake: make(chan struct{}, 1), ended: make(chan struct{}), stuck: map[*sink]struct{}{}}
+func newDisk(device uint64, poke func()) *disk {
+	d := &disk{device: device, poke: poke, wake: make(chan struct{}, 1), ended: make(chan struct{}), stuck: map[*sink]struct{}{}}
 	go d.run()
 	return d
 }
 
-// diskOf is the disk that a log lies on.
-func (s *server) diskOf(path string) *disk {
-	var st unix.Stat_t
-	_ = unix.Stat(filepath.Dir(path), &st) // a folder that is missing is told when the log is opened
-	d := s.disks[st.Dev]
+// diskOf is the disk that a log lies on. The client has looked which it is: one
+// that does not answer must not be asked by the loop.
+func (s *server) diskOf(path string, device uint64) *disk {
+	if device == 0 { // a former build's client
+		var st unix.Stat_t
+		_ = unix.Stat(filepath.Dir(path), &st) // a folder that is missing is told when the log is opened
+		device = st.Dev
+	}
+	d := s.disks[device]
 	if d == nil {
-		d = newDisk(s.wakeUp)
-		s.disks[st.Dev] = d
+		d = newDisk(device, s.wakeUp)
+		s.disks[device] = d
 	}
 	return d
 }

@@ -75,6 +75,7 @@ type sinkState struct {
 	MaxSize  int64   `json:"max"`
 	MaxFiles int     `json:"files"`
 	Drop     bool    `json:"drop"`
+	Device   uint64  `json:"device"`
 	Dropped  int64   `json:"dropped"`
 	Pending  []chunk `json:"pending"`
 }
@@ -147,7 +148,7 @@ func (p *proc) snapshot() procState {
 	}
 	if k := p.sink; k != nil {
 		path, size, files := k.log.Settings()
-		ps.Sink = &sinkState{Path: path, MaxSize: size, MaxFiles: files, Drop: k.drop, Dropped: k.dropped + k.lost}
+		ps.Sink = &sinkState{Path: path, MaxSize: size, MaxFiles: files, Drop: k.drop, Device: k.disk.device, Dropped: k.dropped + k.lost}
 		for _, j := range k.refused { // the disk is at rest: nobody else looks at them
 			ps.Sink.Pending = append(ps.Sink.Pending, j.chunk)
 		}
@@ -169,7 +170,7 @@ func (s *server) restore(ps *procState) *proc {
 	}
 	if k := ps.Sink; k != nil {
 		p.sink = &sink{
-			disk: s.diskOf(k.Path), log: logs.NewWriter(k.Path, k.MaxSize, k.MaxFiles),
+			disk: s.diskOf(k.Path, k.Device), log: logs.NewWriter(k.Path, k.MaxSize, k.MaxFiles),
 			drop: k.Drop, lost: k.Dropped, users: 1, opened: true,
 		}
 		for _, c := range k.Pending {

@@ -74,7 +74,7 @@ func (s *server) openSink(p *proc, l *task.Log) {
 		}
 	}
 	if p.sink == nil {
-		p.sink = &sink{disk: s.diskOf(l.Path), log: logs.NewWriter(l.Path, l.MaxSize, l.MaxFiles), drop: l.Drop}
+		p.sink = &sink{disk: s.diskOf(l.Path, l.Device), log: logs.NewWriter(l.Path, l.MaxSize, l.MaxFiles), drop: l.Drop}
 	}
 	p.sink.users++
 	s.opening[p] = struct{}{}

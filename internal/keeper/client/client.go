@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -253,7 +254,13 @@ func (c *Client) send(req wire.Request, files []*os.File) error {
 // The files are the program, the three standard streams where they are given,
 // and those for the program; they stay the caller's.
 func (c *Client) Create(ctx context.Context, create *task.Create, files ...*os.File) (task.Status, error) {
-	return c.status(c.call(ctx, wire.Request{Op: wire.Create, Create: create}, files...))
+	asked := *create
+	if l := &asked.Streams.Log; l.Path != "" && l.Device == 0 {
+		var st unix.Stat_t
+		_ = unix.Stat(filepath.Dir(l.Path), &st) // a folder that is missing is the keeper's to tell
+		l.Device = st.Dev
+	}
+	return c.status(c.call(ctx, wire.Request{Op: wire.Create, Create: &asked}, files...))
 }
 
 // Go lets a created process go on and returns once it has become the user's

@@ -107,6 +107,8 @@ type Log struct {
 	// Drop: when the disk is full or slow, drop and count rather than let the
 	// container wait.
 	Drop bool `json:"drop,omitempty"`
+	// Device is the one that the log's folder lies on; 0: nobody has looked.
+	Device uint64 `json:"device,omitempty"`
 }
 
 // Status is what the keeper knows about one process.
