@@ -78,6 +78,13 @@ func (m *Manager) uplinks() error {
 	if err != nil {
 		return err
 	}
+	// Who makes a router of the host and takes it back switches the bridges off
+	// with all the rest.
+	for _, name := range m.fw.v4.Bridges() {
+		if err := m.sysctl(forwarding(name), "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
 	ours := m.fw.v4.Uplinks()
 	others := m.otherInstances()
 	var set []string
