@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,16 +54,21 @@ func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 	defer s.rest.Stop()
 	var conns sync.WaitGroup
 	defer conns.Wait()
+	defer s.stop() // what these wait for
 	defer s.closeAll()
 	unhook := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer unhook()
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return nil
+			case !passes(err):
+				return fmt.Errorf("waiting for the daemon: %w", err)
 			}
-			return fmt.Errorf("waiting for the daemon: %w", err)
+			time.Sleep(100 * time.Millisecond)
+			continue
 		}
 		conns.Go(func() {
 			unhook := context.AfterFunc(ctx, func() { _ = c.Close() })
@@ -73,6 +79,17 @@ func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 			}
 		})
 	}
+}
+
+// passes reports whether a connection that could not be taken may be a moment
+// later: containers that open many of their own can use the descriptors up.
+func passes(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Server) closeAll() {
