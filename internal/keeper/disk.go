@@ -84,6 +84,7 @@ func (s *server) diskOf(path string, device uint64) *disk {
 func (d *disk) put(j job) {
 	d.mu.Lock()
 	d.held += j.held
+	j.sink.given++
 	j.sink.waiting++
 	d.queue = append(d.queue, j)
 	d.mu.Unlock()
@@ -164,8 +165,8 @@ func (d *disk) done(j job, err error) {
 	if d.asked && d.held <= diskBytes/2 {
 		d.asked, tell = false, true
 	}
-	if k.tell && k.waiting == len(k.refused) {
-		k.tell, tell = false, true
+	if k.tell > 0 && (k.given-k.waiting >= k.tell || k.waiting == len(k.refused)) {
+		k.tell, tell = 0, true
 	}
 	d.mu.Unlock()
 	if tell {

@@ -27,6 +27,8 @@ type proc struct {
 	outs     [2]output
 	sink     *sink
 	exit     *task.Exit // how it ended, while its last output is on its way
+	drained  bool       // all of that was read, and is with what was given to its log, ...
+	last     int        // ... the last of it by this number
 	logErr   error      // why its log could not be opened
 	warned   bool       // that its log takes nothing
 

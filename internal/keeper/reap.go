@@ -48,7 +48,7 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	if p.cgroupKill != "" {
 		killCgroup(p.cgroupKill)
 	}
-	s.drainLast(p)
+	drained := s.drainLast(p)
 	s.born(p)
 	exit := &task.Exit{Code: ws.ExitStatus(), At: time.Now().UTC()}
 	if ws.Signaled() {
@@ -66,6 +66,9 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	s.loop.close(&p.status)
 	p.closeStdin()
 	s.lastNotice(p)
+	if drained {
+		p.noteDrained()
+	}
 	if p.sink == nil || s.settled(p) {
 		s.depart(p)
 		return

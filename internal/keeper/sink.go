@@ -23,9 +23,10 @@ type sink struct {
 	dropped int64 // bytes, since the last notice
 
 	// Guarded by the disk's lock.
-	waiting int   // jobs that are not done
+	given   int   // jobs, in all
+	waiting int   // those that are not done
 	refused []job // those that the disk did not take
-	tell    bool  // the loop waits for the end of all jobs
+	tell    int   // the loop waits for so many to be done; zero: for none
 	opened  bool
 	openErr error
 }
@@ -101,8 +102,24 @@ func (k *sink) room() (room, drop bool) {
 func (k *sink) idle() bool {
 	k.disk.mu.Lock()
 	defer k.disk.mu.Unlock()
-	k.tell = k.waiting > 0
-	return k.waiting == 0
+	return k.reached(k.given)
+}
+
+// has is idle for what was given until then.
+func (k *sink) has(given int) bool {
+	k.disk.mu.Lock()
+	defer k.disk.mu.Unlock()
+	return k.reached(given)
+}
+
+func (k *sink) reached(given int) bool {
+	if k.given-k.waiting >= given {
+		return true
+	}
+	if k.tell == 0 || k.tell > given {
+		k.tell = given
+	}
+	return false
 }
 
 // stands reports whether the disk takes nothing, and is not just busy.
@@ -147,10 +164,19 @@ func (s *server) block(p *proc) {
 }
 
 // settled reports whether all that a process wrote is in its log. Its pipe may
-// wait though its own log has nothing to write: the disk is full of others'.
+// wait though its own log has nothing to write: the disk is full of others'. And
+// its log may have more to write: that of those who go on writing to its pipe.
 func (s *server) settled(p *proc) bool {
-	_, waits := s.blocked[p]
-	return !waits && p.sink.idle()
+	return p.drained && p.sink.has(p.last)
+}
+
+// noteDrained notes that the last of a process that has ended is on its way.
+func (p *proc) noteDrained() {
+	if p.sink != nil && !p.drained {
+		p.sink.disk.mu.Lock()
+		p.drained, p.last = true, p.sink.given
+		p.sink.disk.mu.Unlock()
+	}
 }
 
 func (s *server) retrySoon() {
@@ -183,8 +209,8 @@ func (s *server) lookAtDisks() {
 		}
 		delete(s.blocked, p)
 		p.warned = false
-		if _, leaves := s.leaving[p]; leaves {
-			s.drainLast(p)
+		if _, leaves := s.leaving[p]; leaves && s.drainLast(p) {
+			p.noteDrained()
 		}
 		for i := range p.outs {
 			if err := s.watchOutput(p, &p.outs[i]); err != nil {

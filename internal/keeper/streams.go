@@ -246,16 +246,17 @@ func (s *server) keep(p *proc, o *output, n int, drop bool) {
 	s.store(p, o, n)
 }
 
-// drainLast moves what is left once the process has ended. Others may hold its
-// pipes and write on: they must not delay the news of the end.
-func (s *server) drainLast(p *proc) {
+// drainLast moves what is left once the process has ended, and reports whether
+// that was all. Others may hold its pipes and write on: they must not delay the
+// news of the end.
+func (s *server) drainLast(p *proc) bool {
 	for i := range p.outs {
 		o := &p.outs[i]
 		for moved := 0; moved < lastSize && o.fd >= 0; {
 			room, drop := p.sink.room()
 			if !room {
 				s.block(p) // the rest waits in its pipe
-				return
+				return false
 			}
 			n, err := unix.Read(o.fd, s.buf)
 			if errors.Is(err, unix.EINTR) {
@@ -271,6 +272,7 @@ func (s *server) drainLast(p *proc) {
 			s.keep(p, o, n, drop)
 		}
 	}
+	return true
 }
 
 // siginfo is the head of the kernel's siginfo_t as waitid fills it.
