@@ -119,7 +119,8 @@ func (c *conntrack) flush(f match) error {
 // flushByListing reads the table and deletes entry by entry.
 func (c *conntrack) flushByListing(f match) error {
 	var found []*rtnl.Message
-	err := c.conn.Dump(f.newMessage(ctGet), func(_ uint16, body []byte) {
+	// The kernel keeps its place in this list whatever goes.
+	_, err := c.conn.Dump(f.newMessage(ctGet), func(_ uint16, body []byte) {
 		if len(body) < 4 {
 			return
 		}

@@ -48,30 +48,35 @@ type Address struct {
 // Addresses lists the addresses of all interfaces of one version of IP, AF_INET
 // or AF_INET6.
 func (c *Conn) Addresses(family uint8) ([]Address, error) {
-	var out []Address
 	b := make([]byte, unix.SizeofIfAddrmsg)
 	b[0] = family
+	ask := NewMessage(unix.RTM_GETADDR, 0, b)
+	return whole(same[Address], func(add func(Address)) (bool, error) {
+		return c.Dump(ask, func(kind uint16, body []byte) {
+			if a, ok := parseAddress(family, body); ok && kind == unix.RTM_NEWADDR {
+				add(a)
+			}
+		})
+	}, nil)
+}
+
+func parseAddress(family uint8, body []byte) (a Address, ok bool) {
+	if len(body) < unix.SizeofIfAddrmsg || body[0] != family {
+		return a, false
+	}
 	// Of IPv6 the kernel tells the local address by another attribute.
 	local := uint16(unix.IFA_LOCAL)
 	if family == unix.AF_INET6 {
 		local = unix.IFA_ADDRESS
 	}
-	err := c.Dump(NewMessage(unix.RTM_GETADDR, 0, b), func(kind uint16, body []byte) {
-		if kind != unix.RTM_NEWADDR || len(body) < unix.SizeofIfAddrmsg || body[0] != family {
-			return
-		}
-		a := Address{Index: int32(binary.NativeEndian.Uint32(body[4:]))}
-		bits := int(body[1])
-		Attrs(body[unix.SizeofIfAddrmsg:], func(kind uint16, data []byte) {
-			if ip, ok := netip.AddrFromSlice(data); ok && kind == local {
-				a.Prefix = netip.PrefixFrom(ip, bits)
-			}
-		})
-		if a.Prefix.IsValid() {
-			out = append(out, a)
+	a.Index = AddressLink(body)
+	bits := int(body[1])
+	Attrs(body[unix.SizeofIfAddrmsg:], func(kind uint16, data []byte) {
+		if ip, ok := netip.AddrFromSlice(data); ok && kind == local {
+			a.Prefix = netip.PrefixFrom(ip, bits)
 		}
 	})
-	return out, err
+	return a, a.Prefix.IsValid()
 }
 
 // AddressLink is the number of the link that the news of an address is about.

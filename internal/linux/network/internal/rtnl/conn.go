@@ -6,13 +6,11 @@ package rtnl
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,12 +124,12 @@ func (c *Conn) Do(msgs ...*Message) error {
 func (c *Conn) acks(first uint32, n int) error {
 	var failed *Error
 	for n > 0 {
-		err := c.receive(func(kind uint16, seq uint32, body []byte) {
-			if kind != unix.NLMSG_ERROR || seq < first {
+		err := c.receive(func(h header, body []byte) {
+			if h.kind != unix.NLMSG_ERROR || h.seq < first {
 				return
 			}
 			n--
-			if e := ackError(int(seq-first), body); e != nil && failed == nil {
+			if e := ackError(int(h.seq-first), body); e != nil && failed == nil {
 				failed = e
 			}
 		})
@@ -167,7 +165,9 @@ func ackError(index int, body []byte) *Error {
 }
 
 // Dump sends one request for a list and calls fn for each answer's kind and body.
-func (c *Conn) Dump(m *Message, fn func(kind uint16, body []byte)) error {
+// torn tells that the kernel had to go on after the list had changed: it may lack
+// what was there all the time.
+func (c *Conn) Dump(m *Message, fn func(kind uint16, body []byte)) (torn bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ask(m, unix.NLM_F_DUMP, fn)
@@ -177,143 +177,79 @@ func (c *Conn) Dump(m *Message, fn func(kind uint16, body []byte)) error {
 func (c *Conn) Get(m *Message, fn func(kind uint16, body []byte)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ask(m, unix.NLM_F_ACK, fn)
+	_, err := c.ask(m, unix.NLM_F_ACK, fn)
+	return err
 }
 
-func (c *Conn) ask(m *Message, flags uint16, fn func(kind uint16, body []byte)) error {
+func (c *Conn) ask(m *Message, flags uint16, fn func(kind uint16, body []byte)) (torn bool, err error) {
 	if c.fd < 0 {
-		return os.ErrClosed
+		return false, os.ErrClosed
 	}
 	c.seq++
 	want := c.seq
 	if err := unix.Sendto(c.fd, m.finish(want, flags), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fmt.Errorf("netlink send: %w", err)
+		return false, fmt.Errorf("netlink send: %w", err)
 	}
 	var failed *Error
 	for done := false; !done; {
-		err := c.receive(func(kind uint16, seq uint32, body []byte) {
+		err := c.receive(func(h header, body []byte) {
+			if h.seq != want {
+				return
+			}
+			torn = torn || h.flags&unix.NLM_F_DUMP_INTR != 0
 			switch {
-			case seq != want:
-			case kind == unix.NLMSG_ERROR:
+			case h.kind == unix.NLMSG_ERROR:
 				failed, done = ackError(0, body), true
-			case kind == unix.NLMSG_DONE:
-				done = true
+			case h.kind == unix.NLMSG_DONE: // with what ended the list
+				failed, done = ackError(0, body[:min(4, len(body))]), true
 			default:
-				fn(kind, body)
+				fn(h.kind, body)
 			}
 		})
 		if err != nil {
-			return err
+			return torn, err
 		}
 	}
 	if failed != nil {
-		return failed
+		return torn, failed
 	}
-	return nil
+	return torn, nil
+}
+
+// header is what is of interest of a message's.
+type header struct {
+	kind, flags uint16
+	seq         uint32
 }
 
 // receive reads one datagram and hands its messages to fn.
-func (c *Conn) receive(fn func(kind uint16, seq uint32, body []byte)) error {
+func (c *Conn) receive(fn func(h header, body []byte)) error {
 	if c.page == nil {
 		c.page = make([]byte, 32<<10)
 	}
-	n, _, err := unix.Recvfrom(c.fd, c.page, 0)
+	n, _, err := unix.Recvfrom(c.fd, c.page, unix.MSG_TRUNC)
 	if err == unix.EINTR {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("netlink receive: %w", err)
 	}
+	if n > len(c.page) {
+		return fmt.Errorf("netlink receive: an answer of %d bytes", n)
+	}
 	each(c.page[:n], fn)
 	return nil
 }
 
 // each walks the messages of a datagram. A malformed tail ends the walk.
-func each(b []byte, fn func(kind uint16, seq uint32, body []byte)) {
+func each(b []byte, fn func(h header, body []byte)) {
 	for len(b) >= unix.NLMSG_HDRLEN {
 		size := int(binary.NativeEndian.Uint32(b))
 		if size < unix.NLMSG_HDRLEN || size > len(b) {
 			return
 		}
-		fn(binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]), b[unix.NLMSG_HDRLEN:size])
+		h := header{binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:]), binary.NativeEndian.Uint32(b[8:])}
+		fn(h, b[unix.NLMSG_HDRLEN:size])
 		b = b[min(len(b), (size+3)&^3):]
-	}
-}
-
-// Events joins multicast groups of a protocol and calls fn for each message
-// until stop is closed. News that begins with one of the kinds in but stays in
-// the kernel. News may be lost in a rush; then fn is called with kind 0.
-func Events(stop <-chan struct{}, protocol int, groups []int, but []uint16, fn func(kind uint16, body []byte)) error {
-	c, err := Dial(protocol)
-	if err != nil {
-		return err
-	}
-	if err := c.deaf(but); err != nil {
-		_ = c.Close()
-		return fmt.Errorf("filtering netlink news: %w", err)
-	}
-	for _, g := range groups {
-		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
-			_ = c.Close()
-			return fmt.Errorf("joining netlink group %d: %w", g, err)
-		}
-	}
-	// The runtime's poller wakes us, so that waiting costs no thread.
-	if err := unix.SetNonblock(c.fd, true); err != nil {
-		_ = c.Close()
-		return err
-	}
-	return listen(os.NewFile(uintptr(c.fd), "netlink"), stop, fn)
-}
-
-// deaf keeps messages of these kinds from waking the reader.
-func (c *Conn) deaf(kinds []uint16) error {
-	if len(kinds) == 0 {
-		return nil
-	}
-	const kindAt = 4
-	program := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: kindAt}}
-	for _, k := range kinds {
-		// A load swaps what lies in the host's order.
-		k = binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, k))
-		program = append(program,
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(k)},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K})
-	}
-	program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: ^uint32(0)})
-	return unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
-}
-
-func listen(f *os.File, stop <-chan struct{}, fn func(kind uint16, body []byte)) error {
-	var waker sync.WaitGroup
-	closed := make(chan struct{})
-	waker.Go(func() {
-		select {
-		case <-stop:
-			_ = f.SetReadDeadline(time.Now())
-		case <-closed:
-		}
-	})
-	defer func() {
-		close(closed)
-		waker.Wait()
-		_ = f.Close()
-	}()
-	page := make([]byte, 8<<10)
-	for {
-		n, err := f.Read(page)
-		select {
-		case <-stop:
-			return nil
-		default:
-		}
-		switch {
-		case errors.Is(err, unix.ENOBUFS):
-			fn(0, nil)
-		case err != nil:
-			return err
-		}
-		each(page[:max(n, 0)], func(kind uint16, _ uint32, body []byte) { fn(kind, body) })
 	}
 }

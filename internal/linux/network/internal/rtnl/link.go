@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -165,13 +166,20 @@ func parseLink(body []byte) (Link, bool) {
 
 // Links lists all interfaces.
 func (c *Conn) Links() ([]Link, error) {
-	var out []Link
-	err := c.Dump(NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0)), func(kind uint16, body []byte) {
-		if l, ok := parseLink(body); ok && kind == unix.RTM_NEWLINK {
-			out = append(out, l)
+	ask := NewMessage(unix.RTM_GETLINK, 0, IfInfo(0, 0, 0, 0))
+	return whole(func(l Link) int32 { return l.Index }, func(add func(Link)) (bool, error) {
+		return c.Dump(ask, func(kind uint16, body []byte) {
+			if l, ok := parseLink(body); ok && kind == unix.RTM_NEWLINK {
+				add(l)
+			}
+		})
+	}, func(l Link) (Link, bool, error) {
+		now, err := c.LinkAt(l.Index)
+		if errors.Is(err, unix.ENODEV) {
+			return now, false, nil
 		}
+		return now, err == nil, err
 	})
-	return out, err
 }
 
 // Link looks one interface up by name.

@@ -43,35 +43,39 @@ type Route struct {
 // Routes lists the unicast routes of every table but the local one, of one
 // version of IP, AF_INET or AF_INET6.
 func (c *Conn) Routes(family uint8) ([]Route, error) {
-	var out []Route
 	b := make([]byte, unix.SizeofRtMsg)
 	b[0] = family
+	ask := NewMessage(unix.RTM_GETROUTE, 0, b)
+	return whole(same[Route], func(add func(Route)) (bool, error) {
+		return c.Dump(ask, func(kind uint16, body []byte) {
+			if r, ok := parseRoute(family, body); ok && kind == unix.RTM_NEWROUTE {
+				add(r)
+			}
+		})
+	}, nil)
+}
+
+func parseRoute(family uint8, body []byte) (r Route, ok bool) {
+	if len(body) < unix.SizeofRtMsg || body[0] != family || body[4] == unix.RT_TABLE_LOCAL || body[7] != unix.RTN_UNICAST {
+		return r, false
+	}
 	every := netip.IPv4Unspecified()
 	if family == unix.AF_INET6 {
 		every = netip.IPv6Unspecified()
 	}
-	err := c.Dump(NewMessage(unix.RTM_GETROUTE, 0, b), func(kind uint16, body []byte) {
-		if kind != unix.RTM_NEWROUTE || len(body) < unix.SizeofRtMsg || body[0] != family {
-			return
-		}
-		if body[4] == unix.RT_TABLE_LOCAL || body[7] != unix.RTN_UNICAST {
-			return
-		}
-		r := Route{Dst: netip.PrefixFrom(every, 0)}
-		bits := int(body[1])
-		Attrs(body[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
-			switch kind {
-			case unix.RTA_DST:
-				if ip, ok := netip.AddrFromSlice(data); ok {
-					r.Dst = netip.PrefixFrom(ip, bits)
-				}
-			case unix.RTA_OIF:
-				if len(data) == 4 {
-					r.OIF = int32(binary.NativeEndian.Uint32(data))
-				}
+	r.Dst = netip.PrefixFrom(every, 0)
+	bits := int(body[1])
+	Attrs(body[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
+		switch kind {
+		case unix.RTA_DST:
+			if ip, ok := netip.AddrFromSlice(data); ok {
+				r.Dst = netip.PrefixFrom(ip, bits)
 			}
-		})
-		out = append(out, r)
+		case unix.RTA_OIF:
+			if len(data) == 4 {
+				r.OIF = int32(binary.NativeEndian.Uint32(data))
+			}
+		}
 	})
-	return out, err
+	return r, true
 }
