@@ -141,6 +141,9 @@ func (r *reader) read(ctx context.Context) (*types.Project, error) {
 		r.trusted, r.recalled = true, true
 		return p, nil
 	}
+	if err := loops(files(options.ConfigPaths)); err != nil {
+		return nil, err
+	}
 	p, err := r.judged(ctx, options)
 	if err == nil && !r.more.outside {
 		known.keep(p)

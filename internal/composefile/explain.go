@@ -114,11 +114,6 @@ func broken(rest string, files []string) finding {
 		f.hint = "this looks like another kind of file: name the Compose file with -f"
 	case strings.Contains(f.text, "max depth"):
 		f.hint = "nobody nests lists and mappings so deeply: this file is broken, or meant to do harm"
-	case strings.Contains(f.text, "cycle detected: node"):
-		if _, path, ok := strings.Cut(f.text, "references node at path "); ok {
-			f.line = parse([]string{f.file}).at(strings.Split(path, ".")...).line
-		}
-		f.hint = "an alias (*a) stands inside of what it stands for: write out what is meant"
 	case strings.Contains(f.text, "excessive aliasing"):
 		f.hint = "anchors (&a) and aliases (*a) that multiply each other are not expanded: write out what is meant"
 	case strings.Contains(f.text, "unknown anchor"):

@@ -61,6 +61,7 @@ func (r *reader) prepare() (*cli.ProjectOptions, error) {
 	// by notes() with file and line.
 	logrus.SetOutput(io.Discard)
 	r.variables, r.more = map[string]bool{}, others{}
+	guard := &guard{more: &r.more}
 	options, err := cli.NewProjectOptions(r.Files, append(r.extra,
 		cli.WithWorkingDirectory(r.Dir),
 		cli.WithOsEnv,
@@ -73,11 +74,12 @@ func (r *reader) prepare() (*cli.ProjectOptions, error) {
 		cli.WithDefaultProfiles(r.Profiles...),
 		cli.WithName(r.Name),
 		cli.WithLoadOptions(r.notice),
+		cli.WithResourceLoader(guard),
 	)...)
 	if err != nil {
 		return nil, notFound(err)
 	}
-	r.options = options
+	r.options, guard.options = options, options
 	if err := tooLarge(files(options.ConfigPaths)); err != nil {
 		return nil, err
 	}
