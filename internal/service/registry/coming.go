@@ -58,7 +58,8 @@ func (c *coming) leave() {
 }
 
 // follow reads the blob while it comes; nil where it is here by then. It waits for
-// some of it: what goes wrong at once, or with a small blob, can so be told.
+// some of it: what goes wrong at once, or with a small blob, can so be told. One of
+// a size that nobody tells is waited for to its end.
 func (c *coming) follow(ctx context.Context) (*following, error) {
 	for {
 		c.mu.Lock()
@@ -67,7 +68,7 @@ func (c *coming) follow(ctx context.Context) (*following, error) {
 		case c.ended:
 			defer c.mu.Unlock()
 			return nil, c.err
-		case c.have >= ahead:
+		case c.have >= ahead && c.file != nil: // of what size it is can be told
 			defer c.mu.Unlock()
 			c.users++
 			return &following{c: c, ctx: ctx}, nil

@@ -27,9 +27,9 @@ import (
 type uploads struct {
 	mu   sync.Mutex
 	list map[string]*upload
-	// refused are the last few for which the disk had no room, and what was
-	// answered: many clients try the same request again, and would be told in the
-	// end that the upload is not known.
+	// refused are the last few for which there was no room, and what was answered:
+	// many clients try the same request again, and would be told in the end that
+	// the upload is not known.
 	refused map[string]refusal
 }
 
@@ -317,8 +317,7 @@ func (s *Service) commit(ctx context.Context, u *upload, d digest.Digest) error 
 		}
 		return s.refuse(ctx, u, noRoom(err))
 	}
-	s.forget(u)
-	return s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
+	err := s.db.Write(ctx, sqlite.Crash, func(tx *sql.Tx) error {
 		if u.recorded {
 			if err := dropUpload(tx, u.id); err != nil {
 				return err
@@ -326,6 +325,11 @@ func (s *Service) commit(ctx context.Context, u *upload, d digest.Digest) error 
 		}
 		return s.link(tx, u.repository, d.String(), u.size)
 	})
+	if err != nil { // as where the quota is used up; the next sweep takes the blob
+		return s.refuse(ctx, u, err)
+	}
+	s.forget(u)
+	return nil
 }
 
 // CancelUpload ends an upload.

@@ -236,3 +236,30 @@ func TestARefusalIsToldToWhoAsksAgainAtOnce(t *testing.T) {
 	close(free)
 	all.Wait()
 }
+
+// An upload that is refused for the quota in its last step leaves no record, and
+// whoever asks again is told why.
+func TestAnUploadOverTheQuotaLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.SetQuota(t.Context(), "me", 100); err != nil {
+		t.Fatal(err)
+	}
+	one, two := strings.Repeat("1", 60), strings.Repeat("2", 60)
+	at := w.begin("me", "me/app")
+	w.want(http.StatusCreated, "me", "PUT", at+"?digest="+dig(one), one)
+	at = w.begin("me", "me/app")
+	w.want(http.StatusAccepted, "me", "PATCH", at, two)
+	for range 2 {
+		if a := w.want(http.StatusForbidden, "me", "PUT", at+"?digest="+dig(two), ""); !strings.Contains(a.body, "quota") {
+			t.Error(a.body)
+		}
+	}
+	var left int
+	err := w.db.Read(t.Context(), func(tx *sql.Tx) error {
+		return tx.QueryRow("SELECT count(*) FROM registry_uploads").Scan(&left)
+	})
+	if err != nil || left != 0 {
+		t.Errorf("%d records of uploads are left, %v", left, err)
+	}
+}

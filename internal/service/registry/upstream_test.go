@@ -284,3 +284,47 @@ func TestALyingRegistryIsNotKept(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
+
+// A registry that does not tell how large a blob is gives it nevertheless, whole, and
+// to all who ask while it comes.
+func TestABlobOfUnknownSizeComesWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := strings.Repeat("0123456789abcdef", 64<<10) // 1 MB
+	m := manifest(text)
+	asked, goOn := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			rw.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			rw.Header().Set("Docker-Content-Digest", dig(m))
+			http.ServeContent(rw, r, "", time.Time{}, strings.NewReader(m))
+			return
+		}
+		_ = http.NewResponseController(rw).Flush() // so that no length is told
+		if r.Method == http.MethodHead {
+			return
+		}
+		_, _ = io.WriteString(rw, text[:len(text)/2])
+		_ = http.NewResponseController(rw).Flush()
+		close(asked)
+		<-goOn
+		_, _ = io.WriteString(rw, text[len(text)/2:])
+	}))
+	t.Cleanup(srv.Close)
+	if err := w.SetUpstream(t.Context(), model.Upstream{Prefix: "far", URL: srv.URL}); err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusOK, "", "GET", "/v2/far/x/manifests/1", "")
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if a := w.do("", "GET", "/v2/far/x/blobs/"+dig(text), ""); a.status != http.StatusOK || a.body != text {
+				t.Errorf("%d, %d bytes, not the right %d", a.status, len(a.body), len(text))
+			}
+		})
+	}
+	<-asked
+	time.Sleep(100 * time.Millisecond) // in which somebody may be told too early
+	close(goOn)
+	all.Wait()
+}

@@ -22,6 +22,8 @@ const restAfter = 15 * time.Second
 
 // upstreams are the other registries that repositories are fetched from.
 type upstreams struct {
+	loading sync.Mutex // from reading the rows to having their list, so that the last is the newest
+
 	mu     sync.Mutex
 	list   map[string]*source // by prefix
 	flight singleflight.Group // what is being fetched: each thing once
@@ -78,6 +80,8 @@ func (u *source) failed(now time.Time, why error) {
 
 // loadUpstreams reads the rows into memory.
 func (s *Service) loadUpstreams(ctx context.Context) error {
+	s.upstreams.loading.Lock()
+	defer s.upstreams.loading.Unlock()
 	list, err := s.upstreamRows(ctx)
 	if err != nil {
 		return err
