@@ -51,6 +51,9 @@ type registryListener struct {
 	certs    *certificate.Service
 	log      *slog.Logger
 
+	changing sync.Mutex // for as long as it goes from one address to another
+	over     bool       // it is not to listen any more; under changing
+
 	mu     sync.Mutex
 	server *http.Server
 	at     string         // where it listens; empty: it does not
@@ -63,26 +66,41 @@ type registryListener struct {
 // Run listens where it is set to, until ctx ends. An address that cannot be had
 // is told and does not end the daemon.
 func (l *registryListener) Run(ctx context.Context) error {
-	set, err := l.settings.Settings(ctx)
-	if err != nil {
+	if err := l.begin(ctx); err != nil {
 		return err
 	}
-	if set.Enabled {
-		if err := l.open(set); err != nil {
-			l.log.Error("the registry does not listen", "address", set.Address, "error", err)
-		}
-	}
 	<-ctx.Done()
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	l.over = true
 	l.shut()
 	return nil
 }
 
-// open listens as set says, instead of where it does now. What cannot be had
-// leaves that as it is.
-func (l *registryListener) open(set model.Settings) (err error) {
+func (l *registryListener) begin(ctx context.Context) error {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	set, err := l.settings.Settings(ctx)
+	if err != nil || !set.Enabled {
+		return err
+	}
+	if err := l.open(set); err != nil {
+		l.log.Error("the registry does not listen", "address", set.Address, "error", err)
+	}
+	return nil
+}
+
+// now tells whether it listens, and by what.
+func (l *registryListener) now() (runs bool, set model.Settings) {
 	l.mu.Lock()
-	former, runs := l.set, l.server != nil
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	return l.server != nil, l.set
+}
+
+// open listens as set says, instead of where it does now. What cannot be had
+// leaves that as it is. The caller has the lock of changing.
+func (l *registryListener) open(set model.Settings) (err error) {
+	runs, former := l.now()
 	if runs && reflect.DeepEqual(former, set) {
 		return nil
 	}
@@ -184,6 +202,11 @@ func (l *registryListener) Set(ctx context.Context, set model.Settings) error {
 		return err
 	}
 	set.Address = address
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	if l.over {
+		return errs.New(errs.Unavailable, "the registry is stopping: try again when it is back")
+	}
 	if set.Enabled {
 		if err := l.open(set); err != nil {
 			return err

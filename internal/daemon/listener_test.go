@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	model "lus/internal/model/registry"
+)
+
+// kept keeps settings as the registry does.
+type kept struct {
+	mu  sync.Mutex
+	set model.Settings
+}
+
+func (k *kept) Settings(context.Context) (model.Settings, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.set, nil
+}
+
+func (k *kept) SetSettings(_ context.Context, set model.Settings) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.set = set
+	return nil
+}
+
+// free are addresses of this host at which nobody listens.
+func free(t *testing.T, n int) (all []string) {
+	t.Helper()
+	for range n {
+		// One of many, which nobody else has the port at a moment later.
+		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+		ln, err := net.Listen("tcp", host+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		all = append(all, ln.Addr().String())
+	}
+	return all
+}
+
+func answers(at string) bool {
+	c, err := net.Dial("tcp", at)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
+
+// However many at once say where the registry is to listen, it listens at one
+// address in the end, the one that is kept, and after the end of it nowhere.
+func TestTheRegistryListensAtOneAddress(t *testing.T) {
+	t.Parallel()
+	k := &kept{}
+	l := &registryListener{settings: k, handler: http.NotFoundHandler(), log: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	at := free(t, 12)
+	for range 10 {
+		var all sync.WaitGroup
+		for _, a := range at {
+			all.Go(func() {
+				if err := l.Set(t.Context(), model.Settings{Enabled: true, Address: a}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		var open []string
+		for _, a := range at {
+			if answers(a) {
+				open = append(open, a)
+			}
+		}
+		if len(open) != 1 || open[0] != l.listening() || open[0] != k.set.Address {
+			t.Fatalf("it listens at %q, says %q, and keeps %q", open, l.listening(), k.set.Address)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	_ = l.Set(t.Context(), model.Settings{Enabled: true, Address: at[0]}) // a request that was late
+	for _, a := range at {
+		if answers(a) {
+			t.Errorf("it listens at %s after its end", a)
+		}
+	}
+}
