@@ -326,7 +326,7 @@ func (s *Service) commit(ctx context.Context, u *upload, d digest.Digest) error 
 		return s.link(tx, u.repository, d.String(), u.size)
 	})
 	if err != nil { // as where the quota is used up; the next sweep takes the blob
-		return s.refuse(ctx, u, err)
+		return s.refuse(ctx, u, noRoom(err))
 	}
 	s.forget(u)
 	return nil

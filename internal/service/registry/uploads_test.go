@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bufio"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -262,4 +263,47 @@ func TestAnUploadOverTheQuotaLeavesNothing(t *testing.T) {
 	if err != nil || left != 0 {
 		t.Errorf("%d records of uploads are left, %v", left, err)
 	}
+}
+
+// A blob that came whole, and whose record then finds no room, is refused for the
+// full disk too, also to who asks again.
+func TestFullRecordsAreAFullDisk(t *testing.T) {
+	t.Parallel()
+	need.Root(t)
+	dir, roomy := t.TempDir(), t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	images := filepath.Join(dir, "images")
+	if err := os.Mkdir(images, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(roomy, images, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(images, unix.MNT_DETACH) })
+	w := newWorldIn(t, dir)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	for n := 0; ; n++ {
+		blob, at := fmt.Sprint("blob ", n), w.begin("me", "me/app")
+		a := w.do("me", "PUT", at+"?digest="+dig(blob), blob)
+		if a.status == http.StatusCreated && n < 10_000 {
+			continue
+		}
+		again := w.do("me", "PUT", at+"?digest="+dig(blob), blob)
+		for _, a := range []answer{a, again} {
+			if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "the disk of the registry is full") {
+				t.Errorf("blob %d: %d %s", n, a.status, a.body)
+			}
+		}
+		break
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusCreated, "me", "PUT", w.begin("me", "me/app")+"?digest="+dig("more"), "more")
 }

@@ -63,7 +63,12 @@ type world struct {
 
 func newWorld(t *testing.T, limits ...registry.Limits) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir()}
+	return newWorldIn(t, t.TempDir(), limits...)
+}
+
+func newWorldIn(t *testing.T, dir string, limits ...registry.Limits) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir}
 	var l registry.Limits
 	if len(limits) > 0 {
 		l = limits[0]
