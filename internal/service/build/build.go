@@ -243,10 +243,17 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 	res, err := o.engine.Solve(ctx, job)
 	watch.Close()
 	if err != nil {
-		s.full.Store(report.DiskFull(err) || s.full.Load())
+		s.noteFull(err)
 		return "", watch.Explain(ctx, err)
 	}
 	return res.Image, tellResult(req, res)
+}
+
+// noteFull has room made soon where a build ended for want of it.
+func (s *Service) noteFull(err error) {
+	if report.DiskFull(err) {
+		s.full.Store(true)
+	}
 }
 
 // tellResult hands on what is known of the result beside the image's id.
