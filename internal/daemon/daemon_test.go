@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"lus/internal/base/layout"
+	"lus/internal/linux/dns/server"
 	"lus/test/need"
 )
 
@@ -26,6 +27,9 @@ import (
 const childEnv = "LUS_DAEMON_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == lusDNS {
+		os.Exit(server.Main(os.Args[1:], os.Stderr))
+	}
 	if dir := os.Getenv(childEnv); dir != "" {
 		os.Exit(child(dir))
 	}

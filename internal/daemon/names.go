@@ -51,9 +51,14 @@ func (n *names) current() *dns.Client {
 	return n.client
 }
 
+// firstPause and longestPause are between two tries to have a name server again.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 10 * time.Second
+)
+
 // run revives the name server until ctx ends.
 func (n *names) run(ctx context.Context, all served) error {
-	pause := time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,26 +66,36 @@ func (n *names) run(ctx context.Context, all served) error {
 		case <-n.current().Done():
 		}
 		n.log.Warn("the name server ended: starting another")
-		c, err := n.connect(ctx)
-		if err == nil {
-			n.mu.Lock()
-			_ = n.client.Close()
-			n.client = c
-			n.mu.Unlock()
-			err = all.ServeNames(ctx)
-		}
-		if err == nil {
-			pause = 0
-			continue
-		}
-		n.log.Error("the name server cannot be had: names do not resolve meanwhile", "error", err)
-		pause = min(max(2*pause, 100*time.Millisecond), 10*time.Second)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
+		for pause := firstPause; ; pause = min(2*pause, longestPause) {
+			err := n.revive(ctx, all)
+			if err == nil {
+				break
+			}
+			n.log.Error("the name server cannot be had: names do not resolve meanwhile", "error", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
+}
+
+// revive sees to it that there is a name server, and that it knows everything.
+func (n *names) revive(ctx context.Context, all served) error {
+	select {
+	case <-n.current().Done():
+		c, err := n.connect(ctx)
+		if err != nil {
+			return err
+		}
+		n.mu.Lock()
+		_ = n.client.Close()
+		n.client = c
+		n.mu.Unlock()
+	default: // it only could not be told everything
+	}
+	return all.ServeNames(ctx)
 }
 
 // stop ends the name server: nobody asks any more.
