@@ -92,7 +92,7 @@ func facets(s *compose.Service) map[string]facet {
 	}
 	if c.NetworkingConfig != nil {
 		for name, e := range c.NetworkingConfig.EndpointsConfig {
-			put("networks."+name, text(e))
+			out["networks."+name] = facet{text(e), cut(placeOn(s.Name, e))}
 		}
 		c.NetworkingConfig = nil
 	}
