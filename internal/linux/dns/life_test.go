@@ -1,6 +1,8 @@
 package dns_test
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -56,5 +58,29 @@ func TestThereAreNoDescriptorsForAWhile(t *testing.T) {
 	defer second.Close()
 	if got, err := second.List(t.Context()); err != nil || len(got) != 1 {
 		t.Errorf("served: %v, %v", got, err)
+	}
+}
+
+// TestAStopTakesThePathFirst: whoever finds nobody behind the socket's path takes
+// it at once, and must not have it taken away by the one who has just stopped.
+func TestAStopTakesThePathFirst(t *testing.T) {
+	for range 10 {
+		c, socket, _ := start(t)
+		if err := c.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			conn, err := net.Dial("unix", socket)
+			if errors.Is(err, unix.ENOENT) {
+				break
+			}
+			if errors.Is(err, unix.ECONNREFUSED) {
+				t.Fatalf("the path is there, and nobody behind it")
+			}
+			if err == nil {
+				conn.Close()
+			}
+		}
+		c.Close()
 	}
 }

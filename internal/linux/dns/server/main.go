@@ -118,8 +118,8 @@ func serve(l *net.UnixListener, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
-	path := l.Addr().String()
-	err := New(slog.New(slog.NewTextHandler(stderr, nil))).Run(ctx, l)
-	_ = os.Remove(path)
-	return err
+	// The path goes before the socket does: afterwards it may be another's.
+	l.SetUnlinkOnClose(true)
+	defer l.Close()
+	return New(slog.New(slog.NewTextHandler(stderr, nil))).Run(ctx, l)
 }
