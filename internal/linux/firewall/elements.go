@@ -2,9 +2,13 @@ package firewall
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/google/nftables"
 )
 
 // Network is what the rules need to know of one bridge.
@@ -106,6 +110,33 @@ func (t *Table) names(set string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// OthersSwitched reports whether another instance has switched forwarding on on an
+// interface for its sake.
+func (t *Table) OthersSwitched(iface string) (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tables, err := t.conn.ListTablesOfFamily(t.family.table)
+	if err != nil {
+		return false, fmt.Errorf("listing nftables tables: %w", errors.Join(err, t.dial()))
+	}
+	for _, other := range tables {
+		if other.Name == t.name || !strings.HasPrefix(other.Name, "lus_") {
+			continue
+		}
+		found, err := t.conn.GetSetElements(&nftables.Set{Table: other, Name: setUplinks, KeyType: nftables.TypeIFName})
+		if err != nil { // it has just gone, or is of a version without
+			if err := t.dial(); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if slices.ContainsFunc(found, func(e nftables.SetElement) bool { return string(e.Key) == ifname(iface) }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // SetUplinks replaces the list of Uplinks.

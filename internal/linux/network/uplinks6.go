@@ -58,10 +58,13 @@ func (m *Manager) uplinks6() error {
 	}
 	bridges := fw.Bridges()
 	ours := fw.Uplinks()
-	switch {
-	case isOn(forwarding6(everywhere)) && !slices.Contains(ours, everywhere):
-		return fw.SetUplinks(nil) // a router anyway
-	case len(bridges) == 0:
+	if isOn(forwarding6(everywhere)) && !slices.Contains(ours, everywhere) {
+		// One that another instance made is one for our sake too: it may go first.
+		if shared, err := fw.OthersSwitched(everywhere); err != nil || !shared {
+			return errors.Join(err, fw.SetUplinks(nil)) // a router anyway
+		}
+	}
+	if len(bridges) == 0 {
 		return nil
 	}
 	each := switchesEach()
