@@ -27,8 +27,10 @@ type inUse struct {
 type heldImage struct {
 	// fresh: handed out since the last sweep, so that the container it is for
 	// may not be on record yet.
-	fresh  bool
-	layers *image.Layers // nil until asked for
+	fresh bool
+	// leaving: nobody needed it when it was looked at; who asks for it keeps it.
+	leaving bool
+	layers  *image.Layers // nil until asked for
 }
 
 func (u *inUse) load(ctx context.Context, s *content.Store) error {
@@ -102,7 +104,7 @@ func (u *inUse) handOut(id string) *image.Layers {
 	if h == nil || h.layers == nil {
 		return nil
 	}
-	h.fresh = true
+	h.fresh, h.leaving = true, false
 	return h.layers
 }
 
@@ -114,7 +116,7 @@ func (s *Service) hand(ctx context.Context, i *image.Image, fresh bool) (*image.
 	s.inUse.mu.Lock()
 	h := s.inUse.held[i.ID]
 	if h != nil {
-		h.fresh = true // from here on no sweep drops it
+		h.fresh, h.leaving = true, false // from here on no sweep drops it
 	}
 	s.inUse.mu.Unlock()
 	if h == nil {
@@ -200,29 +202,33 @@ func (s *Service) unpackAll(ctx context.Context, i *image.Image) (err error) {
 
 // Sweep drops the leases of images that no container uses; used holds the ids
 // of the images of all containers on record. An image handed out since the
-// sweep before this one is spared: its container may not be on record yet.
+// sweep before this one is spared: its container may not be on record yet. What
+// cannot be let go of keeps nobody else, and the next sweep tries it again.
 func (s *Service) Sweep(ctx context.Context, used []string) error {
 	s.inUse.mu.Lock()
 	var drop []string
 	for id, h := range s.inUse.held {
 		if h.fresh || slices.Contains(used, id) {
-			h.fresh = false
+			h.fresh, h.leaving = false, false
 			continue
 		}
+		h.leaving = true
 		drop = append(drop, id)
-		delete(s.inUse.held, id)
 	}
 	s.inUse.mu.Unlock()
-	if len(drop) == 0 {
-		return nil
-	}
+	var failed []error
 	for _, id := range drop {
 		if err := s.letGo(ctx, id); err != nil {
-			return err
+			failed = append(failed, err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	s.collect(ctx)
-	return nil
+	if len(failed) < len(drop) {
+		s.collect(ctx)
+	}
+	return errors.Join(failed...)
 }
 
 // Returned says that a container of an image was on record and is gone: what it
@@ -235,23 +241,36 @@ func (s *Service) Returned(imageID string) {
 	}
 }
 
-// letGo drops an image's lease under the image's own lock: who asks for its
-// layers now either has them again already, or takes the lease anew after it
-// is gone.
+// letGo drops the lease of an image that is leaving, under the image's own lock:
+// who asks for its layers now either has them again already, or takes the lease
+// anew after it is gone.
 func (s *Service) letGo(ctx context.Context, id string) error {
 	unlock, err := s.busy.lock(ctx, "use "+id)
 	if err != nil {
-		return err
+		return fmt.Errorf("let go of image %s: %w", short(id), err)
 	}
 	defer unlock()
-	s.inUse.mu.Lock()
-	taken := s.inUse.held[id] != nil
-	s.inUse.mu.Unlock()
-	if taken {
+	h := s.inUse.leave(id)
+	if h == nil {
 		return nil
 	}
 	if err := s.store.ReleaseImages(ctx, id); err != nil {
+		s.inUse.mu.Lock()
+		s.inUse.held[id] = h // its lease is still there
+		s.inUse.mu.Unlock()
 		return fmt.Errorf("let go of image %s: %w", short(id), err)
 	}
 	return nil
+}
+
+// leave forgets an image that is leaving; nil where it is not, or not any more.
+func (u *inUse) leave(id string) *heldImage {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	h := u.held[id]
+	if h == nil || !h.leaving {
+		return nil
+	}
+	delete(u.held, id)
+	return h
 }

@@ -221,7 +221,7 @@ func (s *Service) forgetHold(ctx context.Context, id string) error {
 	h := s.inUse.held[id]
 	held := h != nil && !h.fresh && !s.used(id)
 	if held {
-		delete(s.inUse.held, id)
+		h.leaving = true
 	}
 	s.inUse.mu.Unlock()
 	if !held {
@@ -240,15 +240,16 @@ func (s *Service) forgetNameless(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, id := range held {
 		if len(n.byID[id]) > 0 {
 			continue
 		}
 		if err := s.forgetHold(ctx, id); err != nil {
-			return err
+			failed = append(failed, err)
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // freed is the size of those parts that are gone, and of the blobs.
