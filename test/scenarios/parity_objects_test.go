@@ -47,6 +47,8 @@ func TestParityImages(t *testing.T) {
 		{do: "docker run --rm W-imp:1"},
 		{do: "docker save W-none", err: "No such image: W-none", code: 1},
 		{do: "docker save W-imp:1 -o saved.tar; tar tf saved.tar | grep -x manifest.json; docker rmi -f W-imp:1 | sed 1q; docker load -i saved.tar", out: "Loaded image: W-imp:1\n"},
+		{do: "ln -s saved.tar link; docker save W-imp:1 -o link", err: "cannot write to a symbolic link directly", code: 1},
+		{do: "ln -s none dangling; docker export W-a -o dangling; ls none", err: "cannot write to a symbolic link directly", code: 2},
 		{do: "docker load -q <saved.tar", out: "Loaded image: W-imp:1\n"},
 		{do: "echo junk | docker load", code: 1},
 		{do: "docker load -i none", code: 1},

@@ -32,8 +32,12 @@ func Archive(ctx context.Context, e *command.Env, file string, r client.Request)
 	return File(file, resp.Body)
 }
 
-// File writes r to a file that has its name only once it is whole.
+// File writes r to a file that has its name only once it is whole. A link to a
+// file is refused, as docker does: the name would no longer lead where it did.
 func File(name string, r io.Reader) error {
+	if err := noLink(name); err != nil {
+		return err
+	}
 	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
 		if st.IsDir() {
 			return errs.New(errs.Invalid, "%s is a folder: name a file to write to", name)
@@ -61,4 +65,17 @@ func File(name string, r io.Reader) error {
 		_ = os.Remove(f.Name())
 	}
 	return err
+}
+
+// noLink refuses a link, unless it leads to what is written in place: a pipe or a
+// device, as /dev/stdout may be.
+func noLink(name string) error {
+	to, err := os.Readlink(name)
+	if err != nil {
+		return nil
+	}
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return nil
+	}
+	return errs.New(errs.Invalid, "cannot write to a symbolic link directly: %s leads to %s, name that", name, to)
 }

@@ -1,6 +1,7 @@
 package output_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -39,6 +40,34 @@ func TestAFileHasItsNameOnceItIsWhole(t *testing.T) {
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "half and half" {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestALinkIsNotReplacedByAFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.WriteFile(in("file"), []byte("old"), 0o600), os.Symlink("file", in("link")), os.Symlink("nowhere", in("dangling")), os.Symlink(os.DevNull, in("null"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"link", "dangling"} {
+		if err := output.File(in(name), strings.NewReader("new")); err == nil || !strings.Contains(err.Error(), "cannot write to a symbolic link") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := output.File(in("null"), strings.NewReader("new")); err != nil {
+		t.Errorf("a link to what is no file: %v", err)
+	}
+	for _, name := range []string{"link", "dangling", "null"} {
+		if st, err := os.Lstat(in(name)); err != nil || st.Mode().Type() != os.ModeSymlink {
+			t.Errorf("%s is no link any more: %v, %v", name, st, err)
+		}
+	}
+	if text, err := os.ReadFile(in("file")); string(text) != "old" {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+	if _, err := os.Stat(in("nowhere")); err == nil {
+		t.Error("what the link leads to was made")
 	}
 }
 
