@@ -26,7 +26,7 @@ var floors = map[string][]string{
 	"cmd/lus-dns":     {"internal/linux/dns", "internal/base"},
 
 	"internal/cli":         {"internal/cli", "internal/client", "internal/model", "internal/base"},
-	"internal/cli/compose": {"internal/composefile", "internal/cli/output", "internal/client", "internal/model", "internal/base"},
+	"internal/cli/compose": {"internal/composefile", "internal/cli/output", "internal/cli/terminal", "internal/client", "internal/model", "internal/base"},
 	"internal/composefile": {"internal/model", "internal/base"},
 	"internal/client":      {"internal/model", "internal/base"},
 	"internal/daemon":      {"internal"},

@@ -37,3 +37,36 @@ func TestNamesOfOthersGiveNoOrdersToTheTerminal(t *testing.T) {
 	term := onTerminal("ps", "--filter", "name="+name, "--format", "\x1b[1m{{.Names}}")
 	term.Sees("\x1b[1m" + name)
 }
+
+// Of what a build prints a terminal gets the colours, and nothing else that it
+// obeys; a Dockerfile that is quoted has not even those.
+func TestBuildsGiveNoOrdersToTheTerminal(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	dir := stack.Folder(t, map[string]string{
+		"Dockerfile":   "FROM busybox\nRUN printf '\\033[31mred\\033[0m\\033[2J\\033]0;owned\\007gone\\n'\n",
+		"Quoted":       "FROM busybox\r\nMAINTAINER \x1b]0;owned\agone\r\n",
+		"compose.yaml": "name: " + named(t, s, "orders") + "\nservices: {a: {build: .}}\n",
+	})
+	lus := filepath.Join(s.Bin, "lus")
+	on := func(args ...string) string {
+		term := s.TerminalOf(t, "sh", append([]string{"-c", `"$0" "$@"; echo over; read x`, lus}, args...)...)
+		term.Sees("over")
+		return term.Screen()
+	}
+	for _, args := range [][]string{
+		{"build", "--no-cache", "--progress", "plain", dir},
+		{"compose", "--project-directory", dir, "--progress", "plain", "build", "--no-cache"},
+		{"compose", "--project-directory", dir, "build", "--no-cache"},
+	} {
+		screen := on(args...)
+		stack.Says(t, screen, "\x1b[31mred\x1b[0mgone")
+		stack.Lacks(t, screen, "\x1b[2J", "\a")
+	}
+	stack.Says(t, s.Lus("build", "--no-cache", "--progress", "plain", dir).All(), "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;owned\agone")
+
+	screen := on("build", "--check", "-f", filepath.Join(dir, "Quoted"), dir)
+	stack.Says(t, screen, "MAINTAINER ?]0;owned?gone")
+	stack.Lacks(t, screen, "\x1b", "\a")
+	stack.Says(t, s.Lus("build", "--check", "-f", filepath.Join(dir, "Quoted"), dir).All(), "\x1b]0;owned\agone")
+}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"lus/internal/cli/terminal"
 )
 
 // logLines is how many lines of a running step's output are shown.
@@ -46,7 +48,7 @@ func clean(text string) string {
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == '\x1b':
-			size = escape(text)
+			size, _ = terminal.Sequence(text)
 		case r == '\t':
 			b.WriteString("    ")
 		case r == '\n':
@@ -57,22 +59,4 @@ func clean(text string) string {
 		text = text[size:]
 	}
 	return b.String()
-}
-
-// escape is the length of the escape sequence at the text's beginning.
-func escape(text string) int {
-	if len(text) > 1 && text[1] == ']' { // a title or the like, to its bell
-		if i := strings.IndexByte(text, '\a'); i > 0 {
-			return i + 1
-		}
-	}
-	if len(text) < 2 || text[1] != '[' {
-		return min(len(text), 2)
-	}
-	for i := 2; i < len(text); i++ {
-		if text[i] >= 0x40 && text[i] <= 0x7e {
-			return i + 1
-		}
-	}
-	return len(text)
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/terminal"
 	"lus/internal/client"
 	"lus/internal/model/compose"
 )
@@ -141,7 +142,7 @@ func (a *app) containers(ctx context.Context, project string, all bool) ([]summa
 // printer tells of what happens: to a person one line for each step that ended,
 // and what builds print as it comes; to a program one JSON object for each event.
 type printer struct {
-	w     io.Writer
+	w     *terminal.Log
 	out   io.Writer // for plans: nothing else was asked for
 	quiet bool
 	json  bool
@@ -156,7 +157,7 @@ type printer struct {
 // begin shows what comes on the terminal until the returned function is called.
 func (p *printer) begin() (end func()) {
 	if p.plain || p.tty == nil || p.quiet || p.json {
-		return func() {}
+		return func() { _ = p.w.Close() }
 	}
 	p.live, p.pulling = newLiveSteps(p.tty, p.color), map[string]bool{}
 	return func() {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/terminal"
 	"lus/internal/composefile"
 )
 
@@ -112,11 +113,12 @@ func (a *app) colored() bool {
 
 // printer tells of the steps as --progress says.
 func (a *app) printer() *printer {
-	p := &printer{w: a.Err, out: a.Out, quiet: a.progress == "quiet", json: a.progress == "json", plain: a.attached, color: a.colored()}
+	to := a.Err
 	if truth("COMPOSE_STATUS_STDOUT") {
-		p.w = a.Out
+		to = a.Out
 	}
-	if f, ok := p.w.(*os.File); ok && (a.progress == "tty" || a.progress == "auto" && isTerminal(f)) {
+	p := &printer{w: terminal.NewLog(to), out: a.Out, quiet: a.progress == "quiet", json: a.progress == "json", plain: a.attached, color: a.colored()}
+	if f, ok := to.(*os.File); ok && (a.progress == "tty" || a.progress == "auto" && isTerminal(f)) {
 		p.tty = f
 	}
 	return p

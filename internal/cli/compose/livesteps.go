@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"lus/internal/cli/output/live"
+	"lus/internal/cli/terminal"
 	"lus/internal/model/compose"
 )
 
@@ -97,9 +98,7 @@ func (s *liveSteps) event(e compose.Event, line string) {
 	if line == "" {
 		return
 	}
-	if !strings.HasSuffix(line, "\n") {
-		line += "\n"
-	}
+	line = terminal.Colored(strings.TrimSuffix(line, "\n")) + "\n" // others wrote what builds print
 	s.above.WriteString(line)
 	s.draw(s.picture())
 }

@@ -82,7 +82,7 @@ func (b *buildFlags) run(ctx context.Context, e *command.Env, where string) erro
 		return err
 	}
 	if b.Call != "" {
-		fmt.Fprint(e.Out, res.Answer)
+		fmt.Fprint(e.Out, terminal.Harmless(e.Out, res.Answer))
 		if res.Code != 0 {
 			return command.ExitCode(res.Code)
 		}

@@ -37,7 +37,7 @@ func (b *buildFlags) view(e *command.Env) (buildView, error) {
 		})
 		return display{v, interrupt.Undo(v.Leave)}, nil
 	}
-	return plainText{to: e.Err}, nil
+	return plainText{to: terminal.NewLog(e.Err)}, nil
 }
 
 // silent shows nothing.
@@ -50,10 +50,12 @@ func (silent) close(bool)                   {}
 // plainText is a log.
 type plainText struct {
 	silent
-	to *os.File
+	to *terminal.Log
 }
 
 func (p plainText) text(s string) { fmt.Fprint(p.to, s) }
+
+func (p plainText) close(bool) { _ = p.to.Close() }
 
 // rawJSON is for programs: a line of JSON for each piece of news.
 type rawJSON struct {

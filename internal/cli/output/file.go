@@ -70,12 +70,11 @@ func File(name string, r io.Reader) error {
 // noLink refuses a link, unless it leads to what is written in place: a pipe or a
 // device, as /dev/stdout may be.
 func noLink(name string) error {
-	to, err := os.Readlink(name)
-	if err != nil {
-		return nil
-	}
 	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
 		return nil
 	}
-	return errs.New(errs.Invalid, "cannot write to a symbolic link directly: %s leads to %s, name that", name, to)
+	if to, err := os.Readlink(name); err == nil {
+		return errs.New(errs.Invalid, "cannot write to a symbolic link directly: %s leads to %s, name that", name, to)
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ func Harmless(w io.Writer, text string) string {
 // Printable has a question mark for each character that is an order to a terminal,
 // but for tabs and line ends.
 func Printable(text string) string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
 	if strings.IndexFunc(text, order) < 0 && utf8.ValidString(text) {
 		return text
 	}

@@ -56,6 +56,7 @@ func TestOrdersToTheTerminalAreNotPrintable(t *testing.T) {
 		"a\tb\nc":                         "a\tb\nc",
 		"größer, 大 and 👩‍💻":               "größer, 大 and 👩‍💻",
 		"\x1b]0;title\aand \x1b[31mred":   "?]0;title?and ?[31mred",
+		"of Windows\r\n":                  "of Windows\n",
 		"over\rwritten\b":                 "over?written?",
 		"\u009b31m":                       "?31m",
 		"\x9b31m":                         "\ufffd31m",
