@@ -84,11 +84,16 @@ func (w *buildWorker) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp
 	return w.Worker.ResolveSourceMetadata(ctx, op, opt, sm, job)
 }
 
-func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*buildWorker, error) {
+func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (_ *buildWorker, err error) {
 	opt, err := workerOptions(o, parallel)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil { // left open, the next try would wait for it for ever
+			err = errors.Join(err, opt.MetadataStore.Close())
+		}
+	}()
 	w := &base.Worker{WorkerOpt: opt}
 	w.CacheMgr, err = cache.NewManager(cache.ManagerOpt{
 		Snapshotter:     opt.Snapshotter,
@@ -103,7 +108,7 @@ func newWorker(ctx context.Context, o Options, parallel *semaphore.Weighted) (*b
 		MountPoolRoot:   opt.MountPoolRoot,
 	})
 	if err != nil {
-		return nil, errors.Join(err, opt.MetadataStore.Close())
+		return nil, err
 	}
 	folders, repositories, err := addSources(w, o.Stall)
 	if err != nil {
@@ -129,6 +134,10 @@ func workerOptions(o Options, parallel *semaphore.Weighted) (base.WorkerOpt, err
 	if err != nil {
 		return base.WorkerOpt{}, err
 	}
+	pool := filepath.Join(o.Root, "mounts")
+	if err := os.MkdirAll(pool, 0o700); err != nil {
+		return base.WorkerOpt{}, err
+	}
 	md, err := cachemetadata.NewStore(filepath.Join(o.Root, "metadata_v2.db"))
 	if err != nil {
 		return base.WorkerOpt{}, err
@@ -136,10 +145,6 @@ func workerOptions(o Options, parallel *semaphore.Weighted) (base.WorkerOpt, err
 	relax(md)
 	chains := namedChains{Snapshotter: o.Store.Snapshotter(), store: o.Store}
 	blobs := containerdsnapshot.NewContentStore(forgetting{o.Store.ContentStore()}, content.Namespace)
-	pool := filepath.Join(o.Root, "mounts")
-	if err := os.MkdirAll(pool, 0o700); err != nil {
-		return base.WorkerOpt{}, err
-	}
 	return base.WorkerOpt{
 		ID:             id,
 		Root:           o.Root,
