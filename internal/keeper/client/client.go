@@ -254,13 +254,20 @@ func (c *Client) send(req wire.Request, files []*os.File) error {
 // The files are the program, the three standard streams where they are given,
 // and those for the program; they stay the caller's.
 func (c *Client) Create(ctx context.Context, create *task.Create, files ...*os.File) (task.Status, error) {
-	asked := *create
-	if l := &asked.Streams.Log; l.Path != "" && l.Device == 0 {
-		var st unix.Stat_t
-		_ = unix.Stat(filepath.Dir(l.Path), &st) // a folder that is missing is the keeper's to tell
-		l.Device = st.Dev
+	if create != nil && create.Streams.Log.Path != "" && create.Streams.Log.Device == 0 {
+		placed := *create
+		placed.Streams.Log.Device = deviceOf(filepath.Dir(create.Streams.Log.Path))
+		create = &placed
 	}
-	return c.status(c.call(ctx, wire.Request{Op: wire.Create, Create: &asked}, files...))
+	return c.status(c.call(ctx, wire.Request{Op: wire.Create, Create: create}, files...))
+}
+
+// deviceOf is where a folder lies; 0 for one that is missing, which is the keeper's
+// to tell.
+func deviceOf(dir string) uint64 {
+	var st unix.Stat_t
+	_ = unix.Stat(dir, &st)
+	return st.Dev
 }
 
 // Go lets a created process go on and returns once it has become the user's
