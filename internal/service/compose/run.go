@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"lus/internal/base/errs"
 	"lus/internal/model/compose"
+	"lus/internal/model/container"
 )
 
 // runner carries out one plan.
@@ -77,10 +79,30 @@ func (s *Service) run(ctx context.Context, project *compose.Project, p *plan, te
 		})
 	}
 	wg.Wait()
-	if err := context.Cause(ctx); err != nil && ctx.Err() != nil {
-		return err
+	if ctx.Err() == nil {
+		return nil
 	}
-	return nil
+	err := context.Cause(ctx)
+	if left := r.leavePassing(context.WithoutCancel(ctx), p); left != nil {
+		err = errors.Join(err, left)
+	}
+	return err
+}
+
+// leavePassing removes what was made for a `compose run` that comes to nothing:
+// nobody starts it any more.
+func (r *runner) leavePassing(ctx context.Context, p *plan) error {
+	var failed []error
+	for _, st := range p.steps {
+		if st.action != compose.CreateContainer || !passing(*st.service) {
+			continue
+		}
+		if id := r.idOf(st); id != "" {
+			gone := r.Engine.RemoveContainer(ctx, id, container.RemoveOptions{Force: true, Volumes: true})
+			failed = append(failed, about("container", st.name, ignore(gone, errs.NotFound)))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // places is how many steps may go on at once.
