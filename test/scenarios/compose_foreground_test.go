@@ -31,6 +31,40 @@ services:
 	stack.Says(t, p.ok("ps", "-a"), "Exited (137)")
 }
 
+// As with docker compose, what ran before for others is not this up's to stop.
+func TestAnInterruptedUpLeavesWhatRanBefore(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+services:
+  db: {image: busybox, command: sleep 300, init: true}
+  cache: {image: busybox, command: sleep 300, init: true}
+  web: {image: busybox, command: "sh -c 'echo ready; sleep 300'", init: true, depends_on: [db, cache]}
+`})
+	p.ok("up", "-d", "db")
+	wait, interrupt := p.start("up", "web")
+	stack.Eventually(t, "the program", func() bool { return strings.Contains(p.do("logs").Out, "ready") })
+	stack.Eventually(t, "what it waits for", func() bool { return len(strings.Fields(p.do("ps", "-q").Out)) == 3 })
+	interrupt()
+	wait().Want(t, 130)
+	if left := p.ok("ps", "--format", "{{.Service}}"); left != "db" {
+		t.Errorf("there runs %q", left)
+	}
+}
+
+// A kill ends what a restart policy would bring back, too.
+func TestAKillEndsWhatIsRestarted(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": `
+services:
+  web: {image: busybox, command: "sh -c 'exit 3'", restart: always}
+`})
+	p.ok("up", "-d")
+	state := func() string { return p.OK(t, "inspect", "-f", "{{.State.Status}}", p.name+"-web-1") }
+	stack.Eventually(t, "the pause before another start", func() bool { return state() == "restarting" })
+	stack.Eventually(t, "the kill", func() bool { p.ok("kill"); return state() == "exited" })
+	p.ok("kill", "-s", "HUP")
+}
+
 // An up that watches copies once there is something to copy into, shows the output
 // as it is told to, and copies nothing onto the sources themselves.
 func TestAnUpThatWatches(t *testing.T) {

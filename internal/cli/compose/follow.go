@@ -41,6 +41,7 @@ type follower struct {
 type followed struct {
 	name, service string
 	running       bool
+	before        bool          // it ran already, and up left it as it was
 	restarting    bool          // its policy brings it back
 	since         time.Time     // what it wrote before was shown, or is not wanted
 	last          time.Time     // of what was shown last; to be read when read is closed

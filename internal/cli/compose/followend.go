@@ -115,7 +115,8 @@ func (f *follower) stopAll(ctx context.Context) error {
 	return f.a.stream(ctx, "stop", req, f.a.printer())
 }
 
-// made are the services that this up is for and that have containers.
+// made are the services with containers that this up is for: those that were named,
+// or all, and what it started for them.
 func (f *follower) made(ctx context.Context) ([]string, error) {
 	list, err := f.a.containers(ctx, f.req.Project.Name, true)
 	if err != nil {
@@ -124,7 +125,8 @@ func (f *follower) made(ctx context.Context) ([]string, error) {
 	have := serviceNames(lasting(list))
 	var out []string
 	for _, s := range f.req.Project.Services {
-		if (len(f.req.Services) == 0 || f.holds(s.Name)) && slices.Contains(have, s.Name) {
+		asked := len(f.req.Services) == 0 || slices.Contains(f.req.Services, s.Name)
+		if (asked || f.holds(s.Name)) && slices.Contains(have, s.Name) {
 			out = append(out, s.Name)
 		}
 	}
@@ -134,7 +136,7 @@ func (f *follower) made(ctx context.Context) ([]string, error) {
 // holds says that this up started a container of the service.
 func (f *follower) holds(service string) bool {
 	for _, c := range f.follows {
-		if c.service == service {
+		if c.service == service && !c.before {
 			return true
 		}
 	}

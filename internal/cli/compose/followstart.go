@@ -96,19 +96,19 @@ func (f *follower) catchUp(ctx context.Context) (over bool, err error) {
 		if f.follows[c.ID] != nil || !slices.ContainsFunc(f.req.Project.Services, func(s compose.Service) bool { return s.Name == c.service() }) {
 			continue
 		}
-		switch c.State {
-		case "created", "dead":
+		if c.State == "created" || c.State == "dead" {
 			continue
-		case "exited":
-			startedAt, err := f.a.startOf(ctx, c.ID)
-			if err != nil {
-				return false, err
-			}
-			if startedAt.Before(f.began) {
-				continue
-			}
+		}
+		startedAt, err := f.a.startOf(ctx, c.ID)
+		if err != nil {
+			return false, err
+		}
+		before := startedAt.Before(f.began)
+		if before && c.State == "exited" {
+			continue
 		}
 		f.started(ctx, c.ID, c.name(), c.service())
+		f.follows[c.ID].before = before
 	}
 	return false, nil
 }

@@ -1,12 +1,14 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +49,11 @@ func (a *app) each(ctx context.Context, s scope, verb, did string, q url.Values)
 	if list = s.of(list); verb != "kill" { // the others are for what lasts
 		list = lasting(list)
 	}
-	list = slices.DeleteFunc(list, func(c summary) bool { return c.State != "running" && c.State != "paused" })
+	// One that its restart policy is about to bring back is ended for good by a kill.
+	ends := verb == "kill" && slices.Contains([]string{"SIGKILL", "KILL", "9"}, strings.ToUpper(cmp.Or(q.Get("signal"), "KILL")))
+	list = slices.DeleteFunc(list, func(c summary) bool {
+		return c.State != "running" && c.State != "paused" && (c.State != "restarting" || !ends)
+	})
 	if len(list) == 0 {
 		_, err := fmt.Fprintf(a.Err, "No container to %s\n", verb)
 		return err
