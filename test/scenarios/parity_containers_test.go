@@ -204,6 +204,10 @@ func TestParityRunning(t *testing.T) {
 		{do: "docker run --rm --shm-size x busybox true", code: 125},
 		{do: "docker run --rm --tmpfs /t busybox sh -c 'mount | grep -c \" /t \"'", out: "1\n"},
 		{do: "docker run --rm --network none --link W-x busybox true", code: 125},
-		{do: "docker run --rm --network host -p 80 busybox echo x", out: "x\n"},
+		{do: "docker run --rm --network host -p 80 busybox echo x", out: "x\n", err: "WARNING: Published ports are discarded when using host network mode"},
+		{do: "docker run --rm --dns 8.8.8.8 --dns 127.0.0.53 busybox echo x", out: "x\n", err: "WARNING: Localhost DNS (127.0.0.53) may fail in containers."},
+		{do: "docker create --dns ::1 busybox", out: "ID\n", err: "WARNING: Localhost DNS (::1) may fail in containers."},
+		{do: "docker create --oom-kill-disable busybox", out: "ID\n", err: "WARNING: "},
+		{do: "docker create --mount type=bind,src=/tmp,dst=/x,bind-nonrecursive=true busybox", out: "ID\n", err: "bind-nonrecursive is deprecated, use bind-recursive=disabled instead"},
 	})
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -55,6 +58,7 @@ func (o *options) checkPull() error {
 
 // create makes the container, and writes its id where --cidfile says.
 func (o *options) create(ctx context.Context, e *command.Env, req *container.CreateRequest) (id string, err error) {
+	o.warn(e)
 	logins, err := o.grantAccess(e, req)
 	if err != nil {
 		return "", err
@@ -80,6 +84,19 @@ func (o *options) create(ctx context.Context, e *command.Env, req *container.Cre
 		e.Warning(w)
 	}
 	return resp.ID, idFile.write(resp.ID)
+}
+
+// warn tells of what is likely to be meant otherwise, as docker's client does.
+func (o *options) warn(e *command.Env) {
+	for _, a := range o.dns {
+		if ip, err := netip.ParseAddr(a); err == nil && ip.IsLoopback() {
+			e.Warning(fmt.Sprintf("Localhost DNS (%s) may fail in containers.", a))
+			break
+		}
+	}
+	if slices.ContainsFunc(o.mounts, func(m string) bool { return strings.Contains(m, "bind-nonrecursive") }) {
+		e.Warning("bind-nonrecursive is deprecated, use bind-recursive=disabled instead")
+	}
 }
 
 // pullAndMake makes the container, and pulls its image first where it is not here.

@@ -52,7 +52,7 @@ func (e *Engine) CreateContainer(ctx context.Context, name string, req *containe
 	u.made.Store(true)
 	now := u.snapshot()
 	e.tell(&now, "create")
-	return &container.CreateResponse{ID: rec.ID, Warnings: []string{}}, nil
+	return &container.CreateResponse{ID: rec.ID, Warnings: spec.Warnings(rec.HostConfig)}, nil
 }
 
 // plan checks the request and writes the record, without touching anything.
