@@ -199,7 +199,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	}
 	e, err := engine.Open(ctx, engine.Options{
 		Root: s.cacheDir(), Store: s.d.Store, Executor: x, Log: s.d.Log,
-		Built: s.d.Built, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Stall: s.d.Stall, Provenance: s.d.Provenance, Devices: devices,
+		Built: s.d.Built, Failed: s.noteFull, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Stall: s.d.Stall, Provenance: s.d.Provenance, Devices: devices,
 	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
@@ -243,7 +243,6 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 	res, err := o.engine.Solve(ctx, job)
 	watch.Close()
 	if err != nil {
-		s.noteFull(err)
 		return "", watch.Explain(ctx, err)
 	}
 	return res.Image, tellResult(req, res)

@@ -59,6 +59,9 @@ type Options struct {
 	Frontends func(worker.Infos) map[string]frontend.Frontend
 	// Built is told of each image that came to be; nil tells nobody.
 	Built func(ctx context.Context, id string)
+	// Failed is told of each build that failed, whoever asked for it; nil tells
+	// nobody.
+	Failed func(error)
 	// Gateway is the host's address as build steps reach it, for host-gateway;
 	// nil or empty: there is none.
 	Gateway func() string
@@ -71,6 +74,7 @@ type Engine struct {
 	sessions *session.Manager
 	worker   *buildWorker
 	log      *slog.Logger
+	failed   func(error)
 	closers  []func() error
 }
 
@@ -82,7 +86,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{log: o.Log}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
+	}
+	e := &Engine{log: o.Log, failed: o.Failed}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -104,7 +111,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openControl(o, workers); err != nil {
 		return nil, err
 	}
-	e.wire = serveWire(e.control, e.log)
+	e.wire = serveWire(e.control, e.log, e.failed)
 	e.onClose(e.wire.close)
 	return e, nil
 }

@@ -92,6 +92,7 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (*Result, error) {
 	defer func() { <-told }()
 	res, err := e.control.Solve(ctx, req)
 	if err != nil {
+		e.failed(err)
 		return nil, err
 	}
 	if err := caches.written(res.ExporterResponse); err != nil {

@@ -29,13 +29,13 @@ type wire struct {
 	done   chan struct{} // closed once Serve returned
 }
 
-func serveWire(c *control.Controller, log *slog.Logger) *wire {
+func serveWire(c *control.Controller, log *slog.Logger, failed func(error)) *wire {
 	w := &wire{conns: make(chan net.Conn), ended: make(chan struct{}), done: make(chan struct{})}
 	w.server = grpc.NewServer(
 		grpc.StatsHandler(tracing.ServerStatsHandler(otelgrpc.WithTracerProvider(traces()))),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
-		grpc.ChainUnaryInterceptor(grpcerrors.UnaryServerInterceptor, unary(log)),
+		grpc.ChainUnaryInterceptor(grpcerrors.UnaryServerInterceptor, unary(log, failed)),
 		grpc.ChainStreamInterceptor(grpcerrors.StreamServerInterceptor, stream(log)),
 	)
 	c.Register(w.server)
@@ -57,10 +57,13 @@ var recorder sync.Once
 
 // unary lets BuildKit's log go to ours, and makes a panic an answer instead of
 // the end of the daemon.
-func unary(log *slog.Logger) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, do grpc.UnaryHandler) (_ any, err error) {
+func unary(log *slog.Logger, failed func(error)) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, do grpc.UnaryHandler) (answer any, err error) {
 		defer caught(log, info.FullMethod, &err)
-		return do(withLog(ctx, log), req)
+		if answer, err = do(withLog(ctx, log), req); err != nil {
+			failed(err)
+		}
+		return answer, err
 	}
 }
 
