@@ -57,11 +57,11 @@ func runsContainers(t *testing.T, runtime string) {
 func survives(t *testing.T, runtime string) {
 	name := "lives-" + runtime
 	started(t, name, "--runtime", runtime, "busybox", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 1; done")
-	if _, code := try(t, "lus", "exec", name, "sh", "-c", "exit 9"); code != 9 {
-		t.Errorf("exec: exit code %d, want 9", code)
+	if out, code := try(t, "lus", "exec", name, "sh", "-c", "exit 9"); code != 9 {
+		t.Errorf("exec: exit code %d, want 9: %s", code, out)
 	}
-	if _, code := try(t, "lus", "exec", name, "no-such-program"); code != 127 {
-		t.Errorf("exec of nothing: exit code %d, want 127", code)
+	if out, code := try(t, "lus", "exec", name, "no-such-program"); code != 127 {
+		t.Errorf("exec of nothing: exit code %d, want 127: %s", code, out)
 	}
 	lus(t, "pause", name)
 	equal(t, "paused", lus(t, "inspect", "-f", "{{.State.Status}}", name), "paused")
