@@ -171,3 +171,19 @@ func TestLoginWithAHelperKeepsNoSecretInTheFile(t *testing.T) {
 		t.Error("the helper still has it")
 	}
 }
+
+func TestALoginLeavesWhatElseIsInTheFileAsItIs(t *testing.T) {
+	dir := config(t, `{"psFormat":"<{{.ID}}> & more","big":12345678901234567890,"ratio":1.50}`)
+	if _, err := StoreCredentials("r.example.com", image.Auth{Username: "me", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"<{{.ID}}> & more"`, "12345678901234567890", "1.50", meSecret, "}\n"} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s is not in %s", want, data)
+		}
+	}
+}

@@ -122,7 +122,9 @@ func rawCredentials() (*credentialFile, document, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return f, doc, json.Unmarshal(data, &doc)
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // as they stand there
+	return f, doc, dec.Decode(&doc)
 }
 
 // write changes the file's credentials and nothing else of it.
@@ -141,12 +143,15 @@ func (d document) write(change func(auths map[string]any)) error {
 	}
 	change(auths)
 	d["auths"] = auths
-	data, err := json.MarshalIndent(d, "", "\t")
-	if err != nil {
+	var data bytes.Buffer
+	enc := json.NewEncoder(&data)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	if err := enc.Encode(d); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return atomicfile.Write(path, append(data, '\n'), 0o600, atomicfile.Crash)
+	return atomicfile.Write(path, data.Bytes(), 0o600, atomicfile.Crash)
 }

@@ -99,7 +99,7 @@ func bar(d *image.ProgressDetail) string {
 		return units.HumanSize(float64(d.Current))
 	}
 	const width = 30
-	done := int(d.Current * width / d.Total)
+	done := min(max(int(float64(d.Current)/float64(d.Total)*width), 0), width) // whatever a daemon says
 	return fmt.Sprintf("[%s>%s] %8s/%s", strings.Repeat("=", done), strings.Repeat(" ", width-done),
 		units.HumanSize(float64(d.Current)), units.HumanSize(float64(d.Total)))
 }
