@@ -156,7 +156,7 @@ func (h *handler) importImage(w http.ResponseWriter, r *http.Request) error {
 	}
 	tar := h.unhurried(w, r, stallUpload)
 	if src := r.FormValue("fromSrc"); src != "-" {
-		body, err := download(r.Context(), src)
+		body, err := download(r.Context(), src, stallDownload)
 		if err != nil {
 			return err
 		}
