@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -51,5 +52,26 @@ func TestUpAndStartDoNotTakeAPausedContainerForARunningOne(t *testing.T) {
 	p.ok("up", "-d")
 	if got := p.OK(t, "inspect", "-f", "{{.State.Status}}", p.name+"-web-1"); got != "running" {
 		t.Errorf("it is %s", got)
+	}
+}
+
+// Who asks whether to remove waits for an answer, and somebody may start meanwhile
+// what was to go.
+func TestRmRemovesNothingThatWasStartedSince(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{"compose.yaml": sleeping})
+	p.ok("up", "-d", "--scale", "web=2")
+	p.ok("stop", "-t", "0")
+	r := p.DoIn(p.dir, nil, "sh", "-c", `mkfifo answer
+"$0" compose -p "$1" rm <answer 2>said &
+exec 3>answer
+until grep -q sure said; do sleep 0.05; done
+"$0" start "$1-web-1"
+echo y >&3
+wait $!; code=$?
+cat said >&2; exit $code`, filepath.Join(p.Bin, "lus"), p.name)
+	r.Want(t, 1)
+	if got := p.ok("ps", "-a", "--format", "{{.Name}} {{.State}}"); got != p.name+"-web-1 running" {
+		t.Errorf("there are %q:\n%s", got, r.Err)
 	}
 }

@@ -3,6 +3,7 @@ package compose
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"lus/internal/base/errs"
 	"lus/internal/model/compose"
 )
 
@@ -47,7 +49,7 @@ func rmCommand() command {
 				if !*force && !a.dryRun && !a.sure(list) {
 					return nil
 				}
-				return a.removeAll(ctx, list, *volumes)
+				return a.removeAll(ctx, list, *volumes, *force)
 			}
 		},
 	}
@@ -64,26 +66,33 @@ func (a *app) sure(list []summary) bool {
 	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer)))
 }
 
-func (a *app) removeAll(ctx context.Context, list []summary, volumes bool) error {
-	q := url.Values{"force": {"1"}}
-	if volumes {
-		q.Set("v", "1")
+// removeAll removes containers; those that run, too, where it is forced: they may
+// have been started since they were listed.
+func (a *app) removeAll(ctx context.Context, list []summary, volumes, force bool) error {
+	q := url.Values{}
+	for key, on := range map[string]bool{"force": force, "v": volumes} {
+		if on {
+			q.Set(key, "1")
+		}
 	}
+	var failed []error
 	for _, c := range list {
 		if a.dryRun {
 			fmt.Fprintf(a.Out, "- container %s\n", c.name())
 			continue
 		}
 		body, err := a.daemon.Do(ctx, "DELETE", "/containers/"+c.ID+"?"+q.Encode(), nil)
-		if err != nil {
-			return fmt.Errorf("container %s: %w", c.name(), err)
+		switch {
+		case errs.Is(err, errs.NotFound): // it went meanwhile
+			continue
+		case err != nil:
+			failed = append(failed, fmt.Errorf("container %s: %w", c.name(), err))
+			continue
 		}
-		if body != nil {
-			_ = body.Close()
-		}
+		_ = body.Close()
 		a.printer().event(compose.Event{Kind: "Container", Name: c.name(), Status: "Removed", Done: true})
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func topCommand() command {

@@ -110,7 +110,7 @@ func killCommand() command {
 					return err
 				}
 				list = slices.DeleteFunc(lasting(list), func(c summary) bool { return slices.Contains(s.known, c.service()) })
-				return a.removeAll(ctx, list, false)
+				return a.removeAll(ctx, list, false, true)
 			}
 		},
 	}

@@ -77,13 +77,13 @@ func (w *watching) send(ctx context.Context, c summary, paths []string, pairs ma
 }
 
 // packed adds one file to a tar. One that went meanwhile is left out: its end is
-// an event of its own.
+// an event of its own. So is a socket, which no tar can hold.
 func packed(t *tar.Writer, path, as string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if err != nil || info.Mode().Type() == fs.ModeSocket {
 		return err
 	}
 	link := ""
