@@ -167,6 +167,9 @@ func (e *Engine) runExec(ctx context.Context, x *execution, rec *container.Conta
 	if err != nil {
 		return nil, err
 	}
+	x.mu.Lock()
+	x.starting = true
+	x.mu.Unlock()
 	req := &runtime.Exec{Process: proc, Generation: x.gen, Streams: io.streams, Given: io.given, Tied: !detach}
 	p, err := e.Runtime.Exec(ctx, rec.ID, x.id, req)
 	io.closeGiven()
@@ -175,24 +178,33 @@ func (e *Engine) runExec(ctx context.Context, x *execution, rec *container.Conta
 		return nil, err
 	}
 	x.mu.Lock()
-	x.running, x.pid, x.starting = true, p.Pid, true
+	x.running, x.pid = true, p.Pid
 	x.mu.Unlock()
-	err = e.Runtime.Start(ctx, x.key())
-	x.mu.Lock()
-	early := x.early
-	x.starting, x.early = false, nil
-	x.mu.Unlock()
-	if err != nil {
+	if err := e.letGo(ctx, x); err != nil {
 		io.abandon()
 		return nil, err
-	}
-	if early != nil {
-		e.execEnded(*early)
 	}
 	if p.Pid == 0 {
 		e.learnPid(ctx, x)
 	}
 	return io.stream(x), nil
+}
+
+// letGo says the word to go. Where that fails the exec is one that is starting
+// until the failure is noted, so that the exit that comes with it is not taken for
+// the program's.
+func (e *Engine) letGo(ctx context.Context, x *execution) error {
+	if err := e.Runtime.Start(ctx, x.key()); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	early := x.early
+	x.starting, x.early = false, nil
+	x.mu.Unlock()
+	if early != nil {
+		e.execEnded(*early)
+	}
+	return nil
 }
 
 // learnPid asks for the pid of an exec that was made only when it was started,
@@ -286,7 +298,7 @@ func (e *Engine) execDone(x *execution, code int, tell func()) {
 		x.mu.Unlock()
 		return
 	}
-	x.running, x.pid, x.code, x.endedAt = false, 0, &code, e.Now()
+	x.running, x.starting, x.pid, x.code, x.endedAt = false, false, 0, &code, e.Now()
 	x.mu.Unlock()
 	x.unit.mu.Lock()
 	delete(x.unit.execs, x.id)

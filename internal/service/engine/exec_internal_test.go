@@ -1,0 +1,38 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"lus/internal/base/errs"
+	"lus/internal/linux/runtime"
+	"lus/internal/model/task"
+)
+
+// failing is a runtime that cannot let anything go.
+type failing struct{ runtime.Runtime }
+
+func (failing) Start(context.Context, task.Key) error {
+	return errs.New(errs.CommandNotFound, "executable file not found")
+}
+func (failing) Signal(context.Context, task.Key, int) error { return nil }
+func (failing) Ack(context.Context, task.Key, uint64) error { return nil }
+
+// TestAFailedExecHasTheCodeOfItsFailure, not that of the init that was to become
+// the program, whenever the end of that is told.
+func TestAFailedExecHasTheCodeOfItsFailure(t *testing.T) {
+	e := &Engine{Deps: Deps{Runtime: failing{}, Log: slog.New(slog.DiscardHandler), Now: time.Now}, execs: map[string]*execution{}}
+	x := &execution{unit: &unit{execs: map[string]*execution{}}, id: "x", gen: 1, starting: true, ended: make(chan struct{})}
+	e.execs[x.id] = x
+	err := e.letGo(t.Context(), x)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	e.execEnded(task.Status{Key: x.key(), Generation: 1, Exit: &task.Exit{Code: 125}})
+	e.execFailed(x, err)
+	if x.code == nil || *x.code != 127 || x.starting {
+		t.Errorf("it ended with %v, starting: %v", x.code, x.starting)
+	}
+}
