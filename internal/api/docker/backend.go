@@ -97,7 +97,8 @@ type Images interface {
 	PullImage(ctx context.Context, ref, platform string, auth *image.Auth, progress func(image.Progress)) error
 	// PullTags brings all tags of a repository.
 	PullTags(ctx context.Context, repository, platform string, auth *image.Auth, progress func(image.Progress)) error
-	ImportImage(ctx context.Context, tar io.Reader, ref, message string, changes []string) (id string, err error)
+	// ImportImage makes one of a tar, for this host's platform where none is given.
+	ImportImage(ctx context.Context, tar io.Reader, ref, platform, message string, changes []string) (id string, err error)
 	InspectImage(ctx context.Context, ref string) (*image.Image, error)
 	ListImages(ctx context.Context, all bool, f filter.Filters) ([]*image.Image, error)
 	TagImage(ctx context.Context, ref, target string) error

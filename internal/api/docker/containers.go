@@ -45,6 +45,10 @@ func (h *handler) createContainer(w http.ResponseWriter, r *http.Request) error 
 	if req.HostConfig == nil {
 		req.HostConfig = &container.HostConfig{}
 	}
+	if err := h.checkPlatform(r, req.Image); err != nil {
+		return err
+	}
+	req.AnyPlatform = r.FormValue("platform") != ""
 	resp, err := h.Containers.CreateContainer(r.Context(), r.FormValue("name"), &req)
 	if err != nil {
 		return err

@@ -167,7 +167,7 @@ func (h *handler) importImage(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	out := newProgress(w)
-	id, err := h.Images.ImportImage(r.Context(), tar, ref, message, r.Form["changes"])
+	id, err := h.Images.ImportImage(r.Context(), tar, ref, r.FormValue("platform"), message, r.Form["changes"])
 	if err == nil {
 		out.send(image.Progress{Status: id})
 	}

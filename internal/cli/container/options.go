@@ -115,6 +115,8 @@ func (o *options) network(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.networks, "net", nil, "Connect to a network")
 	_ = f.MarkHidden("net")
 	f.StringArrayVar(&o.aliases, "network-alias", nil, "Add a name on the network")
+	f.StringArrayVar(&o.aliases, "net-alias", nil, "Add a name on the network")
+	_ = f.MarkHidden("net-alias")
 	f.StringArrayVar(&o.links, "link", nil, "Find another container by a name: container[:alias]")
 	f.StringVar(&o.ip, "ip", "", "IPv4 address, as 172.30.100.104")
 	f.StringVar(&o.ip6, "ip6", "", "IPv6 address, as 2001:db8::33")

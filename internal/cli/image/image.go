@@ -33,9 +33,12 @@ func path(name, verb string) string {
 	return p
 }
 
-// IsMissing reports whether err says that an image is not here.
+// IsMissing reports whether err says that an image is not here, or not for the
+// platform that was asked for.
 func IsMissing(err error) bool {
-	return errs.Is(err, errs.NotFound) && strings.Contains(client.Message(err), "No such image")
+	text := client.Message(err)
+	return errs.Is(err, errs.NotFound) &&
+		(strings.Contains(text, "No such image") || strings.Contains(text, "does not match the specified platform"))
 }
 
 // Tagged is ref with the tag that is meant where none is written.

@@ -149,6 +149,9 @@ type CreateRequest struct {
 	// container: it has them, or is not there. They may lie where the container
 	// itself could not write.
 	Files io.Reader `json:"-"`
+	// AnyPlatform: it was chosen that the image is for another one than the host's,
+	// which is worth no warning.
+	AnyPlatform bool `json:"-"`
 }
 
 // UpdateRequest is the body of POST /containers/ID/update. What is zero or nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -52,7 +53,20 @@ func (e *Engine) CreateContainer(ctx context.Context, name string, req *containe
 	u.made.Store(true)
 	now := u.snapshot()
 	e.tell(&now, "create")
-	return &container.CreateResponse{ID: rec.ID, Warnings: spec.Warnings(rec.HostConfig)}, nil
+	warnings := spec.Warnings(rec.HostConfig)
+	if w := foreign(img); w != "" && !req.AnyPlatform {
+		warnings = append(warnings, w)
+	}
+	return &container.CreateResponse{ID: rec.ID, Warnings: warnings}, nil
+}
+
+// foreign is the warning that an image is not for this host, as Docker words it.
+func foreign(img *image.Image) string {
+	is, here := img.OS+"/"+img.Architecture, runtime.GOOS+"/"+runtime.GOARCH
+	if img.OS == "" || img.Architecture == "" || is == here {
+		return ""
+	}
+	return "The requested image's platform (" + is + ") does not match the detected host platform (" + here + ") and no specific platform was requested"
 }
 
 // plan checks the request and writes the record, without touching anything.

@@ -160,7 +160,7 @@ func TestFullDisk(t *testing.T) {
 	before := w.files()
 
 	big := tarOf(t, entry{name: "big", text: noise(6 << 20)})
-	_, err := w.ImportImage(context.Background(), bytes.NewReader(big), "big:1", "", nil)
+	_, err := w.ImportImage(context.Background(), bytes.NewReader(big), "big:1", "", "", nil)
 	if !errs.Is(err, errs.Unavailable) || !strings.Contains(err.Error(), "full") {
 		t.Errorf("an import on a full disk: %v", err)
 	}

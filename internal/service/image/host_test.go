@@ -89,7 +89,7 @@ func benchWorld(b *testing.B) *image.Service {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := w.ImportImage(context.Background(), bytes.NewReader(tarOf(b, entry{name: "f", text: "x"})), "app:1", "", nil); err != nil {
+	if _, err := w.ImportImage(context.Background(), bytes.NewReader(tarOf(b, entry{name: "f", text: "x"})), "app:1", "", "", nil); err != nil {
 		b.Fatal(err)
 	}
 	return w

@@ -23,7 +23,7 @@ import (
 
 func (w *world) importTar(ref string, tar []byte, changes ...string) string {
 	w.t.Helper()
-	id, err := w.ImportImage(context.Background(), bytes.NewReader(tar), ref, "", changes)
+	id, err := w.ImportImage(context.Background(), bytes.NewReader(tar), ref, "", "", changes)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestBadImportLeavesNothing(t *testing.T) {
 		"nonsense change": {good, "app", []string{"NONSENSE"}},
 		"port":            {good, "app", []string{"EXPOSE 99999"}},
 	} {
-		if _, err := w.ImportImage(context.Background(), bytes.NewReader(c.tar), c.ref, "", c.changes); !errs.Is(err, errs.Invalid) {
+		if _, err := w.ImportImage(context.Background(), bytes.NewReader(c.tar), c.ref, "", "", c.changes); !errs.Is(err, errs.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -20,9 +20,14 @@ import (
 const maxImport = 1 << 40
 
 // ImportImage makes an image of one layer of a tar, compressed or not. Ref may
-// be empty; changes are Dockerfile instructions. The files are written once:
+// be empty, and so may platform for this host's; changes are Dockerfile
+// instructions. The files are written once:
 // the layer has no blob until somebody wants to read one.
-func (s *Service) ImportImage(ctx context.Context, tar io.Reader, ref, message string, changes []string) (id string, err error) {
+func (s *Service) ImportImage(ctx context.Context, tar io.Reader, ref, platform, message string, changes []string) (id string, err error) {
+	is, err := s.platformOf(platform)
+	if err != nil {
+		return "", err
+	}
 	var names []string
 	if ref != "" {
 		to, err := parseTarget(ref)
@@ -52,7 +57,7 @@ func (s *Service) ImportImage(ctx context.Context, tar io.Reader, ref, message s
 	if err != nil {
 		return "", importError(err)
 	}
-	raw, err := json.Marshal(s.newConfig(&c, layer.DiffID, message))
+	raw, err := json.Marshal(newConfig(&c, is, layer.DiffID, message))
 	if err != nil {
 		return "", err
 	}
@@ -83,11 +88,11 @@ func (s *Service) importLayer(ctx context.Context, tar io.Reader) (store.Layer, 
 }
 
 // newConfig is the config of an imported image.
-func (s *Service) newConfig(c *container.Config, diff digest.Digest, message string) any {
+func newConfig(c *container.Config, is ocispec.Platform, diff digest.Digest, message string) any {
 	now := time.Now().UTC()
 	i := dockerspec.DockerOCIImage{Image: ocispec.Image{
 		Created:  &now,
-		Platform: ocispec.Platform{Architecture: s.host.Architecture, OS: s.host.OS, Variant: s.host.Variant},
+		Platform: is,
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
 		History:  []ocispec.History{{Created: &now, Comment: message}},
 	}}

@@ -53,14 +53,24 @@ func (s *Service) PullImage(ctx context.Context, ref, platform string, auth *ima
 	if err != nil {
 		return err
 	}
-	want := s.host
-	if platform != "" {
-		if want, err = platforms.Parse(platform); err != nil {
-			return errs.New(errs.Invalid, "invalid platform %q: write OS/ARCH, as in linux/arm64 (%w)", platform, err)
-		}
+	want, err := s.platformOf(platform)
+	if err != nil {
+		return err
 	}
 	p := &pull{s: s, named: named, asked: platform != "", want: want, match: platforms.Only(want), to: newReporter(progress)}
 	return pullError(named, auth, p.run(ctx, auth))
+}
+
+// platformOf reads a platform; without one it is the host's.
+func (s *Service) platformOf(text string) (ocispec.Platform, error) {
+	if text == "" {
+		return s.host, nil
+	}
+	p, err := platforms.Parse(text)
+	if err != nil {
+		return p, errs.New(errs.Invalid, "invalid platform %q: write OS/ARCH, as in linux/arm64 (%w)", text, err)
+	}
+	return p, nil
 }
 
 func (p *pull) run(ctx context.Context, auth *image.Auth) (err error) {

@@ -37,7 +37,7 @@ func TestARemovalTakesNoNameFromAnotherImage(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if id, err = s.ImportImage(ctx, &b, ref, "", nil); err != nil {
+		if id, err = s.ImportImage(ctx, &b, ref, "", "", nil); err != nil {
 			t.Fatal(err)
 		}
 		return id

@@ -66,7 +66,7 @@ func TestManyAtOnceAndNothingIsLeft(t *testing.T) {
 				}
 				use(ref)
 				own := fmt.Sprintf("own%d:%d", g, n)
-				if _, err := w.ImportImage(ctx, bytes.NewReader(tarOf(t, entry{name: "f", text: own})), own, "", nil); err != nil {
+				if _, err := w.ImportImage(ctx, bytes.NewReader(tarOf(t, entry{name: "f", text: own})), own, "", "", nil); err != nil {
 					t.Error(err)
 				}
 				use(own)

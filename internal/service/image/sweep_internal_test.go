@@ -34,7 +34,7 @@ func TestASweepMakesUpForOneThatFailed(t *testing.T) {
 		if err := errors.Join(w.WriteHeader(&tar.Header{Name: text, Mode: 0o644, Typeflag: tar.TypeReg}), w.Close()); err != nil {
 			t.Fatal(err)
 		}
-		id, err := s.ImportImage(ctx, &b, text+":1", "", nil)
+		id, err := s.ImportImage(ctx, &b, text+":1", "", "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
