@@ -41,9 +41,9 @@ volumes: {data: {}}
 	up := p.do("up", "-d")
 	up.Want(t, 0)
 	stack.Says(t, up.Err, "web pre_start[1] | seeded as 7 after 1", p.name+"-web-pre_start-0  Completed")
-	if got := p.ok("logs", "--no-log-prefix", "web"); got != "migrate migration info secret" {
-		t.Errorf("the hooks left %q", got)
-	}
+	stack.Eventually(t, "the service prints what the hooks left", func() bool {
+		return p.ok("logs", "--no-log-prefix", "web") == "migrate migration info secret"
+	})
 	p.ok("exec", "web", "test", "-e", "/private/made")
 	stack.Lacks(t, p.made(), "pre_start")
 
