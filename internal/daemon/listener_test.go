@@ -3,13 +3,16 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
+	"lus/internal/base/ids"
 	model "lus/internal/model/registry"
 )
 
@@ -48,20 +51,29 @@ func free(t *testing.T, n int) (all []string) {
 	return all
 }
 
-func answers(at string) bool {
-	c, err := net.Dial("tcp", at)
-	if err == nil {
-		_ = c.Close()
+// hello says that it is this registry which answers: somebody else may have come
+// to listen at the same port of all addresses.
+type hello string
+
+func (h hello) ServeHTTP(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, string(h)) }
+
+func (h hello) answers(at string) bool {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	resp, err := client.Get("http://" + at)
+	if err != nil {
+		return false
 	}
-	return err == nil
+	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	return err == nil && string(said) == string(h)
 }
 
 // However many at once say where the registry is to listen, it listens at one
 // address in the end, the one that is kept, and after the end of it nowhere.
 func TestTheRegistryListensAtOneAddress(t *testing.T) {
 	t.Parallel()
-	k := &kept{}
-	l := &registryListener{settings: k, handler: http.NotFoundHandler(), log: slog.New(slog.DiscardHandler)}
+	k, h := &kept{}, hello(ids.New())
+	l := &registryListener{settings: k, handler: h, log: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
@@ -78,7 +90,7 @@ func TestTheRegistryListensAtOneAddress(t *testing.T) {
 		all.Wait()
 		var open []string
 		for _, a := range at {
-			if answers(a) {
+			if h.answers(a) {
 				open = append(open, a)
 			}
 		}
@@ -92,7 +104,7 @@ func TestTheRegistryListensAtOneAddress(t *testing.T) {
 	}
 	_ = l.Set(t.Context(), model.Settings{Enabled: true, Address: at[0]}) // a request that was late
 	for _, a := range at {
-		if answers(a) {
+		if h.answers(a) {
 			t.Errorf("it listens at %s after its end", a)
 		}
 	}
