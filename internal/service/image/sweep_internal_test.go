@@ -1,43 +1,19 @@
 package image
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"os"
 	"testing"
-
-	"lus/internal/store/content"
-	"lus/test/need"
 )
 
 // What a sweep could not let go of, the next one does.
 func TestASweepMakesUpForOneThatFailed(t *testing.T) {
 	t.Parallel()
-	need.Root(t)
-	ctx := context.Background()
-	store, err := content.Open(ctx, t.TempDir(), content.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	s, err := New(Deps{Store: store})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store.Ready()
+	ctx, s := context.Background(), alone(t)
 	var ids, folders []string
 	for _, text := range []string{"a", "b", "c"} {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		if err := errors.Join(w.WriteHeader(&tar.Header{Name: text, Mode: 0o644, Typeflag: tar.TypeReg}), w.Close()); err != nil {
-			t.Fatal(err)
-		}
-		id, err := s.ImportImage(ctx, &b, text+":1", "", "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := s.imported(t, text+":1", text)
 		l, err := s.Layers(ctx, id)
 		if err != nil {
 			t.Fatal(err)
