@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"lus/internal/base/errs"
 	"lus/internal/model/compose"
 	"lus/internal/model/image"
@@ -15,7 +18,7 @@ import (
 // imageStep is what has to be done for a service's image; nil where it is there.
 func imageStep(req *compose.UpRequest, svc *compose.Service, inspect func(string) (*image.Image, error), tell Tell) (*step, error) {
 	img, err := inspect(svc.Image)
-	if errs.Is(err, errs.NotFound) {
+	if errs.Is(err, errs.NotFound) || err == nil && !runsOn(svc.Platform, img) {
 		img, err = nil, nil
 	}
 	policy := cmp.Or(req.Pull, svc.PullPolicy)
@@ -25,11 +28,28 @@ func imageStep(req *compose.UpRequest, svc *compose.Service, inspect func(string
 	case svc.Build != nil:
 		return buildable(req, svc, img, tell)
 	case img == nil && policy == "never":
-		return nil, errs.New(errs.NotFound, "image %s of service %s is not here, and pull_policy is never: pull or import it first", svc.Image, svc.Name)
+		return nil, errs.New(errs.NotFound, "image %s of service %s is not here%s, and pull_policy is never: pull or import it first", svc.Image, svc.Name, forPlatform(svc))
 	case wanted(policy, svc, img):
 		return pullStep(req, svc), nil
 	}
 	return nil, nil
+}
+
+// runsOn reports whether an image is for the platform that a service names. One that
+// is not might as well not be here.
+func runsOn(platform string, img *image.Image) bool {
+	if platform == "" {
+		return true
+	}
+	want, err := platforms.Parse(platform)
+	return err == nil && platforms.NewMatcher(want).Match(ocispec.Platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant})
+}
+
+func forPlatform(svc *compose.Service) string {
+	if svc.Platform == "" {
+		return ""
+	}
+	return " for " + svc.Platform
 }
 
 // buildable is imageStep for an image that can be built. A registry may have one

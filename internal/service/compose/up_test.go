@@ -180,7 +180,7 @@ func (w *world) ListVolumes(context.Context, filter.Filters) ([]*volume.Volume, 
 func (w *world) RemoveVolume(context.Context, string, bool) error { return nil }
 
 func (w *world) InspectImage(context.Context, string) (*image.Image, error) {
-	return &image.Image{ID: "sha256:1", LastTagTime: time.Now().Add(-2 * time.Hour)}, nil
+	return &image.Image{ID: "sha256:1", OS: "linux", Architecture: "amd64", LastTagTime: time.Now().Add(-2 * time.Hour)}, nil
 }
 func (w *world) PullImage(_ context.Context, name, _ string, _ *image.Auth, _ func(image.Progress)) error {
 	w.note("pull " + name)
@@ -290,6 +290,26 @@ func TestAnImageIsRefreshedWhenItIsOldEnough(t *testing.T) {
 		}
 		if slices.Contains(w.asked, "pull img") != pulled {
 			t.Errorf("after %s: %q", after, w.asked)
+		}
+	}
+}
+
+// An image that is here for another platform than the service names is looked for
+// at its registry.
+func TestAnImageOfAnotherPlatformIsAsGoodAsNone(t *testing.T) {
+	for platform, pulled := range map[string]bool{"linux/amd64": false, "linux/x86_64": false, "linux/arm64": true, "linux/arm/v7": true} {
+		w, s := newWorld(), svc("web") // its image is of linux/amd64
+		s.Platform = platform
+		if err := service(t, w).Up(context.Background(), &compose.UpRequest{Project: project(s)}, func(compose.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(w.asked, "pull img") != pulled {
+			t.Errorf("for %s: %q", platform, w.asked)
+		}
+		s.PullPolicy = "never"
+		err := service(t, newWorld()).Up(context.Background(), &compose.UpRequest{Project: project(s)}, func(compose.Event) {})
+		if (err != nil) != pulled || pulled && !strings.Contains(err.Error(), "is not here for "+platform) {
+			t.Errorf("for %s, never pulled: %v", platform, err)
 		}
 	}
 }
