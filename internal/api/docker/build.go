@@ -130,10 +130,11 @@ func (h *handler) cancelBuild(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, nil)
 }
 
-// builds are those that run under an id of their client's.
+// builds are those that run under an id of their client's, which may give the same
+// to several.
 type builds struct {
 	mu   sync.Mutex
-	ends map[string]context.CancelFunc
+	ends map[string]map[context.Context]context.CancelFunc
 }
 
 func (b *builds) begin(ctx context.Context, id string) (context.Context, func()) {
@@ -144,21 +145,26 @@ func (b *builds) begin(ctx context.Context, id string) (context.Context, func())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ends == nil {
-		b.ends = map[string]context.CancelFunc{}
+		b.ends = map[string]map[context.Context]context.CancelFunc{}
 	}
-	b.ends[id] = cancel
+	if b.ends[id] == nil {
+		b.ends[id] = map[context.Context]context.CancelFunc{}
+	}
+	b.ends[id][ctx] = cancel
 	return ctx, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		delete(b.ends, id)
 		cancel()
+		if delete(b.ends[id], ctx); len(b.ends[id]) == 0 {
+			delete(b.ends, id)
+		}
 	}
 }
 
 func (b *builds) cancel(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if end := b.ends[id]; end != nil {
+	for _, end := range b.ends[id] {
 		end()
 	}
 }
