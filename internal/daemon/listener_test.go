@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 type kept struct {
 	mu  sync.Mutex
 	set model.Settings
+	err error // why they cannot be kept
 }
 
 func (k *kept) Settings(context.Context) (model.Settings, error) {
@@ -31,8 +34,10 @@ func (k *kept) Settings(context.Context) (model.Settings, error) {
 func (k *kept) SetSettings(_ context.Context, set model.Settings) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.set = set
-	return nil
+	if k.err == nil {
+		k.set = set
+	}
+	return k.err
 }
 
 // free are addresses of this host at which nobody listens.
@@ -108,4 +113,31 @@ func TestTheRegistryListensAtOneAddress(t *testing.T) {
 			t.Errorf("it listens at %s after its end", a)
 		}
 	}
+}
+
+// Settings that cannot be kept do not hold: the next start would go by the former.
+func TestTheRegistryListensAsIsOnRecord(t *testing.T) {
+	t.Parallel()
+	k, h := &kept{}, hello(ids.New())
+	l := &registryListener{settings: k, handler: h, log: slog.New(slog.DiscardHandler)}
+	defer l.shut()
+	at := free(t, 2)
+	try := func(set model.Settings, fails error, open ...string) {
+		t.Helper()
+		k.err = fails
+		if err := l.Set(t.Context(), set); !errors.Is(err, fails) {
+			t.Errorf("it says %v", err)
+		}
+		for _, a := range at {
+			if h.answers(a) != slices.Contains(open, a) {
+				t.Errorf("it should listen at %q, and says %q", open, l.listening())
+			}
+		}
+	}
+	full := errors.New("the disk is full")
+	try(model.Settings{Enabled: true, Address: at[0]}, full)
+	try(model.Settings{Enabled: true, Address: at[0]}, nil, at[0])
+	try(model.Settings{Enabled: true, Address: at[1]}, full, at[0])
+	try(model.Settings{Address: at[0]}, full, at[0])
+	try(model.Settings{Address: at[0]}, nil)
 }

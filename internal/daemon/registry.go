@@ -207,14 +207,25 @@ func (l *registryListener) Set(ctx context.Context, set model.Settings) error {
 	if l.over {
 		return errs.New(errs.Unavailable, "the registry is stopping: try again when it is back")
 	}
-	if set.Enabled {
-		if err := l.open(set); err != nil {
-			return err
-		}
-	} else {
-		l.shut()
+	runs, former := l.now()
+	former.Enabled = runs
+	if err := l.become(set); err != nil {
+		return err
 	}
-	return l.settings.SetSettings(ctx, set)
+	if err := l.settings.SetSettings(ctx, set); err != nil {
+		// The next start would go by what is on record.
+		return errors.Join(err, l.become(former))
+	}
+	return nil
+}
+
+// become listens as set says, or not at all. The caller has the lock of changing.
+func (l *registryListener) become(set model.Settings) error {
+	if set.Enabled {
+		return l.open(set)
+	}
+	l.shut()
+	return nil
 }
 
 // Authority implements the listener of the registry's management.
