@@ -116,6 +116,9 @@ func (m *matcher) wants(path string) (rel string, ok bool) {
 func (t trigger) everything() (map[string]string, error) {
 	d := &demand{sync: map[string]string{}}
 	err := filepath.WalkDir(t.Path, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path != t.Path {
+			return nil // it went meanwhile
+		}
 		if err != nil {
 			return err
 		}

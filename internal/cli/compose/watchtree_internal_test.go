@@ -79,3 +79,44 @@ func TestMoreChangesThanTheKernelKeeps(t *testing.T) {
 		t.Errorf("another error becomes %v", err)
 	}
 }
+
+// A first copy takes what is there all the time, whatever comes and goes beside it.
+func TestAFirstCopyBesideFoldersThatGo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "page"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := newMatcher(composefile.Watch{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 300 {
+			folder := filepath.Join(dir, fmt.Sprint("folder", i%7))
+			if err := errors.Join(os.MkdirAll(filepath.Join(folder, "deep"), 0o755), os.RemoveAll(folder)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for looking := true; looking; {
+		select {
+		case <-done:
+			looking = false
+		default:
+		}
+		rule := trigger{composefile.Watch{Path: dir, Target: "/www"}, m}
+		files, err := rule.everything()
+		if err != nil || files[filepath.Join(dir, "page")] != "/www/page" {
+			t.Fatalf("it copies %v, %v", files, err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (trigger{composefile.Watch{Path: dir}, m}).everything(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of a folder that is not there: %v", err)
+	}
+}
