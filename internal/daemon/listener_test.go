@@ -43,12 +43,13 @@ func (k *kept) SetSettings(_ context.Context, set model.Settings) error {
 // free are addresses of this host at which nobody listens.
 func free(t *testing.T, n int) (all []string) {
 	t.Helper()
-	for range n {
-		// One of many, which nobody else has the port at a moment later.
-		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
-		ln, err := net.Listen("tcp", host+":0")
+	for len(all) < n {
+		// One of many, and a port that the kernel gives nobody who asks for any: so
+		// nobody else has it a moment later.
+		at := fmt.Sprintf("127.%d.%d.%d:%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254), 10_000+rand.IntN(8_000))
+		ln, err := net.Listen("tcp", at)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer ln.Close()
 		all = append(all, ln.Addr().String())
