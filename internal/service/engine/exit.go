@@ -99,8 +99,7 @@ func (e *Engine) ended(u *unit, r *run, s *task.Status) {
 		}
 	}
 	e.dropUnstarted(u)
-	again, delay := e.finish(u, r, s, left)
-	removed := u.autoRemove() && !again
+	again, removed, delay := e.finish(u, r, s, left)
 	if removed {
 		e.forget(u, true)
 	} else {
@@ -135,7 +134,7 @@ func (e *Engine) tellDie(rec *container.Container, x *task.Exit) {
 // finish writes the end into the record and tells of it and of the networks that
 // it left, all under the lock: whoever sees that it has ended, and does or tells
 // something next, comes after.
-func (e *Engine) finish(u *unit, r *run, s *task.Status, left []*network.Network) (again bool, delay time.Duration) {
+func (e *Engine) finish(u *unit, r *run, s *task.Status, left []*network.Network) (again, removed bool, delay time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.stopProbe()
@@ -158,13 +157,20 @@ func (e *Engine) finish(u *unit, r *run, s *task.Status, left []*network.Network
 	u.cleaning = r.cleaned
 	u.run = newRun()
 	u.ending = false
+	for _, sig := range u.sent { // what it ended by comes before its end
+		e.tellKill(&u.rec, sig)
+	}
+	u.sent = nil
+	// Before anybody knows of the end: a restart that waited for it has it removed
+	// by the next one.
+	removed = u.rec.HostConfig.AutoRemove && !again
 	e.tellDie(&u.rec, s.Exit)
 	for _, n := range left {
 		e.tellNetwork(n, "disconnect", u.id)
 	}
 	e.tellMounts(u, "unmount")
 	close(r.ended)
-	return again, delay
+	return again, removed, delay
 }
 
 // clean gives back what nobody waits for. The keeper forgets the exit only once

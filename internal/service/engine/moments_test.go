@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"lus/internal/linux/runtime"
 	"lus/internal/model/container"
 	model "lus/internal/model/network"
+	"lus/internal/model/task"
 	"lus/internal/service/engine"
 )
 
@@ -48,6 +50,7 @@ type gated struct {
 	runtime.Runtime
 	engine.Names
 	create, remove, serve gate
+	signalled             gate        // a signal was sent
 	refuse                atomic.Bool // to create
 }
 
@@ -72,6 +75,12 @@ func (r gatedRuntime) Create(ctx context.Context, c *runtime.Container) (*runtim
 func (r gatedRuntime) Delete(ctx context.Context, id string) error {
 	r.g.remove.pass()
 	return r.Runtime.Delete(ctx, id)
+}
+
+func (r gatedRuntime) Signal(ctx context.Context, k task.Key, sig int) error {
+	err := r.Runtime.Signal(ctx, k, sig)
+	r.g.signalled.pass()
+	return err
 }
 
 type gatedNames struct {
@@ -242,6 +251,41 @@ func TestAnEndDuringAConnectionLeavesNothingOfIt(t *testing.T) {
 	must(t, h.engine.Settle(ctx))
 	if left := h.traces(); strings.Contains(left, "link") {
 		t.Errorf("left behind:\n%s", left)
+	}
+}
+
+// What a container was killed by is told before its end, also where that is known
+// before the answer that the signal was sent.
+func TestAKillIsToldBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	var g gated
+	h := start(t, g.into)
+	ctx, cancel := context.WithCancel(limited(t))
+	defer cancel()
+	events, err := h.engine.Events(ctx, time.Time{}, time.Time{}, map[string][]string{"event": {"kill", "die", "start"}})
+	must(t, err)
+	id := h.run("one", "exec sleep 1000")
+	over := h.next(id)
+	arrived, open := g.signalled.shut()
+	defer open()
+	killed := make(chan error, 1)
+	go func() { killed <- h.engine.KillContainer(ctx, id, "KILL") }()
+	<-arrived
+	h.exit(over)
+	open()
+	must(t, <-killed)
+	must(t, h.engine.StartContainer(ctx, id))
+	var told []string
+	for len(told) < 4 {
+		select {
+		case e := <-events:
+			told = append(told, e.Action)
+		case <-ctx.Done():
+			t.Fatalf("told were %q", told)
+		}
+	}
+	if want := []string{"start", "kill", "die", "start"}; !slices.Equal(told, want) {
+		t.Errorf("told were %q, want %q", told, want)
 	}
 }
 

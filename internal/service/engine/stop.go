@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,16 +192,27 @@ func (e *Engine) wantStopped(u *unit) *run {
 
 // signal sends a signal and tells of it. A process that has ended needs none.
 func (e *Engine) signal(ctx context.Context, u *unit, sig int) error {
+	u.mu.Lock()
+	u.sent = append(u.sent, sig)
+	u.mu.Unlock()
 	err := e.Runtime.Signal(ctx, task.Key{Container: u.id}, sig)
-	if errs.Is(err, errs.NotFound) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	i := slices.Index(u.sent, sig)
+	if i >= 0 {
+		u.sent = slices.Delete(u.sent, i, i+1)
+	}
+	switch {
+	case errs.Is(err, errs.NotFound):
 		return nil
+	case err == nil && i >= 0: // else the end has told of it
+		e.tellKill(&u.rec, sig)
 	}
-	if err != nil {
-		return err
-	}
-	rec := u.snapshot()
-	e.tell(&rec, "kill", "signal", strconv.Itoa(sig))
-	return nil
+	return err
+}
+
+func (e *Engine) tellKill(rec *container.Container, sig int) {
+	e.tell(rec, "kill", "signal", strconv.Itoa(sig))
 }
 
 // KillContainer sends a signal (SIGKILL where empty) to the container's first process.

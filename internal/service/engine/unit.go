@@ -38,6 +38,7 @@ type unit struct {
 	ending    bool // its end is being dealt with
 	removed   bool
 	launching bool
+	sent      []int        // signals on their way, of which nobody was told yet
 	killed    *run         // the run that is being killed, if it is still that one
 	begun     bool         // the start under way has come so far that its process may run
 	early     *task.Status // an exit that came while launching
