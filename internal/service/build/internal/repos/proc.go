@@ -79,13 +79,13 @@ func children(pid int) []status {
 // groupOf looks at a git and at all that it has started.
 func groupOf(first status) group {
 	g := group{processes: map[process]bool{}, traffic: map[uint64]uint64{}}
-	for todo := []status{first}; len(todo) > 0; {
-		p := todo[0]
-		todo = todo[1:]
+	for queue := []status{first}; len(queue) > 0; {
+		p := queue[0]
+		queue = queue[1:]
 		if g.processes[p.process] {
 			continue
 		}
-		todo = append(todo, children(p.pid)...)
+		queue = append(queue, children(p.pid)...)
 		g.processes[p.process] = true
 		g.spent += p.spent
 		g.busy = g.busy || busy(p.pid)
