@@ -4,8 +4,13 @@ package main
 
 import (
 	"os"
+	"time"
 
+	"lus/internal/base/thread"
 	"lus/internal/keeper/program"
 )
 
-func main() { os.Exit(program.Main(os.Args[1:], os.Stderr)) }
+func main() {
+	thread.EaseMonitor(time.Millisecond)
+	os.Exit(program.Main(os.Args[1:], os.Stderr))
+}

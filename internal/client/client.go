@@ -269,7 +269,12 @@ func (r *Request) head(more string, upgrade bool) (head []byte, body []byte, err
 	case r.Stream != nil:
 		fmt.Fprintf(&b, "Content-Type: %s\r\nTransfer-Encoding: chunked\r\n", r.Type)
 	case r.Body != nil:
-		if body, err = json.Marshal(r.Body); err != nil {
+		if sparse, ok := r.Body.(Sparse); ok {
+			body, err = sparse.MarshalJSON()
+		} else {
+			body, err = json.Marshal(r.Body)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))

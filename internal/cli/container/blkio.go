@@ -7,15 +7,16 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
+	"lus/internal/cli/command"
 	"lus/internal/model/container"
 )
 
 func (o *options) devicesIO(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.weightDevices, "blkio-weight-device", nil, "Weight for one device: path:weight")
-	f.StringArrayVar(&o.readBps, "device-read-bps", nil, "Bytes a second read from a device, as /dev/sda:1mb")
-	f.StringArrayVar(&o.writeBps, "device-write-bps", nil, "Bytes a second written to a device, as /dev/sda:1mb")
-	f.StringArrayVar(&o.readIOps, "device-read-iops", nil, "Reads a second from a device, as /dev/sda:1000")
-	f.StringArrayVar(&o.writeIOps, "device-write-iops", nil, "Writes a second to a device, as /dev/sda:1000")
+	command.ListVar(f, &o.weightDevices, "blkio-weight-device", "Weight for one device: path:weight")
+	command.ListVar(f, &o.readBps, "device-read-bps", "Bytes a second read from a device, as /dev/sda:1mb")
+	command.ListVar(f, &o.writeBps, "device-write-bps", "Bytes a second written to a device, as /dev/sda:1mb")
+	command.ListVar(f, &o.readIOps, "device-read-iops", "Reads a second from a device, as /dev/sda:1000")
+	command.ListVar(f, &o.writeIOps, "device-write-iops", "Writes a second to a device, as /dev/sda:1000")
 }
 
 // fillBlkio reads the limits of I/O on single devices.

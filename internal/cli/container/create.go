@@ -106,7 +106,7 @@ func (o *options) pullAndMake(ctx context.Context, e *command.Env, req *containe
 			return resp, err
 		}
 	}
-	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: req}
+	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: client.Sparse{V: req}}
 	if o.name != "" {
 		call.Query.Set("name", o.name)
 	}

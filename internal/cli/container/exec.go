@@ -33,8 +33,8 @@ func execCommand() command.Command {
 			f.BoolVarP(&x.detach, "detach", "d", false, "Run in the background")
 			f.BoolVarP(&x.interactive, "interactive", "i", false, "Keep standard input open")
 			f.BoolVarP(&x.Tty, "tty", "t", false, "Give the process a terminal")
-			f.StringArrayVarP(&x.env, "env", "e", nil, "Set a variable: NAME=value")
-			f.StringArrayVar(&x.envFiles, "env-file", nil, "Read variables from a file")
+			command.ListVarP(f, &x.env, "env", "e", "Set a variable: NAME=value")
+			command.ListVar(f, &x.envFiles, "env-file", "Read variables from a file")
 			f.BoolVar(&x.Privileged, "privileged", false, "Give all capabilities")
 			f.StringVarP(&x.User, "user", "u", "", "User and group: name or number[:group]")
 			f.StringVarP(&x.WorkingDir, "workdir", "w", "", "Working directory")
@@ -65,7 +65,7 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	var created struct {
 		ID string `json:"Id"`
 	}
-	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: path(args[0], "exec"), Body: x.ExecConfig}, &created); err != nil {
+	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: path(args[0], "exec"), Body: client.Sparse{V: x.ExecConfig}}, &created); err != nil {
 		return err
 	}
 	base := "/exec/" + url.PathEscape(created.ID)

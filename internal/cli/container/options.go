@@ -3,6 +3,7 @@ package container
 import (
 	"github.com/spf13/pflag"
 
+	"lus/internal/cli/command"
 	"lus/internal/model/container"
 )
 
@@ -52,16 +53,16 @@ func (o *options) register(f *pflag.FlagSet) {
 }
 
 func (o *options) process(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.attach, "attach", "a", nil, "Attach to STDIN, STDOUT or STDERR only")
-	f.StringArrayVarP(&o.env, "env", "e", nil, "Set a variable: NAME=value, or NAME to pass yours on")
-	f.StringArrayVar(&o.envFiles, "env-file", nil, "Read variables from a file")
+	command.ListVarP(f, &o.attach, "attach", "a", "Attach to STDIN, STDOUT or STDERR only")
+	command.ListVarP(f, &o.env, "env", "e", "Set a variable: NAME=value, or NAME to pass yours on")
+	command.ListVar(f, &o.envFiles, "env-file", "Read variables from a file")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "Replace the image's ENTRYPOINT")
 	f.BoolVarP(&o.interactive, "interactive", "i", false, "Keep standard input open")
 	f.BoolVarP(&o.tty, "tty", "t", false, "Give the process a terminal")
 	f.BoolVar(&o.init, "init", false, "Run an init that forwards signals and reaps processes")
-	f.StringArrayVarP(&o.labels, "label", "l", nil, "Set a label: key=value")
-	f.StringArrayVar(&o.labelFiles, "label-file", nil, "Read labels from a file")
-	f.StringArrayVar(&o.annotations, "annotation", nil, "Add an annotation for the runtime: key=value")
+	command.ListVarP(f, &o.labels, "label", "l", "Set a label: key=value")
+	command.ListVar(f, &o.labelFiles, "label-file", "Read labels from a file")
+	command.ListVar(f, &o.annotations, "annotation", "Add an annotation for the runtime: key=value")
 	f.BoolVar(&o.remove, "rm", false, "Remove the container and its anonymous volumes when it ends")
 	f.StringVar(&o.restart, "restart", "no", "Start it again: no, on-failure[:max], always, unless-stopped")
 	f.StringVar(&o.stopSignal, "stop-signal", "", "Signal that stops the container")
@@ -69,37 +70,37 @@ func (o *options) process(f *pflag.FlagSet) {
 	f.StringVarP(&o.user, "user", "u", "", "User and group: name or number[:group]")
 	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory")
 	f.StringVar(&o.logDriver, "log-driver", "", "Where output goes")
-	f.StringArrayVar(&o.logOpts, "log-opt", nil, "Options of the log: max-size=10m, max-file=3, mode=non-blocking")
+	command.ListVar(f, &o.logOpts, "log-opt", "Options of the log: max-size=10m, max-file=3, mode=non-blocking")
 	f.StringVar(&o.runtime, "runtime", "", "Runtime: lus (its own, the default), or runc or crun where installed")
 }
 
 func (o *options) limit(f *pflag.FlagSet) {
 	o.limitFlags.register(f)
 	f.Int64Var(&o.swappiness, "memory-swappiness", -1, "How readily it is swapped out (0 to 100)")
-	f.StringArrayVar(&o.ulimits, "ulimit", nil, "Limit of the process: name=soft[:hard]")
+	command.ListVar(f, &o.ulimits, "ulimit", "Limit of the process: name=soft[:hard]")
 	f.IntVar(&o.oomScore, "oom-score-adj", 0, "How readily the kernel kills it (-1000 to 1000)")
 	f.BoolVar(&o.oomKillDisable, "oom-kill-disable", false, "Do not kill it when memory runs out")
 	f.StringVar(&o.shmSize, "shm-size", "", "Size of /dev/shm, as 64m")
 	f.StringVar(&o.cgroupParent, "cgroup-parent", "", "Parent of the container's cgroup")
-	f.StringArrayVar(&o.storage, "storage-opt", nil, "Option of the storage driver: key=value")
+	command.ListVar(f, &o.storage, "storage-opt", "Option of the storage driver: key=value")
 }
 
 func (o *options) surroundings(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "Mount a volume or a folder: [source:]target[:options]")
-	f.StringArrayVar(&o.mounts, "mount", nil, "Mount: type=bind|volume|tmpfs|image,source=...,target=...[,readonly]")
-	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "Mount a tmpfs: path[:options]")
-	f.StringArrayVar(&o.volumesFrom, "volumes-from", nil, "Mount the volumes of another container")
+	command.ListVarP(f, &o.volumes, "volume", "v", "Mount a volume or a folder: [source:]target[:options]")
+	command.ListVar(f, &o.mounts, "mount", "Mount: type=bind|volume|tmpfs|image,source=...,target=...[,readonly]")
+	command.ListVar(f, &o.tmpfs, "tmpfs", "Mount a tmpfs: path[:options]")
+	command.ListVar(f, &o.volumesFrom, "volumes-from", "Mount the volumes of another container")
 	f.StringVar(&o.volumeDriver, "volume-driver", "", "Driver of volumes that are made")
-	f.StringArrayVar(&o.devices, "device", nil, "Add a device of the host: path[:path inside[:rwm]], or vendor.com/class=name of a CDI specification")
-	f.StringArrayVar(&o.gpus, "gpus", nil, "Add GPUs that a CDI specification describes: all, a number, or \"device=0,1\"")
-	f.StringArrayVar(&o.deviceRules, "device-cgroup-rule", nil, "Allow devices, as 'c 13:* rmw'")
+	command.ListVar(f, &o.devices, "device", "Add a device of the host: path[:path inside[:rwm]], or vendor.com/class=name of a CDI specification")
+	command.ListVar(f, &o.gpus, "gpus", "Add GPUs that a CDI specification describes: all, a number, or \"device=0,1\"")
+	command.ListVar(f, &o.deviceRules, "device-cgroup-rule", "Allow devices, as 'c 13:* rmw'")
 	f.BoolVar(&o.readOnly, "read-only", false, "Mount the root file system read-only")
-	f.StringArrayVar(&o.capAdd, "cap-add", nil, "Add a capability")
-	f.StringArrayVar(&o.capDrop, "cap-drop", nil, "Drop a capability")
+	command.ListVar(f, &o.capAdd, "cap-add", "Add a capability")
+	command.ListVar(f, &o.capDrop, "cap-drop", "Drop a capability")
 	f.BoolVar(&o.privileged, "privileged", false, "Give all capabilities and devices")
-	f.StringArrayVar(&o.security, "security-opt", nil, "Security option, as no-new-privileges or seccomp=unconfined")
-	f.StringArrayVar(&o.sysctls, "sysctl", nil, "Set a kernel parameter: name=value")
-	f.StringArrayVar(&o.groups, "group-add", nil, "Add a group")
+	command.ListVar(f, &o.security, "security-opt", "Security option, as no-new-privileges or seccomp=unconfined")
+	command.ListVar(f, &o.sysctls, "sysctl", "Set a kernel parameter: name=value")
+	command.ListVar(f, &o.groups, "group-add", "Add a group")
 	f.StringVar(&o.pid, "pid", "", "PID namespace: host or container:NAME")
 	f.StringVar(&o.ipc, "ipc", "", "IPC namespace: none, private, shareable, host or container:NAME")
 	f.StringVar(&o.uts, "uts", "", "UTS namespace: host")
@@ -108,26 +109,26 @@ func (o *options) surroundings(f *pflag.FlagSet) {
 }
 
 func (o *options) network(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.publish, "publish", "p", nil, "Publish a port: [[ip:]host port:]port[/protocol]")
+	command.ListVarP(f, &o.publish, "publish", "p", "Publish a port: [[ip:]host port:]port[/protocol]")
 	f.BoolVarP(&o.publishAll, "publish-all", "P", false, "Publish all exposed ports to free ports of the host")
-	f.StringArrayVar(&o.expose, "expose", nil, "Expose a port or a range of ports")
-	f.StringArrayVar(&o.networks, "network", nil, "Connect to a network: name, or name=...,alias=...,ip=...")
-	f.StringArrayVar(&o.networks, "net", nil, "Connect to a network")
+	command.ListVar(f, &o.expose, "expose", "Expose a port or a range of ports")
+	command.ListVar(f, &o.networks, "network", "Connect to a network: name, or name=...,alias=...,ip=...")
+	command.ListVar(f, &o.networks, "net", "Connect to a network")
 	_ = f.MarkHidden("net")
-	f.StringArrayVar(&o.aliases, "network-alias", nil, "Add a name on the network")
-	f.StringArrayVar(&o.aliases, "net-alias", nil, "Add a name on the network")
+	command.ListVar(f, &o.aliases, "network-alias", "Add a name on the network")
+	command.ListVar(f, &o.aliases, "net-alias", "Add a name on the network")
 	_ = f.MarkHidden("net-alias")
-	f.StringArrayVar(&o.links, "link", nil, "Find another container by a name: container[:alias]")
+	command.ListVar(f, &o.links, "link", "Find another container by a name: container[:alias]")
 	f.StringVar(&o.ip, "ip", "", "IPv4 address, as 172.30.100.104")
 	f.StringVar(&o.ip6, "ip6", "", "IPv6 address, as 2001:db8::33")
-	f.StringArrayVar(&o.linkLocal, "link-local-ip", nil, "Link-local address")
+	command.ListVar(f, &o.linkLocal, "link-local-ip", "Link-local address")
 	f.StringVar(&o.mac, "mac-address", "", "MAC address, as 92:d0:c6:0a:29:33")
 	f.StringVarP(&o.hostname, "hostname", "h", "", "Host name")
 	f.StringVar(&o.domainname, "domainname", "", "Domain name")
-	f.StringArrayVar(&o.dns, "dns", nil, "Name server")
-	f.StringArrayVar(&o.dnsSearch, "dns-search", nil, "Domain to search names in")
-	f.StringArrayVar(&o.dnsOptions, "dns-option", nil, "Option of the resolver")
-	f.StringArrayVar(&o.hosts, "add-host", nil, "Add a name: host:address")
+	command.ListVar(f, &o.dns, "dns", "Name server")
+	command.ListVar(f, &o.dnsSearch, "dns-search", "Domain to search names in")
+	command.ListVar(f, &o.dnsOptions, "dns-option", "Option of the resolver")
+	command.ListVar(f, &o.hosts, "add-host", "Add a name: host:address")
 }
 
 func (o *options) health(f *pflag.FlagSet) {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lus/internal/base/errs"
+	"lus/internal/cli/command"
 	"lus/internal/model/build"
 )
 
@@ -24,18 +25,18 @@ type moreFlags struct {
 }
 
 func (m *moreFlags) register(f *pflag.FlagSet) {
-	f.StringArrayVar(&m.secrets, "secret", nil, "Let RUN --mount=type=secret see a file or variable: id=NAME[,src=FILE|,env=VARIABLE]")
-	f.StringArrayVar(&m.ssh, "ssh", nil, "Let RUN --mount=type=ssh use your agent or keys: default, or ID=SOCKET|KEY[,KEY]")
-	f.StringArrayVar(&m.contexts, "build-context", nil, "Add a context for FROM and COPY --from: NAME=PATH, NAME=URL, NAME=docker-image://IMAGE or NAME=oci-layout://PATH")
-	f.StringArrayVarP(&m.outputs, "output", "o", nil, "Where the result goes instead of the image store: FOLDER, - for a tar on standard output, or type=local|tar|oci|docker|image|registry,dest=PATH")
+	command.ListVar(f, &m.secrets, "secret", "Let RUN --mount=type=secret see a file or variable: id=NAME[,src=FILE|,env=VARIABLE]")
+	command.ListVar(f, &m.ssh, "ssh", "Let RUN --mount=type=ssh use your agent or keys: default, or ID=SOCKET|KEY[,KEY]")
+	command.ListVar(f, &m.contexts, "build-context", "Add a context for FROM and COPY --from: NAME=PATH, NAME=URL, NAME=docker-image://IMAGE or NAME=oci-layout://PATH")
+	command.ListVarP(f, &m.outputs, "output", "o", "Where the result goes instead of the image store: FOLDER, - for a tar on standard output, or type=local|tar|oci|docker|image|registry,dest=PATH")
 	f.BoolVar(&m.load, "load", false, "Put the result into the image store: --output=type=docker")
 	f.BoolVar(&m.push, "push", false, "Push the result to its registry: --output=type=registry")
-	f.StringArrayVar(&m.cacheFrom, "cache-from", nil, "Take steps from this cache too: IMAGE, or type=local,src=FOLDER or type=registry,ref=NAME")
-	f.StringArrayVar(&m.attests, "attest", nil, "Add an attestation to an output that can hold one: type=provenance,mode=max or type=sbom")
-	f.StringArrayVar(&m.annotations, "annotation", nil, "Annotate the image: KEY=VALUE, or TYPE[,TYPE][PLATFORM]:KEY=VALUE; a type is manifest, index, manifest-descriptor or index-descriptor")
+	command.ListVar(f, &m.cacheFrom, "cache-from", "Take steps from this cache too: IMAGE, or type=local,src=FOLDER or type=registry,ref=NAME")
+	command.ListVar(f, &m.attests, "attest", "Add an attestation to an output that can hold one: type=provenance,mode=max or type=sbom")
+	command.ListVar(f, &m.annotations, "annotation", "Annotate the image: KEY=VALUE, or TYPE[,TYPE][PLATFORM]:KEY=VALUE; a type is manifest, index, manifest-descriptor or index-descriptor")
 	f.StringVar(&m.provenance, "provenance", "", "Shorthand for --attest=type=provenance: true, false or mode=max")
 	f.StringVar(&m.sbom, "sbom", "", "Shorthand for --attest=type=sbom: true, false or generator=IMAGE")
-	f.StringArrayVar(&m.cacheTo, "cache-to", nil, "Keep the steps here too: IMAGE, or type=inline, type=local,dest=FOLDER or type=registry,ref=NAME")
+	command.ListVar(f, &m.cacheTo, "cache-to", "Keep the steps here too: IMAGE, or type=inline, type=local,dest=FOLDER or type=registry,ref=NAME")
 }
 
 // fill puts what the flags say into the request. Files are read here, as the
