@@ -108,6 +108,21 @@ func (c *Client) Send(ctx context.Context, r Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.accepted(resp)
+}
+
+// Response reads the answer of a request that was begun, as Send returns it.
+func (b *Begun) Response() (*Response, error) {
+	resp, err := b.head()
+	if err != nil {
+		return nil, err
+	}
+	return b.request.accepted(resp)
+}
+
+// accepted turns an answer that is an error into one.
+func (r *Request) accepted(resp *Response) (*Response, error) {
+	resp.to = r.Method + " " + r.Path
 	if resp.Status >= 400 {
 		return nil, refusal(resp)
 	}
@@ -142,11 +157,17 @@ func (c *Client) Call(ctx context.Context, r Request, v any) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
 	if v == nil {
+		defer resp.Body.Close()
 		_, err = io.Copy(io.Discard, resp.Body)
 		return err
 	}
+	return resp.Decode(v)
+}
+
+// Decode reads a JSON answer into v, and closes it.
+func (resp *Response) Decode(v any) error {
+	defer resp.Body.Close()
 	data, err := whole(resp.Body)
 	if err != nil {
 		return err
@@ -155,7 +176,7 @@ func (c *Client) Call(ctx context.Context, r Request, v any) error {
 		return errs.New(errs.Unavailable, "the daemon went away before it answered")
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return errs.New(errs.Internal, "the daemon's answer to %s %s is not what was expected: %w", r.Method, r.Path, err)
+		return errs.New(errs.Internal, "the daemon's answer to %s is not what was expected: %w", resp.to, err)
 	}
 	return nil
 }

@@ -33,66 +33,107 @@ type Response struct {
 	Status int
 	Header map[string]string // names in lower case
 	Body   io.ReadCloser
-	conn   *conn // of an answer that turned the connection into a stream
+	conn   *conn  // of an answer that turned the connection into a stream
+	to     string // what was asked for
 }
 
-// roundTrip sends a request and reads the head of its answer.
-func (c *Client) roundTrip(ctx context.Context, r *Request, upgrade bool) (*Response, error) {
+// Begun is a request that was sent and whose answer is still to be read: several
+// can be under way without a goroutine for each.
+type Begun struct {
+	client  *Client
+	request *Request
+	conn    *conn
+	upgrade bool
+	ctx     context.Context // ends the connection
+	stop    func() bool
+	sent    chan error
+}
+
+// Begin sends a request. Send and Hijack are Begin and its Response or Stream in
+// one. Where the answer is not read, Abandon is to be called.
+func (c *Client) Begin(ctx context.Context, r Request) (*Begun, error) {
+	return c.begin(ctx, &r, false)
+}
+
+// BeginHijack is Begin for a request that turns its connection into a stream.
+func (c *Client) BeginHijack(ctx context.Context, r Request) (*Begun, error) {
+	return c.begin(ctx, &r, true)
+}
+
+func (c *Client) begin(ctx context.Context, r *Request, upgrade bool) (*Begun, error) {
 	head, body, err := r.head(c.header, upgrade)
 	if err != nil {
 		return nil, err
 	}
 	k := c.take()
-	for {
-		if k == nil {
-			if k, err = c.dial(ctx); err != nil {
-				return nil, err
-			}
+	if k == nil {
+		if k, err = c.dial(ctx); err != nil {
+			return nil, err
 		}
-		resp, err := c.exchange(ctx, k, r, append(head, body...), upgrade)
+	}
+	return c.send(ctx, k, r, append(head, body...), upgrade), nil
+}
+
+// roundTrip sends a request and reads the head of its answer.
+func (c *Client) roundTrip(ctx context.Context, r *Request, upgrade bool) (*Response, error) {
+	for {
+		b, err := c.begin(ctx, r, upgrade)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := b.head()
 		if err == nil {
 			return resp, nil
 		}
-		reused := k.reused
-		_ = k.Close()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 		// A connection that had been idle may belong to a daemon that is gone.
 		// Only what changes nothing is asked again.
-		if !reused || r.Method != "GET" {
+		if ctx.Err() != nil || !b.conn.reused || r.Method != "GET" {
 			return nil, err
 		}
-		k = nil
 	}
 }
 
-func (c *Client) exchange(ctx context.Context, k *conn, r *Request, request []byte, upgrade bool) (*Response, error) {
-	stop := context.AfterFunc(ctx, func() { _ = k.Close() })
-	sent := make(chan error, 1)
+func (c *Client) send(ctx context.Context, k *conn, r *Request, request []byte, upgrade bool) *Begun {
+	b := &Begun{client: c, request: r, conn: k, upgrade: upgrade, ctx: ctx, sent: make(chan error, 1)}
+	b.stop = context.AfterFunc(ctx, func() { _ = k.Close() })
 	if r.Stream == nil {
 		_, err := k.Write(request)
-		sent <- err
+		b.sent <- err
 	} else {
 		// The answer may come while the body is still on its way.
-		go func() { sent <- k.chunks(request, r.Stream) }()
+		go func() { b.sent <- k.chunks(request, r.Stream) }()
 	}
-	resp, err := k.head(r.Method)
+	return b
+}
+
+// Abandon ends the connection of a request whose answer nobody will read.
+func (b *Begun) Abandon() {
+	b.stop()
+	_ = b.conn.Close()
+}
+
+// head reads the head of the answer.
+func (b *Begun) head() (*Response, error) {
+	k := b.conn
+	resp, err := k.head(b.request.Method)
 	if err != nil {
 		_ = k.Close() // ends the sending as well
-		if serr := <-sent; serr != nil && ctx.Err() == nil {
+		if serr := <-b.sent; serr != nil && b.ctx.Err() == nil {
 			err = serr
 		}
-		stop()
-		return nil, errs.New(errs.Unavailable, "the daemon at %s ended the connection: %w", c.shown, err)
+		b.stop()
+		if b.ctx.Err() != nil {
+			return nil, b.ctx.Err()
+		}
+		return nil, errs.New(errs.Unavailable, "the daemon at %s ended the connection: %w", b.client.shown, err)
 	}
 	resp.conn = k
-	if upgrade && (resp.Status == 101 || resp.Status == 200) {
-		stop()
+	if b.upgrade && (resp.Status == 101 || resp.Status == 200) {
+		b.stop()
 		return resp, nil
 	}
-	body := &body{conn: k, client: c, stop: stop, sent: sent, keep: resp.Header["connection"] != "close"}
-	if body.r, err = k.body(r.Method, resp); err != nil {
+	body := &body{conn: k, client: b.client, stop: b.stop, sent: b.sent, keep: resp.Header["connection"] != "close"}
+	if body.r, err = k.body(b.request.Method, resp); err != nil {
 		_ = body.Close()
 		return nil, err
 	}

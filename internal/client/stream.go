@@ -25,6 +25,19 @@ func (c *Client) Hijack(ctx context.Context, r Request) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	return resp.stream()
+}
+
+// Stream reads the answer of a request that BeginHijack began.
+func (b *Begun) Stream() (*Stream, error) {
+	resp, err := b.head()
+	if err != nil {
+		return nil, err
+	}
+	return resp.stream()
+}
+
+func (resp *Response) stream() (*Stream, error) {
 	if resp.Status >= 400 {
 		return nil, refusal(resp)
 	}

@@ -67,6 +67,8 @@ type Containers interface {
 	StartExec(ctx context.Context, id string, detach bool, tty bool, size *[2]uint) (*container.Stream, error)
 	ResizeExec(ctx context.Context, id string, rows, cols uint16) error
 	InspectExec(ctx context.Context, id string) (*container.Exec, error)
+	// WaitExec is InspectExec once the process has ended.
+	WaitExec(ctx context.Context, id string) (*container.Exec, error)
 }
 
 // Networks is what the API asks of the engine about networks.

@@ -135,8 +135,14 @@ type processConfig struct {
 	User       string   `json:"user,omitempty"`
 }
 
+// inspectExec tells of an exec; with wait=1, which is ours and not Docker's, once
+// its process has ended, so that who waits for it need not ask again and again.
 func (h *handler) inspectExec(w http.ResponseWriter, r *http.Request) error {
-	e, err := h.Containers.InspectExec(r.Context(), r.PathValue("id"))
+	look := h.Containers.InspectExec
+	if r.URL.Query().Get("wait") == "1" {
+		look = h.Containers.WaitExec
+	}
+	e, err := look(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}

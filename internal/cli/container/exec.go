@@ -73,13 +73,19 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	if x.detach {
 		return e.Client.Call(ctx, begin, nil)
 	}
-	stream, err := e.Client.Hijack(ctx, begin)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	starting, err := e.Client.BeginHijack(ctx, begin)
+	if err != nil {
+		return err
+	}
+	end := awaitExec(ctx, e, base)
+	defer end.close()
+	stream, err := starting.Stream()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if x.Tty && terminal.Is(e.Out) {
 		go resize(ctx, e, base+"/resize")
 	}
@@ -87,21 +93,43 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	if detached, err := j.copy(); detached || err != nil {
 		return err
 	}
-	return execEnd(ctx, e, base)
+	return end.code(ctx)
 }
 
-// execEnd asks for the exit code. The output's end may be told before the
-// process was reaped. A daemon that went away meanwhile is not started: the next
-// one knows no exec of a former.
-func execEnd(ctx context.Context, e *command.Env, base string) error {
-	daemon := e.Client.Existing()
-	defer func() { _ = daemon.Close() }()
+// execEnd is the end of an exec, which the daemon was asked for when it began: its
+// answer comes with the process's end, and costs nothing after that. The daemon is
+// that of the beginning: the next one knows no exec of a former.
+type execEnd struct {
+	daemon *client.Client
+	path   string
+	asked  *client.Begun // nil where it could not be asked
+}
+
+func awaitExec(ctx context.Context, e *command.Env, base string) *execEnd {
+	end := &execEnd{daemon: e.Client.Existing(), path: base + "/json"}
+	end.asked, _ = end.daemon.Begin(ctx, client.Request{Method: "GET", Path: end.path, Query: url.Values{"wait": {"1"}}}) // code asks again
+	return end
+}
+
+func (end *execEnd) close() {
+	if end.asked != nil {
+		end.asked.Abandon()
+	}
+	_ = end.daemon.Close()
+}
+
+// code is the exit code, as an error where it is not 0. A daemon of Docker's does
+// not wait: it is asked again until the process has ended.
+func (end *execEnd) code(ctx context.Context) error {
+	resp, err := end.first(ctx)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		var end struct {
+		var now struct {
 			Running  bool
 			ExitCode *int
 		}
-		err := daemon.Call(ctx, client.Request{Method: "GET", Path: base + "/json"}, &end)
+		if err == nil {
+			err = resp.Decode(&now)
+		}
 		if client.NoDaemon(err) {
 			return errs.New(errs.Unavailable, "the daemon went away before the exit code was known")
 		}
@@ -109,12 +137,27 @@ func execEnd(ctx context.Context, e *command.Env, base string) error {
 			return err
 		}
 		switch {
-		case end.Running || end.ExitCode == nil:
+		case now.Running || now.ExitCode == nil:
 			time.Sleep(pause)
+			resp, err = end.ask(ctx)
 			continue
-		case *end.ExitCode != 0:
-			return command.ExitCode(*end.ExitCode)
+		case *now.ExitCode != 0:
+			return command.ExitCode(*now.ExitCode)
 		}
 		return nil
 	}
+}
+
+// first is the answer to what was asked at the beginning.
+func (end *execEnd) first(ctx context.Context) (*client.Response, error) {
+	if end.asked != nil {
+		if resp, err := end.asked.Response(); err == nil {
+			return resp, nil
+		}
+	}
+	return end.ask(ctx)
+}
+
+func (end *execEnd) ask(ctx context.Context) (*client.Response, error) {
+	return end.daemon.Send(ctx, client.Request{Method: "GET", Path: end.path})
 }

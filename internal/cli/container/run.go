@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -82,10 +83,33 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 
 // start starts a container; an error carries the exit code it stands for.
 func start(ctx context.Context, e *command.Env, id string) error {
-	if err := post(ctx, e, path(id, "start"), nil); err != nil {
-		return &command.Failed{Err: err, Code: command.StartCode(err)}
+	begun, err := beginStart(ctx, e, id)
+	if err != nil {
+		return err
 	}
-	return nil
+	return started(begun)
+}
+
+func beginStart(ctx context.Context, e *command.Env, id string) (*client.Begun, error) {
+	begun, err := e.Client.Begin(ctx, client.Request{Method: "POST", Path: path(id, "start")})
+	return begun, startFailed(err)
+}
+
+// started returns once the daemon has started what beginStart asked for.
+func started(begun *client.Begun) error {
+	resp, err := begun.Response()
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	return startFailed(err)
+}
+
+func startFailed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &command.Failed{Err: err, Code: command.StartCode(err)}
 }
 
 // session is one container in the foreground, from attach to exit code.
@@ -105,39 +129,25 @@ type session struct {
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	caught := make(chan struct{})
-	if s.sigProxy {
-		go proxySignals(ctx, s.e, s.id, caught) // ends with ctx
-	} else {
-		close(caught)
-	}
-	if s.noStart {
-		<-caught // what runs is told of a signal from the moment we are seen to attach
-	}
-	// Waiting and attaching go side by side; the start needs both.
-	type waiting struct {
-		exit <-chan exit
-		err  error
-	}
-	waits := make(chan waiting, 1)
-	go func() {
-		ch, err := s.wait(ctx)
-		waits <- waiting{ch, err}
-	}()
-	stream, err := s.attach(ctx)
-	w := <-waits
+	stream, exit, signals, err := s.join(ctx)
 	if stream != nil {
 		defer func() { _ = stream.Close() }()
-	}
-	if err == nil {
-		err = w.err
 	}
 	if err != nil {
 		return &command.Failed{Err: err, Code: 125}
 	}
+	defer func() { _ = exit.Body.Close() }()
+	var begun *client.Begun
 	if !s.noStart {
-		<-caught
-		if err := start(ctx, s.e, s.id); err != nil {
+		if begun, err = beginStart(ctx, s.e, s.id); err != nil {
+			return err
+		}
+	}
+	if signals != nil {
+		go passSignals(ctx, s.e, s.id, signals) // ends with ctx
+	}
+	if begun != nil {
+		if err := started(begun); err != nil {
 			return err
 		}
 	} else if stream != nil {
@@ -147,14 +157,40 @@ func (s *session) run(ctx context.Context) error {
 	if stream != nil && s.streams(stream) {
 		return nil
 	}
-	x := <-w.exit
-	if x.err != nil {
-		return &command.Failed{Err: x.err, Code: 125}
+	return s.ended(exit.Body)
+}
+
+// join attaches, has the daemon wait and catches signals. The three go side by
+// side, and without a goroutine for each: this program lives for milliseconds,
+// and a goroutine that waits has the Go runtime begin another thread.
+func (s *session) join(ctx context.Context) (stream *client.Stream, exit *client.Response, signals chan os.Signal, err error) {
+	if s.sigProxy && s.noStart {
+		signals = catchSignals() // what runs is told of a signal from the moment we are seen to attach
 	}
-	if x.code != 0 {
-		return command.ExitCode(x.code)
+	attaching, err := s.attach(ctx)
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	return nil
+	waiting, err := s.wait(ctx)
+	if err != nil {
+		if attaching != nil {
+			attaching.Abandon()
+		}
+		return nil, nil, nil, err
+	}
+	if s.sigProxy && !s.noStart {
+		signals = catchSignals()
+	}
+	if attaching != nil {
+		stream, err = attaching.Stream()
+	}
+	exit, werr := waiting.Response()
+	if err == nil {
+		err = werr
+	} else if werr == nil {
+		_ = exit.Body.Close()
+	}
+	return stream, exit, signals, err
 }
 
 // follow keeps the process's terminal as large as this one.
@@ -195,7 +231,8 @@ func (s *session) letGo(ctx context.Context, stream *client.Stream) (stop func()
 // lateOutput is how long the end of a container that has ended is waited for.
 const lateOutput = 2 * time.Second
 
-func (s *session) attach(ctx context.Context) (*client.Stream, error) {
+// attach asks for the streams; nil where none is wanted.
+func (s *session) attach(ctx context.Context) (*client.Begun, error) {
 	c := s.config
 	if !c.AttachStdin && !c.AttachStdout && !c.AttachStderr {
 		return nil, nil
@@ -209,17 +246,11 @@ func (s *session) attach(ctx context.Context) (*client.Stream, error) {
 	if s.detachKeys != "" {
 		q.Set("detachKeys", s.detachKeys)
 	}
-	return s.e.Client.Hijack(ctx, client.Request{Method: "POST", Path: path(s.id, "attach"), Query: q})
+	return s.e.Client.BeginHijack(ctx, client.Request{Method: "POST", Path: path(s.id, "attach"), Query: q})
 }
 
-// exit is how a container ended, or why that cannot be known.
-type exit struct {
-	code int
-	err  error
-}
-
-// wait returns once the daemon waits.
-func (s *session) wait(ctx context.Context) (<-chan exit, error) {
+// wait asks for the end. The daemon waits once its answer has begun.
+func (s *session) wait(ctx context.Context) (*client.Begun, error) {
 	q := url.Values{"condition": {"next-exit"}}
 	switch {
 	case s.remove:
@@ -227,27 +258,27 @@ func (s *session) wait(ctx context.Context) (<-chan exit, error) {
 	case s.noStart:
 		q.Set("condition", "not-running")
 	}
-	resp, err := s.e.Client.Send(ctx, client.Request{Method: "POST", Path: path(s.id, "wait"), Query: q})
-	if err != nil {
-		return nil, err
+	return s.e.Client.Begin(ctx, client.Request{Method: "POST", Path: path(s.id, "wait"), Query: q})
+}
+
+// ended reads how the container ended.
+func (s *session) ended(answer io.Reader) error {
+	var exit struct {
+		StatusCode int
+		Error      *struct{ Message string }
 	}
-	ch := make(chan exit, 1)
-	go func() { // ends with the container or with ctx
-		defer resp.Body.Close()
-		var answer struct {
-			StatusCode int
-			Error      *struct{ Message string }
-		}
-		switch err := client.NewMessages(resp.Body).Next(&answer); {
-		case err != nil:
-			ch <- exit{err: errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w; `%s wait %s` tells it once it is back", err, s.e.Program, s.id[:min(12, len(s.id))])}
-		case answer.Error != nil && answer.Error.Message != "":
-			ch <- exit{err: errs.New(errs.Internal, "%s", answer.Error.Message)}
-		default:
-			ch <- exit{code: answer.StatusCode}
-		}
-	}()
-	return ch, nil
+	err := client.NewMessages(answer).Next(&exit)
+	switch {
+	case err != nil:
+		err = errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w; `%s wait %s` tells it once it is back", err, s.e.Program, s.id[:min(12, len(s.id))])
+	case exit.Error != nil && exit.Error.Message != "":
+		err = errs.New(errs.Internal, "%s", exit.Error.Message)
+	case exit.StatusCode != 0:
+		return command.ExitCode(exit.StatusCode)
+	default:
+		return nil
+	}
+	return &command.Failed{Err: err, Code: 125}
 }
 
 // interactive reports whether f is a terminal to type on.

@@ -32,6 +32,9 @@ type engine struct {
 	refuses string // why the start fails
 	pulls   int    // how often the image has to be pulled first
 	input   string // what came by standard input
+	exec    bool   // the command is exec
+	waits   bool   // for the end of an exec, where it is asked to
+	ended   bool   // the exec is
 }
 
 func (g *engine) call(s string) {
@@ -56,6 +59,9 @@ func fake(t *testing.T, g *engine) *engine {
 	mux.HandleFunc("POST /v1.51/containers/id/wait", g.wait)
 	mux.HandleFunc("POST /v1.51/containers/id/start", g.start)
 	mux.HandleFunc("POST /v1.51/containers/id/kill", func(_ http.ResponseWriter, r *http.Request) { g.killed <- r.FormValue("signal") })
+	mux.HandleFunc("POST /v1.51/containers/id/exec", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"Id":"e"}`) })
+	mux.HandleFunc("POST /v1.51/exec/e/start", g.startExec)
+	mux.HandleFunc("GET /v1.51/exec/e/json", g.inspectExec)
 	s := &http.Server{Handler: mux}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
@@ -116,6 +122,25 @@ func (g *engine) attach(w http.ResponseWriter, r *http.Request) {
 	}()
 }
 
+func (g *engine) startExec(w http.ResponseWriter, r *http.Request) {
+	g.attach(w, r)
+	close(g.started)
+}
+
+// inspectExec tells of the end at the second look, as where the output ends
+// before the process was seen to; one that waits has it at the first.
+func (g *engine) inspectExec(w http.ResponseWriter, r *http.Request) {
+	g.call("exec wait=" + r.FormValue("wait"))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ended && !(g.waits && r.FormValue("wait") == "1") {
+		g.ended = true
+		_, _ = io.WriteString(w, `{"Running":true,"ExitCode":null}`)
+		return
+	}
+	_, _ = io.WriteString(w, `{"Running":false,"ExitCode":`+strconv.Itoa(g.exit)+`}`)
+}
+
 func (g *engine) wait(w http.ResponseWriter, r *http.Request) {
 	g.call("wait " + r.FormValue("condition"))
 	w.WriteHeader(http.StatusOK)
@@ -171,7 +196,11 @@ func (g *engine) run(input string, args ...string) (code int, out, errOut string
 	}
 	defer c.Close()
 	e := &command.Env{In: file("in", input), Out: file("out", ""), Err: file("err", ""), Program: "lus", Client: c}
-	code = command.Code(e, command.Run(context.Background(), e, "lus run", runCommand(), args))
+	verb := runCommand()
+	if g.exec {
+		verb = execCommand()
+	}
+	code = command.Code(e, command.Run(context.Background(), e, "lus "+verb.Name, verb, args))
 	o, _ := os.ReadFile(e.Out.Name())
 	x, _ := os.ReadFile(e.Err.Name())
 	return code, string(o), string(x)
@@ -286,4 +315,23 @@ func TestSignalsReachTheContainer(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	<-seen
+}
+
+// The end of an exec is asked for once, when it begins; a daemon that does not
+// wait for it is asked again.
+func TestExecAsksForTheEndOnce(t *testing.T) {
+	g := fake(t, &engine{exec: true, exit: 3, waits: true})
+	if code, out, errOut := g.run("", "id", "false"); code != 3 || out != "out\n" || errOut != "err\n" {
+		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	}
+	if calls := strings.Join(g.calls, ","); strings.Count(calls, "exec wait") != 1 {
+		t.Errorf("the calls were %v", calls)
+	}
+	g = fake(t, &engine{exec: true, exit: 3})
+	if code, out, _ := g.run("", "id", "false"); code != 3 || out != "out\n" {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	if calls := strings.Join(g.calls, ","); !strings.Contains(calls, "exec wait=1") || !strings.Contains(calls, "exec wait=,") && !strings.HasSuffix(calls, "exec wait=") {
+		t.Errorf("the calls were %v", calls)
+	}
 }

@@ -70,19 +70,13 @@ func (j *joined) copy() (detached bool, err error) {
 			defer interrupt.Undo(restore)()
 		}
 	}
-	j.detached = make(chan struct{})
-	if j.stdin {
-		go j.input() // ends with the stream or, waiting for a key, with the program
+	if !j.stdin { // then nobody types the keys that detach
+		return false, j.output()
 	}
+	j.detached = make(chan struct{})
+	go j.input() // ends with the stream or, waiting for a key, with the program
 	ended := make(chan error, 1)
-	go func() {
-		if j.stream.Framed {
-			ended <- client.Demultiplex(j.stdout, j.stderr, j.stream)
-			return
-		}
-		_, err := io.Copy(j.stdout, j.stream)
-		ended <- err
-	}()
+	go func() { ended <- j.output() }()
 	select {
 	case err = <-ended:
 		if j.leaving.Load() { // ending the stream was our own doing
@@ -93,6 +87,15 @@ func (j *joined) copy() (detached bool, err error) {
 		_ = j.stream.Close()
 		return true, nil
 	}
+}
+
+// output carries output until it ends.
+func (j *joined) output() error {
+	if j.stream.Framed {
+		return client.Demultiplex(j.stdout, j.stderr, j.stream)
+	}
+	_, err := io.Copy(j.stdout, j.stream)
+	return err
 }
 
 // input carries what is typed. The end of it is told to the process, which may
@@ -168,16 +171,19 @@ func proxied() []os.Signal {
 	return []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGALRM}
 }
 
-// proxySignals passes signals on to the container until ctx ends. The program
-// ends soon after, so they stay caught. caught is closed once none ends the
-// program itself any more.
-func proxySignals(ctx context.Context, e *command.Env, id string, caught chan<- struct{}) {
+// catchSignals catches those that are passed on: none ends the program any more.
+// It ends soon after the container, so they stay caught.
+func catchSignals() chan os.Signal {
 	ch := make(chan os.Signal, 32)
 	signal.Notify(ch, proxied()...)
-	close(caught)
+	return ch
+}
+
+// passSignals passes signals on to the container until ctx ends.
+func passSignals(ctx context.Context, e *command.Env, id string, caught <-chan os.Signal) {
 	for {
 		select {
-		case s := <-ch:
+		case s := <-caught:
 			n, _ := s.(syscall.Signal)
 			name := strings.TrimPrefix(unix.SignalName(n), "SIG")
 			_ = post(ctx, e, path(id, "kill"), url.Values{"signal": {name}}) // it may just have ended

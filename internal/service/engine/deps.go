@@ -43,6 +43,9 @@ type Network interface {
 	Remove(ctx context.Context, n *model.Network) error
 	Reserve(ctx context.Context, networkID, containerID string, want network.Wanted) (network.Address, error)
 	Release(ctx context.Context, networkID, containerID string) error
+	// Namespace makes a network namespace that lasts as long as the file, or as who
+	// is in it. Its loopback is up.
+	Namespace() (*os.File, error)
 	Attach(ctx context.Context, netns *os.File, eps ...network.Endpoint) error
 	// Route leads the namespace's default routes to an endpoint that is attached,
 	// those of the versions of IP that it says.

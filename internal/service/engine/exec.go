@@ -322,7 +322,26 @@ func (e *Engine) InspectExec(_ context.Context, id string) (*container.Exec, err
 	if err != nil {
 		return nil, err
 	}
+	return x.seen(), nil
+}
+
+// WaitExec is InspectExec once the process has ended, also of one that is still
+// to be started.
+func (e *Engine) WaitExec(ctx context.Context, id string) (*container.Exec, error) {
+	x, err := e.execByID(id)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-x.ended:
+		return x.seen(), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (x *execution) seen() *container.Exec {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return &container.Exec{ID: x.id, ContainerID: x.unit.id, Config: x.cfg, Running: x.running, Started: x.started, ExitCode: x.code, Pid: x.pid}, nil
+	return &container.Exec{ID: x.id, ContainerID: x.unit.id, Config: x.cfg, Running: x.running, Started: x.started, ExitCode: x.code, Pid: x.pid}
 }

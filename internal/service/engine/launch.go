@@ -119,6 +119,8 @@ type launch struct {
 	pid    int
 	held   undo       // gives back the volumes that were mounted for it
 	parts  []*os.File // of volumes, and namespaces to join: open until the runtime has them
+	// plugged: the networks were joined before the process was there.
+	plugged bool
 }
 
 func (l *launch) close() {
@@ -149,15 +151,40 @@ func (l *launch) bringUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The fork, the ports and the record wait for different things.
-	var process *runtime.Process
+	netns, err := l.bringTogether(ctx, c)
+	if netns != nil {
+		defer netns.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.connect(ctx, netns); err != nil {
+		return err
+	}
+	return e.Runtime.Start(ctx, task.Key{Container: rec.ID})
+}
+
+// bringTogether has the process forked and its ports published: they wait for
+// different things. Where the process can join a network namespace that is there
+// before it, that is made and plugged in meanwhile.
+func (l *launch) bringTogether(ctx context.Context, c *runtime.Container) (netns *os.File, err error) {
+	e, rec := l.e, l.rec
 	var g errgroup.Group
+	if l.plugsFirst(c) {
+		l.settle()
+		if c.NetNS, err = e.Network.Namespace(); err != nil {
+			return nil, err
+		}
+		l.parts = append(l.parts, c.NetNS)
+		l.plugged = true
+		g.Go(func() error { return l.plug(ctx, c.NetNS) })
+	}
 	g.Go(func() error {
 		p, err := e.Runtime.Create(ctx, c)
 		if err != nil {
 			return err
 		}
-		process = p
+		l.pid, netns = p.Pid, p.NetNS
 		l.undo.add(func(ctx context.Context) error { return e.Runtime.Delete(ctx, rec.ID) })
 		return nil
 	})
@@ -165,38 +192,51 @@ func (l *launch) bringUp(ctx context.Context) error {
 		l.ports, err = e.publish(ctx, rec, l.places, l.undo)
 		return err
 	})
-	err = g.Wait()
-	if process != nil && process.NetNS != nil {
-		defer process.NetNS.Close()
-	}
-	if err != nil {
-		return err
-	}
-	l.pid = process.Pid
-	if err := l.connect(ctx, process.NetNS); err != nil {
-		return err
-	}
-	return e.Runtime.Start(ctx, task.Key{Container: rec.ID})
+	return netns, g.Wait()
 }
 
-// connect joins the networks while the record is written: no process may run
-// of which a daemon that comes back would not know all it has.
+// plugsFirst reports whether the container's networks are joined before its
+// process is there. Other runtimes make the namespace themselves, and one without
+// networks has nothing to wait for.
+func (l *launch) plugsFirst(c *runtime.Container) bool {
+	return c.Runtime == "" && len(l.places) > 0 && ownNetwork(l.rec.HostConfig)
+}
+
+// settle notes the addresses in the record.
+func (l *launch) settle() {
+	l.u.mu.Lock()
+	defer l.u.mu.Unlock()
+	settlePlaces(&l.u.rec, l.places)
+	l.rec.Networks = l.u.rec.Networks
+}
+
+// plug joins the networks, and has their names answered.
+func (l *launch) plug(ctx context.Context, netns *os.File) error {
+	if err := l.e.plug(ctx, l.rec, netns, l.places, l.undo); err != nil {
+		return err
+	}
+	return l.e.serveNames(ctx, l.rec, netns, l.places, l.undo)
+}
+
+// connect writes the record, and joins the networks where that is still to be
+// done: no process may run of which a daemon that comes back would not know all
+// it has.
 func (l *launch) connect(ctx context.Context, netns *os.File) error {
 	e := l.e
+	if !l.plugged {
+		l.settle()
+	}
 	l.u.mu.Lock()
-	settlePlaces(&l.u.rec, l.places)
 	l.u.rec.Ports = l.ports
 	l.u.begun = true
-	l.rec.Networks = l.u.rec.Networks
 	l.u.mu.Unlock()
 	e.records.touch(l.u)
+	if l.plugged {
+		return e.records.flush(ctx)
+	}
 	written := make(chan error, 1)
 	go func() { written <- e.records.flush(ctx) }()
-	err := e.plug(ctx, l.rec, netns, l.places, l.undo)
-	if err == nil {
-		err = e.serveNames(ctx, l.rec, netns, l.places, l.undo)
-	}
-	return errors.Join(err, <-written)
+	return errors.Join(l.plug(ctx, netns), <-written)
 }
 
 // compile makes what the runtime is asked for.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -150,6 +151,46 @@ func TestExec(t *testing.T) {
 	stopped := h.create("", "true")
 	if _, err := h.engine.CreateExec(ctx, stopped, &container.ExecConfig{Cmd: container.Strings{"true"}}); !errs.Is(err, errs.Conflict) {
 		t.Errorf("exec where nothing runs: %v", err)
+	}
+}
+
+// WaitExec comes with the end, also where it asked before the beginning, and ends
+// with who asks.
+func TestTheEndOfAnExecIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := limited(t)
+	id := h.run("host", "sleep 1000")
+	x, err := h.engine.CreateExec(ctx, id, &container.ExecConfig{Cmd: container.Strings{"sh", "-c", "read x; exit 7"}, AttachStdin: true, AttachStdout: true})
+	must(t, err)
+	type answer struct {
+		exec *container.Exec
+		err  error
+	}
+	end := make(chan answer, 1)
+	go func() {
+		st, err := h.engine.WaitExec(ctx, x)
+		end <- answer{st, err}
+	}()
+	left, leave := context.WithCancel(ctx)
+	leave()
+	if _, err := h.engine.WaitExec(left, x); !errors.Is(err, context.Canceled) {
+		t.Errorf("who went away: %v", err)
+	}
+	s, err := h.engine.StartExec(ctx, x, false, false, nil)
+	must(t, err)
+	select {
+	case a := <-end:
+		t.Fatalf("while it reads: %+v %v", a.exec, a.err)
+	default:
+	}
+	must(t, s.In.Close())
+	if a := <-end; a.err != nil || a.exec.Running || a.exec.ExitCode == nil || *a.exec.ExitCode != 7 {
+		t.Errorf("at the end: %+v %v", a.exec, a.err)
+	}
+	must(t, s.Detach())
+	if st, err := h.engine.WaitExec(ctx, x); err != nil || *st.ExitCode != 7 {
+		t.Errorf("after it: %+v %v", st, err)
 	}
 }
 

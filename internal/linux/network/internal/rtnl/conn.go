@@ -57,11 +57,35 @@ func DialIn(ns, home *os.File) (*Conn, error) {
 // Inside runs fn on this thread within the network namespace ns. fn must not
 // start goroutines that are to be in ns: they run on other threads.
 func Inside(ns, home *os.File, fn func() error) error {
-	runtime.LockOSThread()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("entering the container's network namespace: %w", err)
+	return away(home, func() error {
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering the container's network namespace: %w", err)
+		}
+		return fn()
+	})
+}
+
+// New makes a network namespace and runs fn within it, as Inside does.
+func New(home *os.File, fn func() error) (ns *os.File, err error) {
+	err = away(home, func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		if ns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			return err
+		}
+		return fn()
+	})
+	if err != nil && ns != nil {
+		_ = ns.Close()
 	}
+	return ns, err
+}
+
+// away runs fn, which leaves the network namespace home, on this thread, and
+// brings the thread back.
+func away(home *os.File, fn func() error) error {
+	runtime.LockOSThread()
 	err := fn()
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
 		// Going on would run the daemon inside a container's network.
