@@ -93,6 +93,10 @@ func prepare(samples int, stderr io.Writer) (*suite, error) {
 		return nil, err
 	}
 	b := &suite{samples: samples, stack: s, stderr: stderr}
+	// A run folder lies in memory, as /run does wherever systemd is.
+	if run, err := os.MkdirTemp("/dev/shm", "lus-"); err == nil {
+		s.Run = run
+	}
 	if err := b.prepare(); err != nil {
 		b.close()
 		return nil, err
@@ -188,5 +192,6 @@ func (b *suite) close() {
 	if left := b.stack.Remove(); left != "" {
 		fmt.Fprintln(b.stderr, "bench: Lus left behind:\n"+left)
 	}
+	_ = os.RemoveAll(b.stack.Run)
 	_ = os.RemoveAll(b.dir)
 }

@@ -329,10 +329,11 @@ func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image, files i
 			return err
 		}
 	}
-	e.records.touch(u)
 	if u.autoRemove() {
-		return nil // start waits for the record; one that is never started is no loss
+		e.records.touchSoon(u) // start waits for the record; one that is never started is no loss
+		return nil
 	}
+	e.records.touch(u)
 	return e.records.flush(ctx)
 }
 

@@ -269,7 +269,7 @@ func (e *Engine) forget(u *unit, volumes bool) {
 	if volumes {
 		e.hideAnonymous(u)
 	}
-	e.records.touch(u)
+	e.records.touchSoon(u) // who removes its files waits for that
 	e.tell(&rec, "destroy")
 	close(u.gone) // what they tell of next comes after
 }
