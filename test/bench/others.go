@@ -193,7 +193,7 @@ func (b *suite) findRuntime(name, program string) error {
 	if err := b.fill(filepath.Join(bundle, "config.json")); err != nil {
 		return err
 	}
-	c := contender{name, func() error {
+	c := contender{name: name, run: func() error {
 		id := fmt.Sprintf("lus-bench-%d", os.Getpid())
 		out, err := exec.Command(program, "--root", bundle+".state", "run", "--bundle", bundle, id).CombinedOutput()
 		if err != nil {

@@ -65,8 +65,16 @@ func (s *side) can(args ...string) bool {
 
 // contender is one way to run a container, by its column.
 type contender struct {
-	name string
-	run  func() error
+	name  string
+	run   func() error
+	after func() error // takes away what run left; nil: nothing
+}
+
+func (c contender) tidy() error {
+	if c.after == nil {
+		return nil
+	}
+	return c.after()
 }
 
 // suite is what the measurements work with.
