@@ -123,13 +123,62 @@ func (a arch) tree(calls map[uint32]*call, newest, fallback, unknown uint32) (co
 			flat(nr+1, next)
 		}
 	}
-	return halve(spans), nil
+	w := backward{rets: map[uint32]int{}}
+	w.halve(spans)
+	slices.Reverse(w.out)
+	return w.out, nil
 }
 
-func halve(spans []span) code {
+// backward writes a tree from its end, so that a return is there before those who
+// jump to it and is written once for many. That halves the filter, and with it the
+// time in which the kernel takes it over, which every start waits for.
+type backward struct {
+	out  code           // the last instruction first
+	rets map[uint32]int // where the return of each action was written last
+}
+
+// halve writes the tree of spans and returns where it is entered.
+func (w *backward) halve(spans []span) int {
 	if len(spans) == 1 {
-		return spans[0].body
+		if spans[0].flat {
+			return w.ret(spans[0].same)
+		}
+		for _, in := range slices.Backward(spans[0].body) {
+			w.out = append(w.out, in)
+		}
+		return len(w.out) - 1
 	}
 	mid := len(spans) / 2
-	return branch(unix.BPF_JGE, spans[mid].from, halve(spans[mid:]), halve(spans[:mid]))
+	yes := w.halve(spans[mid:])
+	no := w.halve(spans[:mid])
+	yes = w.near(yes)
+	no = w.near(no)
+	w.out = append(w.out, jump(unix.BPF_JGE, spans[mid].from, uint8(w.skip(yes)), uint8(w.skip(no))))
+	return len(w.out) - 1
+}
+
+// shared is how far back a return may lie to be used again: a conditional jump
+// reaches 255 instructions, and the one to it is still to come.
+const shared = 128
+
+func (w *backward) ret(action uint32) int {
+	if at, ok := w.rets[action]; ok && w.skip(at) < shared {
+		return at
+	}
+	w.out = append(w.out, ret(action))
+	w.rets[action] = len(w.out) - 1
+	return len(w.out) - 1
+}
+
+// skip is how many instructions the next one jumps over to one that is there.
+func (w *backward) skip(to int) int { return len(w.out) - 1 - to }
+
+// near is a place within the reach of the next two instructions that leads to one
+// that is there.
+func (w *backward) near(to int) int {
+	if w.skip(to) < 254 {
+		return to
+	}
+	w.out = append(w.out, always(w.skip(to)))
+	return len(w.out) - 1
 }
