@@ -161,8 +161,18 @@ func (s *syncer) isFresh(st *fstypes.Stat) bool {
 }
 
 // late reports whether a file changed so lately that the next change could have
-// the same time: it changed since this pass began.
-func (s *syncer) late(raw *unix.Stat_t) bool { return raw.Ctim.Nano() >= s.began }
+// the same time: it changed since this pass began. A time that is a whole second
+// may be of a file system that counts no less.
+func (s *syncer) late(raw *unix.Stat_t) bool {
+	at := raw.Ctim.Nano()
+	if raw.Ctim.Nsec == 0 {
+		at += coarse.Nanoseconds()
+	}
+	return at >= s.began
+}
+
+// coarse is the most that lies between two times of one file system: FAT's.
+const coarse = 2 * time.Second
 
 // slack is how far the clock of a file server may be ahead of ours.
 const slack = 2 * time.Second
@@ -463,13 +473,15 @@ func (s *syncer) removeGone() error {
 		}
 	}
 	slices.SortFunc(old, fsutil.ComparePath)
+	in := &place{root: s.dest}
+	defer in.close()
 	under := ""
 	for _, p := range old {
 		if under != "" && strings.HasPrefix(p, under) {
 			continue
 		}
 		r := s.index[p]
-		if err := s.clear(&place{root: s.dest}, p, r, false); err != nil {
+		if err := s.clear(in, p, r, false); err != nil {
 			return err
 		}
 		if r.isDir() {

@@ -519,6 +519,74 @@ func TestFolderChangesWhileItIsRead(t *testing.T) {
 	same(t, "once it rests", s.update(dir, fsutil.FilterOpt{}), transfer(t, dir, fsutil.FilterOpt{}))
 }
 
+// What goes from a folder, or is left out of the next build, leaves nothing open.
+func TestWhatGoesLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	need.Root(t)
+	dir := t.TempDir()
+	many(t, dir)
+	s := newSnap(t)
+	s.update(dir, fsutil.FilterOpt{})
+	s.update(dir, fsutil.FilterOpt{IncludePatterns: []string{"a"}})
+	list, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	for _, e := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && (to == s.dest || strings.HasPrefix(to, s.dest+"/")) {
+			t.Errorf("descriptor %s is still %s", e.Name(), to)
+		}
+	}
+}
+
+// Where a file system counts whole seconds, a change is seen that keeps the size
+// and comes in the second of the one before.
+func TestChangesWithinOneSecondAreSeen(t *testing.T) {
+	t.Parallel()
+	dir, s := wholeSeconds(t), newSnap(t)
+	name := filepath.Join(dir, "f")
+	for end := time.Now().Add(time.Minute); ; {
+		put(t, dir, "f", "one")
+		s.update(dir, fsutil.FilterOpt{})
+		first := changed(t, name)
+		put(t, dir, "f", "two")
+		if changed(t, name) == first {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("no two changes came within one second")
+		}
+	}
+	s.update(dir, fsutil.FilterOpt{})
+	if text, err := os.ReadFile(filepath.Join(s.dest, "f")); string(text) != "two" {
+		t.Errorf("the snapshot has %q (%v)", text, err)
+	}
+}
+
+func changed(t *testing.T, name string) int64 {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(name, &st))
+	return st.Ctim.Nano()
+}
+
+// wholeSeconds is a folder on a file system that counts whole seconds.
+func wholeSeconds(t *testing.T) string {
+	t.Helper()
+	need.Root(t)
+	disk, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
+	f, err := os.Create(disk)
+	must(t, err)
+	must(t, f.Truncate(8<<20))
+	must(t, f.Close())
+	if out, err := exec.Command(need.Program(t, "mke2fs", "e2fsprogs"), "-q", "-F", "-t", "ext2", "-I", "128", disk).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := exec.Command("mount", "-o", "loop", disk, dir).CombinedOutput(); err != nil {
+		need.Unmet(t, "a file system in a file: %v: %s", err, out)
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	return dir
+}
+
 func TestDamagedIndexIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	x := index{"a": {mode: 0o644, size: 1, attrs: map[string][]byte{"user.a": []byte("b")}}, "b": {mode: uint32(fs.ModeSymlink), link: "a"}}
