@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	buildkiterrs "github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
 
 	"lus/internal/base/errs"
 	"lus/internal/base/stall"
@@ -70,27 +72,36 @@ func noSpace(text string) bool {
 // where there are several.
 func source(err error) *buildkiterrs.Source {
 	for _, s := range buildkiterrs.Sources(err) {
-		if s.Info != nil && len(s.Ranges) > 0 && s.Ranges[0].Start != nil && s.Ranges[0].Start.Line > 0 {
+		if s.Info != nil && len(s.Ranges) > 0 && s.Ranges[0].GetStart().GetLine() > 0 {
 			return s
 		}
 	}
 	return nil
 }
 
+// mostLines bounds what is shown of the lines at fault and looked at of their
+// ranges: a frontend that is an image may name any.
+const mostLines = 200
+
+// span are the first and the last line of a range.
+func span(r *pb.Range) (first, last int) {
+	first = int(r.GetStart().GetLine())
+	return first, max(first, int(r.GetEnd().GetLine()))
+}
+
 // excerpt shows the lines at fault, marked, with those around them.
 func excerpt(b *strings.Builder, s *buildkiterrs.Source) {
 	lines := strings.Split(string(s.Info.Data), "\n")
-	first, last := int(s.Ranges[0].Start.Line), int(s.Ranges[0].Start.Line)
-	marked := map[int]bool{}
-	for _, r := range s.Ranges {
-		for n := int(r.Start.Line); n <= max(int(r.End.Line), int(r.Start.Line)); n++ {
-			marked[n] = true
-			first, last = min(first, n), max(last, n)
-		}
+	ranges := s.Ranges[:min(len(s.Ranges), mostLines)]
+	first, last := span(ranges[0])
+	for _, r := range ranges {
+		from, to := span(r)
+		first, last = min(first, from), max(last, to)
 	}
-	for n := max(1, first-around); n <= min(len(lines), last+around); n++ {
+	first = max(1, first-around)
+	for n := first; n <= min(len(lines), last+around, first+mostLines); n++ {
 		mark := " "
-		if marked[n] {
+		if slices.ContainsFunc(ranges, func(r *pb.Range) bool { from, to := span(r); return from <= n && n <= to }) {
 			mark = ">"
 		}
 		if n == len(lines) && lines[n-1] == "" {

@@ -13,6 +13,7 @@ import (
 	buildkiterrs "github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/suggest"
+	"golang.org/x/sys/unix"
 )
 
 // Facts are what an explanation may know of a build beside its error.
@@ -70,9 +71,10 @@ func (f Facts) missingHint(name string, src *buildkiterrs.Source) string {
 	return usual
 }
 
-// entries are the names in a folder.
+// entries are the names in a folder. What is none is not opened: a pipe would wait
+// for somebody who writes into it.
 func entries(root *os.Root, dir string) []string {
-	f, err := root.Open(dir)
+	f, err := root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
@@ -140,8 +142,8 @@ func words(src *buildkiterrs.Source) (out []string) {
 		return nil
 	}
 	lines := strings.Split(string(src.Info.Data), "\n")
-	first := max(int(src.Ranges[0].Start.Line), 1)
-	for n := first; n <= min(len(lines), max(int(src.Ranges[0].End.Line), first)); n++ {
+	first, last := span(src.Ranges[0])
+	for n := max(first, 1); n <= min(len(lines), last); n++ {
 		out = append(out, strings.Fields(lines[n-1])...)
 	}
 	return out
