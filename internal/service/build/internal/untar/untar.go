@@ -1,6 +1,6 @@
 // Package untar unpacks the tar of a build context. The tar comes from outside
 // and may be made to harm: nothing it says reaches beyond the folder it is
-// unpacked to, no device is made, and no owner or set-uid bit is taken over.
+// unpacked to, which only root enters, no device is made, and no owner is taken over.
 package untar
 
 import (
@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/decompress"
 	"lus/internal/base/errs"
@@ -79,6 +81,9 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 	if !filepath.IsLocal(name) {
 		return errs.New(errs.Invalid, "the build context has an entry outside itself: %q", h.Name)
 	}
+	if len(name) >= unix.PathMax {
+		return errs.New(errs.Invalid, "the build context has an entry with a path of %d bytes: %d are the most", len(name), unix.PathMax-1)
+	}
 	if err := u.make(name, h, r); err != nil {
 		var known *errs.Error
 		if errors.As(err, &known) {
@@ -95,7 +100,7 @@ func (u *unpacker) make(name string, h *tar.Header, r io.Reader) error {
 			return err
 		}
 	}
-	mode := fs.FileMode(h.Mode).Perm()
+	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
 		return nil
@@ -139,7 +144,7 @@ func (u *unpacker) folder(name string, mode fs.FileMode, at time.Time) error {
 			return err
 		}
 	}
-	if err := u.root.Mkdir(name, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := u.root.Mkdir(name, mode.Perm()); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	u.times[name] = at
@@ -150,13 +155,13 @@ func (u *unpacker) file(name string, mode fs.FileMode, h *tar.Header, r io.Reade
 	if err := u.clear(name); err != nil {
 		return err
 	}
-	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm())
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(f, r)
 	if err == nil {
-		err = f.Chmod(mode) // whatever the umask is
+		err = f.Chmod(mode) // whatever the umask is, and with what an open cannot set
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
