@@ -136,13 +136,15 @@ func TestClassicFaults(t *testing.T) {
 // failed is told last, those before it as far as they came.
 func TestAClassicFaultBesideASlowStage(t *testing.T) {
 	b := newBuilder(t)
-	r := b.file("FROM busybox AS slow\nRUN echo begun; sleep 600\nRUN true\nFROM busybox AS bad\nRUN sleep 0.5; echo seen; exit 3\nFROM slow\nCOPY --from=bad /x /x\n", nil, classic)
+	const slow = "RUN --mount=type=cache,target=/c,id=beside echo begun; touch /c/begun; sleep 600"
+	const bad = "RUN --mount=type=cache,target=/c,id=beside until [ -e /c/begun ]; do sleep 0.01; done; echo seen; exit 3"
+	r := b.file("FROM busybox AS slow\n"+slow+"\nRUN true\nFROM busybox AS bad\n"+bad+"\nFROM slow\nCOPY --from=bad /x /x\n", nil, classic)
 	var exit *build.ExitError
 	if !errors.As(r.err, &exit) || exit.Code != 3 {
 		t.Errorf("the error is %v", r.err)
 	}
 	out := shape(r.output)
-	for _, want := range []string{"Step 1/7 : FROM busybox AS slow\n", "\nStep 2/7 : RUN echo begun; sleep 600\n" + running + "\nbegun\n", "\nStep 3/7 : RUN true\n", "\nStep 4/7 : FROM busybox AS bad\n"} {
+	for _, want := range []string{"Step 1/7 : FROM busybox AS slow\n", "\nStep 2/7 : " + slow + "\n" + running + "\nbegun\n", "\nStep 3/7 : RUN true\n", "\nStep 4/7 : FROM busybox AS bad\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
@@ -150,7 +152,7 @@ func TestAClassicFaultBesideASlowStage(t *testing.T) {
 	if strings.Contains(out, cached) {
 		t.Errorf("steps that never ran are said to come from the cache:\n%s", out)
 	}
-	if want := "\nStep 5/7 : RUN sleep 0.5; echo seen; exit 3\n" + running + "\nseen\n"; !strings.HasSuffix(out, want) {
+	if want := "\nStep 5/7 : " + bad + "\n" + running + "\nseen\n"; !strings.HasSuffix(out, want) {
 		t.Errorf("the build said\n%s\nwant it to end in\n%s", out, want)
 	}
 }
