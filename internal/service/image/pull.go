@@ -162,6 +162,8 @@ func (p *pull) finish(ctx context.Context, got *pulled) error {
 		if err := p.s.store.SetName(ctx, images.Image{Name: p.named.String(), Target: got.target, Labels: labels}); err != nil {
 			return fmt.Errorf("name the image %s: %w", p.named, err)
 		}
+	} else if err := p.s.noteDigest(ctx, old, canonical.String()); err != nil { // it may have been loaded
+		return fmt.Errorf("note where the image %s is from: %w", p.named, err)
 	}
 	shown := reference.FamiliarString(p.named)
 	p.to.message(image.Progress{Status: "Digest: " + got.target.Digest.String()})

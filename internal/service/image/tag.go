@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -30,14 +31,17 @@ func (s *Service) TagImage(ctx context.Context, ref, target string) error {
 	if err != nil {
 		return err
 	}
-	row := n.byName[n.byID[id][0]]
+	row := n.row(ref, id)
 	labels := map[string]string{}
 	for k, v := range row.Labels {
 		labels[k] = v
 	}
 	labels[store.LabelConfig] = id
-	if d := labels[store.LabelRepoDigest]; d != "" && !sameRepository(d, to) {
+	if d := labels[store.LabelRepoDigest]; d == "" || !sameRepository(d, to) {
 		delete(labels, store.LabelRepoDigest)
+		if d := n.digestIn(id, to); d != "" {
+			labels[store.LabelRepoDigest] = d
+		}
 	}
 	err = s.store.SetName(ctx, images.Image{Name: to.String(), Target: row.Target, Labels: labels})
 	if errdefs.IsNotFound(err) {
@@ -52,6 +56,27 @@ func (s *Service) TagImage(ctx context.Context, ref, target string) error {
 	}
 	s.tell("tag", id, reference.FamiliarString(to), i.Config.Labels)
 	return nil
+}
+
+// row is the name of an image that ref is, or else the first it has.
+func (n *names) row(ref, id string) images.Image {
+	if named, err := parse(ref); err == nil && n.idByName[named.String()] == id {
+		if row, ok := n.byName[named.String()]; ok {
+			return row
+		}
+	}
+	return n.byName[n.byID[id][0]]
+}
+
+// digestIn is where an image can be had in a repository; empty where that is not
+// known.
+func (n *names) digestIn(id string, repository reference.Named) string {
+	for _, name := range n.byID[id] {
+		if d := n.byName[name].Labels[store.LabelRepoDigest]; d != "" && sameRepository(d, repository) {
+			return d
+		}
+	}
+	return ""
 }
 
 func sameRepository(ref string, named reference.Named) bool {
@@ -108,10 +133,30 @@ func (r *removal) choose(n *names) {
 					r.names = append(r.names, name)
 				}
 			}
+			r.lastTag(named)
 			return
 		}
 	}
 	r.byID, r.names = true, r.all
+}
+
+// lastTag adds the digests by which the image was pulled from a repository to the
+// last tag that it has there.
+func (r *removal) lastTag(tag reference.Named) {
+	if !isTag(tag.String()) {
+		return
+	}
+	var left []string
+	for _, name := range r.all {
+		if slices.Contains(r.names, name) || !sameRepository(name, tag) {
+			continue
+		}
+		if isTag(name) {
+			return
+		}
+		left = append(left, name)
+	}
+	r.names = append(r.names, left...)
 }
 
 // allowed refuses to take several names by an id without force.
@@ -119,14 +164,18 @@ func (r *removal) allowed(n *names) error {
 	if !r.byID || r.force {
 		return nil
 	}
-	var repositories []string
+	tags, repositories := 0, map[string]bool{}
 	for _, name := range r.all {
 		named, err := reference.ParseNormalizedNamed(name)
-		if err == nil && isTag(name) && !slices.Contains(repositories, named.Name()) {
-			repositories = append(repositories, named.Name())
+		if err != nil || strings.HasPrefix(name, store.DanglingPrefix) {
+			continue
+		}
+		repositories[named.Name()] = true
+		if isTag(name) {
+			tags++
 		}
 	}
-	if len(repositories) > 1 {
+	if tags > 1 || len(repositories) > 1 {
 		return errs.New(errs.Conflict, "conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", short(r.id))
 	}
 	return nil

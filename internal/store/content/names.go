@@ -3,6 +3,8 @@ package content
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -10,13 +12,18 @@ import (
 )
 
 // SetName lets a name stand for an image, which must be there. The image that had
-// the name before stays, dangling, if it has no other. Labels must hold LabelConfig.
+// the name before stays, dangling, if it has no other; where it is the same, what
+// is known of where it can be had stays too. The name of a dangling image is for
+// one that has no other. Labels must hold LabelConfig.
 func (s *Store) SetName(ctx context.Context, i images.Image) error {
 	return s.Update(ctx, func(ctx context.Context) error {
 		if _, err := s.content.inner.Info(ctx, i.Target.Digest); err != nil {
 			return err
 		}
 		old, err := s.images.Get(ctx, i.Name)
+		if errdefs.IsNotFound(err) && strings.HasPrefix(i.Name, DanglingPrefix) {
+			return s.keepDangling(ctx, i)
+		}
 		if errdefs.IsNotFound(err) {
 			if _, err := s.images.Create(ctx, i); err != nil {
 				return err
@@ -25,6 +32,10 @@ func (s *Store) SetName(ctx context.Context, i images.Image) error {
 		}
 		if err != nil {
 			return err
+		}
+		if known := old.Labels[LabelRepoDigest]; known != "" && i.Labels[LabelRepoDigest] == "" && old.Labels[LabelConfig] == i.Labels[LabelConfig] {
+			i.Labels = maps.Clone(i.Labels)
+			i.Labels[LabelRepoDigest] = known
 		}
 		if _, err := s.images.Update(ctx, i, "target", "labels"); err != nil {
 			return err
@@ -36,7 +47,7 @@ func (s *Store) SetName(ctx context.Context, i images.Image) error {
 	})
 }
 
-// keepDangling gives an image that lost its last name one by its id.
+// keepDangling gives an image that has no name one by its id.
 func (s *Store) keepDangling(ctx context.Context, old images.Image) error {
 	id := old.Labels[LabelConfig]
 	if id == "" {
