@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +68,9 @@ func (s *Service) matcher(ctx context.Context, n *names, f filter.Filters) (func
 	}
 	return func(i *image.Image) bool {
 		switch {
-		case dangling != nil && *dangling != (len(i.RepoTags) == 0 && len(i.RepoDigests) == 0):
+		case dangling != nil && *dangling && len(i.RepoTags) > 0:
+			return false
+		case dangling != nil && !*dangling && len(i.RepoTags)+len(i.RepoDigests) == 0:
 			return false
 		case !before.IsZero() && !i.Created.Before(before):
 			return false
@@ -78,21 +81,26 @@ func (s *Service) matcher(ctx context.Context, n *names, f filter.Filters) (func
 	}, nil
 }
 
-// bounds are the times between which an image must have been made.
+// bounds are the times between which an image must have been made: of several, each
+// has to hold.
 func (s *Service) bounds(ctx context.Context, n *names, f filter.Filters) (before, after time.Time, err error) {
 	for _, ref := range f["before"] {
 		i, err := s.made(ctx, n, ref)
 		if err != nil {
 			return before, after, err
 		}
-		before = i
+		if before.IsZero() || i.Before(before) {
+			before = i
+		}
 	}
 	for _, ref := range f["since"] {
 		i, err := s.made(ctx, n, ref)
 		if err != nil {
 			return before, after, err
 		}
-		after = i
+		if i.After(after) {
+			after = i
+		}
 	}
 	for _, v := range f["until"] {
 		until, err := moment(v)
@@ -118,17 +126,21 @@ func (s *Service) made(ctx context.Context, n *names, ref string) (time.Time, er
 	return i.Created, nil
 }
 
-// moment reads a time as "10m" ago, or as a date.
+// moment reads a time as "10m" ago, as a date, which is this host's where it names
+// no zone, or in seconds since 1970.
 func moment(v string) (time.Time, error) {
 	if d, err := time.ParseDuration(v); err == nil {
 		return time.Now().Add(-d), nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02"} {
-		if t, err := time.Parse(layout, v); err == nil {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02", "2006-01-02Z07:00"} {
+		if t, err := time.ParseInLocation(layout, v, time.Local); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, errs.New(errs.Invalid, "invalid time %q: write a duration (10m), or a date (2006-01-02T15:04:05Z)", v)
+	if sec, err := strconv.ParseFloat(v, 64); err == nil && sec >= 0 && sec < 1<<40 {
+		return time.UnixMicro(int64(sec * 1e6)), nil
+	}
+	return time.Time{}, errs.New(errs.Invalid, "invalid time %q: write a duration (10m), a date (2006-01-02T15:04:05Z) or seconds since 1970", v)
 }
 
 func truth(values []string) (*bool, error) {
