@@ -134,7 +134,7 @@ func (s *Service) blobs(ctx context.Context) (total int64, err error) {
 // without a name, or with the filter dangling=false all. It tells what the disk
 // got back: layers that another image or the build cache has too stay.
 func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []image.Removed, freed int64, err error) {
-	list, err := s.prunable(ctx, f)
+	list, tagged, err := s.prunable(ctx, f)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -149,9 +149,9 @@ func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []
 	size := map[string]int64{} // by what is on the disk, which several names may lead to
 	removed = []image.Removed{}
 	for _, i := range list {
-		gone, err := s.RemoveImage(ctx, i.ID, true, true)
+		gone, err := s.removeUnused(ctx, i.ID, tagged)
 		if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Conflict) {
-			continue // gone, or used, meanwhile
+			continue // gone, named or used meanwhile
 		}
 		if err != nil {
 			return removed, 0, err
@@ -174,36 +174,56 @@ func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []
 	return removed, freed, nil
 }
 
-// prunable lists the images that match f and that no container needs.
-func (s *Service) prunable(ctx context.Context, f filter.Filters) ([]*image.Image, error) {
+// removeUnused removes an image that was to be pruned when they were listed, unless
+// somebody has made a container of it since, or named it: where tagged images go
+// too, a name does not keep it.
+func (s *Service) removeUnused(ctx context.Context, id string, tagged bool) ([]image.Removed, error) {
+	unlock, err := s.busy.lock(ctx, "remove")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	n, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := n.byID[id]
+	if len(all) == 0 || !tagged && slices.ContainsFunc(all, isTag) {
+		return nil, noSuchImage(id)
+	}
+	r := removal{id: id, ref: id, byID: true, all: all, names: all}
+	if err := s.unused(&r); err != nil {
+		return nil, err
+	}
+	return s.remove(ctx, n, r)
+}
+
+// prunable lists the images that match f and that no container needs, and tells
+// whether those with tags are among them.
+func (s *Service) prunable(ctx context.Context, f filter.Filters) (list []*image.Image, tagged bool, err error) {
 	for key := range f {
 		if !slices.Contains([]string{"dangling", "label", "label!", "until"}, key) {
-			return nil, errs.New(errs.Invalid, "invalid filter '%s': images are pruned by dangling, label, label! and until", key)
+			return nil, false, errs.New(errs.Invalid, "invalid filter '%s': images are pruned by dangling, label, label! and until", key)
 		}
 	}
 	dangling, err := truth(f["dangling"])
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	list, err := s.ListImages(ctx, true, filter.Filters{"label": f["label"], "label!": f["label!"], "until": f["until"]})
+	tagged = dangling != nil && !*dangling
+	list, err = s.ListImages(ctx, true, filter.Filters{"label": f["label"], "label!": f["label!"], "until": f["until"]})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	held := map[string]bool{}
 	if s.held != nil {
 		if held, err = s.held(ctx); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	return slices.DeleteFunc(list, func(i *image.Image) bool {
-		if held[i.ID] {
-			return true
-		}
-		if (dangling == nil || *dangling) && len(i.RepoTags) > 0 {
-			return true
-		}
-		return s.used(i.ID)
-	}), nil
+		return held[i.ID] || !tagged && len(i.RepoTags) > 0 || s.used(i.ID)
+	}), tagged, nil
 }
 
 func (s *Service) used(id string) bool {
