@@ -148,8 +148,8 @@ func ociLayer(mediaType string) string {
 	return mediaType
 }
 
-// manifest is the manifest of an image; nil where it has no name any more and
-// only containers hold it.
+// manifest is the manifest of an image, which the lease in ctx then holds with all
+// that it names; nil where it has no name any more and only containers hold it.
 func (s *Service) manifest(ctx context.Context, id string) (*ocispec.Manifest, error) {
 	n, err := s.current(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *Service) manifest(ctx context.Context, id string) (*ocispec.Manifest, e
 	if err != nil {
 		return nil, err
 	}
-	if images.IsIndexType(desc.MediaType) {
+	if images.IsIndexType(desc.MediaType) || !s.store.Keep(ctx, desc) {
 		return nil, nil
 	}
 	raw, err := s.readSmall(ctx, desc)
