@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/distribution/reference"
+
 	"lus/internal/base/errs"
 	"lus/internal/base/ids"
 	"lus/internal/model/build"
@@ -82,9 +84,10 @@ func (s *Service) context(ctx context.Context, j *engine.Job, req *build.Request
 
 // contexts adds the further contexts, which FROM and COPY --from know by name.
 func contexts(j *engine.Job, req *build.Request) error {
-	for name, where := range req.Contexts {
-		if name == "" || strings.ContainsAny(name, ":,") || name == dirContext || name == dirDockerfile {
-			return errs.New(errs.Invalid, "invalid name %q for a context", name)
+	for asked, where := range req.Contexts {
+		name, err := contextName(asked)
+		if err != nil {
+			return err
 		}
 		if place, ok := strings.CutPrefix(where, layoutScheme); ok {
 			if err := layout(j, name, place); err != nil {
@@ -94,7 +97,7 @@ func contexts(j *engine.Job, req *build.Request) error {
 		}
 		if strings.HasPrefix(where, "docker-image://") || remote(where) == nil {
 			j.Attrs["context:"+name] = where
-			if slices.Contains(req.Here, name) {
+			if slices.Contains(req.Here, asked) {
 				j.Attrs[engine.AttrHere] = strings.TrimPrefix(j.Attrs[engine.AttrHere]+","+strings.TrimPrefix(where, "docker-image://"), ",")
 			}
 			continue
@@ -109,6 +112,16 @@ func contexts(j *engine.Job, req *build.Request) error {
 		j.Attrs["context:"+name] = "local:" + name
 	}
 	return nil
+}
+
+// contextName is the name by which the frontend looks for a context: that of an
+// image, for it may stand for one.
+func contextName(name string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil || name == dirContext || name == dirDockerfile {
+		return "", errs.New(errs.Invalid, "invalid name %q for a context: it is like an image's, as docs or golang:1.25", name)
+	}
+	return strings.TrimSuffix(reference.FamiliarString(named), ":latest"), nil
 }
 
 const layoutScheme = "oci-layout://"

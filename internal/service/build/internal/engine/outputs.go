@@ -42,18 +42,31 @@ func (open) Close() error { return nil }
 // attrDest is where an output goes on this host.
 const attrDest = "dest"
 
+// places are the outputs that go somewhere. An OCI layout comes last: of what
+// exporters tell, it is the last one's that is known.
+func (j *Job) places() []build.Output {
+	var out, layouts []build.Output
+	for _, o := range j.Outputs {
+		switch {
+		case o.Type == "cacheonly":
+		case asLayout(o):
+			layouts = append(layouts, o)
+		default:
+			out = append(out, o)
+		}
+	}
+	return append(out, layouts...)
+}
+
 // exporters are the job's outputs in BuildKit's words. Where each goes on this
 // host is the session's to know.
 func exporters(j *Job) []*controlapi.Exporter {
-	outputs := j.Outputs
-	if len(outputs) == 0 {
+	outputs := j.places()
+	if len(j.Outputs) == 0 {
 		outputs = []build.Output{{Type: client.ExporterImage}}
 	}
 	var out []*controlapi.Exporter
 	for _, o := range outputs {
-		if o.Type == "cacheonly" {
-			continue
-		}
 		attrs := annotated(o.Attrs, j.Attrs["platform"])
 		dest := attrs[attrDest]
 		delete(attrs, attrDest)
@@ -110,12 +123,9 @@ func allowMore(s *session.Session, j *Job, c *caches) error {
 // targets are the outputs that go to files of this host, under the numbers
 // that exporters gave them.
 func targets(j *Job) (out []filesync.FSSyncTarget, err error) {
-	n := 0
-	for _, o := range j.Outputs {
+	for n, o := range j.places() {
 		dest := o.Attrs[attrDest]
 		switch o.Type {
-		case "cacheonly":
-			continue
 		case client.ExporterLocal, client.ExporterTar, client.ExporterOCI:
 			if dest == "" {
 				return nil, errs.New(errs.Invalid, "an output of type %s needs a place: write dest=PATH", o.Type)
@@ -125,7 +135,6 @@ func targets(j *Job) (out []filesync.FSSyncTarget, err error) {
 			return nil, errs.New(errs.Invalid, "invalid output type %q: it can be image, registry, docker, oci, local, tar or cacheonly", o.Type)
 		}
 		if asLayout(o) {
-			n++
 			continue // the session's content store takes it
 		}
 		if dest == stdout {
@@ -137,7 +146,6 @@ func targets(j *Job) (out []filesync.FSSyncTarget, err error) {
 			}
 			w := open{j.Stdout}
 			out = append(out, filesync.WithFSSync(n, func(map[string]string) (io.WriteCloser, error) { return w, nil }))
-			n++
 			continue
 		}
 		if dest != "" && !filepath.IsAbs(dest) {
@@ -145,13 +153,28 @@ func targets(j *Job) (out []filesync.FSSyncTarget, err error) {
 		}
 		switch {
 		case o.Type == client.ExporterLocal:
-			out = append(out, filesync.WithFSSyncDir(n, dest))
+			to, err := folderTarget(n, o)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, to)
 		case dest != "":
 			out = append(out, filesync.WithFSSync(n, func(map[string]string) (io.WriteCloser, error) { return os.Create(dest) }))
 		}
-		n++
 	}
 	return out, nil
+}
+
+// folderTarget is the folder that an output goes to, beside what is there or
+// instead of it.
+func folderTarget(n int, o build.Output) (filesync.FSSyncTarget, error) {
+	switch mode, err := client.ParseLocalExporterMode(o.Attrs["mode"]); {
+	case err != nil:
+		return nil, errs.New(errs.Invalid, "invalid mode %q of an output of type local: it can be copy or delete", o.Attrs["mode"])
+	case mode == client.LocalExporterModeDelete:
+		return filesync.WithFSSyncDirDelete(n, o.Attrs[attrDest]), nil
+	}
+	return filesync.WithFSSyncDir(n, o.Attrs[attrDest]), nil
 }
 
 // caches are the places beside the store that a build's cache comes from and
@@ -177,22 +200,37 @@ func openCaches(j *Job) (*caches, error) {
 	for _, o := range j.CacheFrom {
 		e := &controlapi.CacheOptionsEntry{Type: o.Type, Attrs: maps.Clone(o.Attrs)}
 		if o.Type == "local" {
-			dir := o.Attrs["src"]
-			if _, err := os.Stat(filepath.Join(dir, ocispec.ImageIndexFile)); err != nil {
-				continue // nothing was kept there yet
-			}
-			if err := c.open(o, "src", false); err != nil {
+			kept, err := c.source(o)
+			if err != nil {
 				return nil, err
 			}
-			desc, err := ociindex.NewStoreIndex(dir).Get(tagOf(o))
-			if err != nil || desc == nil {
+			if kept == "" {
 				continue
 			}
-			e.Attrs["digest"] = desc.Digest.String()
+			e.Attrs["digest"] = kept
 		}
 		c.from = append(c.from, e)
 	}
 	return c, nil
+}
+
+// source opens a folder with a cache and finds the digest of the one that is
+// meant; it is empty where nothing was kept yet.
+func (c *caches) source(o build.Output) (digest string, err error) {
+	dir := o.Attrs["src"]
+	if _, err := os.Stat(filepath.Join(dir, ocispec.ImageIndexFile)); err != nil {
+		return "", nil //nolint:nilerr // that is how a folder begins
+	}
+	if err := c.open(o, "src", false); err != nil {
+		return "", err
+	}
+	if given := o.Attrs["digest"]; given != "" {
+		return given, nil
+	}
+	if desc, err := ociindex.NewStoreIndex(dir).Get(tagOf(o)); err == nil && desc != nil {
+		return desc.Digest.String(), nil
+	}
+	return "", nil
 }
 
 func tagOf(o build.Output) string {

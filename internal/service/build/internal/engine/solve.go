@@ -95,8 +95,10 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (*Result, error) {
 		e.failed(err)
 		return nil, err
 	}
-	if err := caches.written(res.ExporterResponse); err != nil {
-		return nil, err
+	if j.Question == "" {
+		if err := caches.written(res.ExporterResponse); err != nil {
+			return nil, err
+		}
 	}
 	return result(res.ExporterResponse, makesImage(req.Exporters))
 }
