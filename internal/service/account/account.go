@@ -37,6 +37,7 @@ type Service struct {
 	key    []byte
 	hasher *password.Hasher
 	guess  *throttle.Throttle
+	turns  turns
 
 	change sync.Mutex // one change and the look at its outcome at a time
 	state  atomic.Pointer[state]

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -225,5 +226,104 @@ func TestWhoIsThereCannotBeTold(t *testing.T) {
 	}
 	if len(answers) != 1 {
 		t.Errorf("the answers tell them apart: %v", answers)
+	}
+}
+
+// Who is changed while they sign in with what was right before gets nothing to keep.
+func TestAChangeEndsASignInUnderWay(t *testing.T) {
+	w := newWorld(t)
+	var meanwhile func()
+	var err error
+	w.Service, err = account.New(t.Context(), account.Deps{DB: w.db, Dir: filepath.Join(w.dir, "account"), Now: func() time.Time {
+		if do := meanwhile; do != nil {
+			meanwhile = nil
+			do()
+		}
+		return w.clock()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, yes := "another password", true
+	for name, c := range map[string]model.Changes{"ada": {Password: &next}, "bob": {Disabled: &yes}} {
+		w.user(name)
+		id := w.login(name, secret)
+		meanwhile = func() {
+			if _, err := w.Change(t.Context(), name, c); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := w.Remember(t.Context(), id, "docker"); !errs.Is(err, errs.Unauthenticated) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if list, err := w.Tokens(name); err != nil || len(list) != 0 {
+			t.Errorf("%s has the tokens %+v, %v", name, list, err)
+		}
+	}
+}
+
+// Nobody guesses a token: guesses at the same address hold up who has one no more
+// than who guesses passwords is let in.
+func TestATokenIsTakenWhileGuessesAreHeldUp(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada")
+	tok := w.token("ada", "all")
+	kept, err := w.Remember(t.Context(), w.login("ada", secret), "docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		_, _ = w.Login(t.Context(), "ada", fmt.Sprint("guess no ", i), here())
+		_, _ = w.Refresh(fmt.Sprint("lus_guess_", i), here())
+	}
+	if id, err := w.Login(t.Context(), "ada", tok.Secret, here()); err != nil || id.Name != "ada" || id.Token != tok.ID {
+		t.Errorf("a token: %+v, %v", id, err)
+	}
+	if id, err := w.Refresh(kept, here()); err != nil || id.Name != "ada" {
+		t.Errorf("what a client keeps: %+v, %v", id, err)
+	}
+	for range 20 {
+		_, _ = w.Login(t.Context(), "ada", "another guess", here())
+		_, _ = w.Refresh("lus_guess_again", here())
+	}
+	if _, err := w.Login(t.Context(), "ada", secret, here()); !errs.Is(err, errs.TooMany) {
+		t.Errorf("the password: %v", err)
+	}
+	if _, err := w.Refresh(kept+"0", here()); !errs.Is(err, errs.TooMany) {
+		t.Errorf("a forged token: %v", err)
+	}
+	if _, err := w.Login(t.Context(), "bob", tok.Secret, here()); !errs.Is(err, errs.Unauthenticated) {
+		t.Errorf("a token under another name: %v", err)
+	}
+}
+
+// Who comes with the right password many times at once is no guesser.
+func TestManyAtOnceWithTheRightPassword(t *testing.T) {
+	w := newWorld(t)
+	w.user("ada")
+	var all sync.WaitGroup
+	for range 32 {
+		all.Go(func() {
+			if _, err := w.Login(t.Context(), "ada", secret, here()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	// Guesses at once are no more than one after the other.
+	var mu sync.Mutex
+	refused := 0
+	for i := range 32 {
+		all.Go(func() {
+			if _, err := w.Login(t.Context(), "ada", fmt.Sprint("guess no ", i), here()); errs.Is(err, errs.Unauthenticated) {
+				mu.Lock()
+				refused++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if refused != 10 {
+		t.Errorf("%d guesses were looked at", refused)
 	}
 }

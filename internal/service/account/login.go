@@ -24,6 +24,16 @@ func (s *Service) Login(ctx context.Context, name, secret string, from netip.Add
 	if len(name) > 256 || len(secret) > 8192 {
 		return account.Identity{}, refused()
 	}
+	if t := s.state.Load().find(secret, s.now()); t != nil && t.User == name && !t.user.disabled {
+		return s.signIn(t, name, from), nil
+	}
+	// One after the other: a try counts as wrong until it has been looked at, and
+	// many at once with the right password would hold each other up.
+	leave, err := s.turns.take(ctx, comer{name, from})
+	if err != nil {
+		return account.Identity{}, err
+	}
+	defer leave()
 	done, wait := s.guess.Try(name, from)
 	if wait > 0 {
 		return account.Identity{}, tooMany(wait)
@@ -41,18 +51,24 @@ func (s *Service) Login(ctx context.Context, name, secret string, from netip.Add
 	return id, err
 }
 
+// signIn is who shows a token. Nobody guesses one, so it is taken also while guesses
+// are held up; else it forgives wrong tries as a password does.
+func (s *Service) signIn(t *token, name string, from netip.Addr) account.Identity {
+	if done, wait := s.guess.Try(name, from); wait == 0 {
+		done(throttle.Right)
+	}
+	s.used.note(t.ID, s.now())
+	return t.user.identity(t.ID)
+}
+
 func tooMany(wait time.Duration) error {
 	return errs.With(errs.TooMany, account.Wait{For: wait})
 }
 
 func (s *Service) prove(ctx context.Context, name, secret string) (account.Identity, error) {
 	st := s.state.Load()
-	if t := st.find(secret, s.now()); t != nil {
-		if t.User != name || t.user.disabled {
-			return account.Identity{}, refused()
-		}
-		s.used.note(t.ID, s.now())
-		return t.user.identity(t.ID), nil
+	if st.find(secret, s.now()) != nil { // another's
+		return account.Identity{}, refused()
 	}
 	// Whoever it is, it takes one hash: how long it takes tells nobody who there
 	// is, nor who is disabled.
@@ -77,18 +93,15 @@ func (u *user) identity(token string) account.Identity {
 // Refresh proves who somebody is by a token's secret alone, as clients that hold
 // an identity token do.
 func (s *Service) Refresh(secret string, from netip.Addr) (account.Identity, error) {
+	if t := s.state.Load().find(secret, s.now()); t != nil && !t.user.disabled {
+		return s.signIn(t, "", from), nil
+	}
 	done, wait := s.guess.Try("", from)
 	if wait > 0 {
 		return account.Identity{}, tooMany(wait)
 	}
-	t := s.state.Load().find(secret, s.now())
-	if t == nil || t.user.disabled {
-		done(throttle.Wrong)
-		return account.Identity{}, refused()
-	}
-	done(throttle.Right)
-	s.used.note(t.ID, s.now())
-	return t.user.identity(t.ID), nil
+	done(throttle.Wrong)
+	return account.Identity{}, refused()
 }
 
 // Remember makes a token for a client that signed in with a password and asks
@@ -101,7 +114,7 @@ func (s *Service) Remember(ctx context.Context, id account.Identity, purpose str
 	if id.Token != "" {
 		return "", errs.New(errs.Invalid, "a token makes no other")
 	}
-	t, err := s.newToken(ctx, id.Name, account.TokenRequest{Name: clean(purpose), Scopes: scopes, Lifetime: loginLife}, true)
+	t, err := s.newToken(ctx, id.Name, account.TokenRequest{Name: clean(purpose), Scopes: scopes, Lifetime: loginLife}, &id)
 	return t.Secret, err
 }
 

@@ -76,11 +76,12 @@ func (s *Service) CreateToken(ctx context.Context, name string, r account.TokenR
 	if len(r.Scopes) == 0 {
 		r.Scopes = []account.Scope{{Resource: "*", Actions: account.Read}}
 	}
-	return s.newToken(ctx, name, r, false)
+	return s.newToken(ctx, name, r, nil)
 }
 
-func (s *Service) newToken(ctx context.Context, name string, r account.TokenRequest, login bool) (account.NewToken, error) {
-	id, secret := random(idLen), random(secretLn)
+// newToken makes a token. With proven it is for who has just signed in so.
+func (s *Service) newToken(ctx context.Context, name string, r account.TokenRequest, proven *account.Identity) (account.NewToken, error) {
+	id, secret, login := random(idLen), random(secretLn), proven != nil
 	t := account.NewToken{Secret: prefix + id + "_" + secret, Token: account.Token{
 		ID: id, User: name, Name: r.Name, Scopes: r.Scopes, Created: s.now().UTC().Truncate(time.Second), Login: login,
 	}}
@@ -97,6 +98,9 @@ func (s *Service) newToken(ctx context.Context, name string, r account.TokenRequ
 		if err != nil {
 			return err
 		}
+		if err := still(tx, proven); err != nil {
+			return err
+		}
 		if err := room(tx, owner, login, stamp(s.now())); err != nil {
 			return err
 		}
@@ -110,6 +114,18 @@ func (s *Service) newToken(ctx context.Context, name string, r account.TokenRequ
 	}
 	s.log.Info("a token was made", "user", name, "token", id, "login", login)
 	return t, nil
+}
+
+// still checks that what somebody signed in with holds where a token is made for
+// it: a new password that was set meanwhile has ended those that there were.
+func still(tx *sql.Tx, proven *account.Identity) error {
+	if proven == nil {
+		return nil
+	}
+	var one int
+	err := tx.QueryRow("SELECT 1 FROM account_users WHERE id = ? AND name = ? AND generation = ? AND NOT disabled",
+		proven.ID, proven.Name, proven.Generation).Scan(&one)
+	return row(err, refused())
 }
 
 // room makes room for one more token of a user, or tells that there is none.
