@@ -53,12 +53,13 @@ func renameCommand() command.Command {
 	return command.Command{
 		Name: "rename", Args: "USER NAME", Short: "Give a user another name; all their tokens end, and what lies below the former name is theirs no more",
 		Example: "account rename ada ada.l", Min: 2, Max: 2,
-		Flags: func(e *command.Env, _ *pflag.FlagSet) command.Do {
+		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
+			over := f.Bool("take-over", false, "Even where the name was in use before, as the user's own: what lies below it becomes theirs")
 			return func(ctx context.Context, args []string) error {
 				if _, err := account.ParseUser(args[1]); err != nil {
 					return err
 				}
-				return change(ctx, e, args[0], account.Changes{Name: &args[1]})
+				return change(ctx, e, args[0], account.Changes{Name: &args[1], TakeOver: *over})
 			}
 		},
 	}

@@ -85,6 +85,8 @@ type Changes struct {
 	Password *string `json:"password,omitempty"`
 	Admin    *bool   `json:"admin,omitempty"`
 	Disabled *bool   `json:"disabled,omitempty"`
+	// TakeOver allows a new name that was another's, or this user's, before.
+	TakeOver bool `json:"takeOver,omitempty"`
 }
 
 // NewUser is a user to be made.

@@ -145,6 +145,21 @@ func TestANameIsNotGivenAwayUnasked(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// Who was renamed by mistake gets the name back.
+	back, was := "dan", "carl"
+	if _, err := w.Change(t.Context(), was, model.Changes{Name: &back}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Change(t.Context(), back, model.Changes{Name: &was}); !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "--take-over") {
+		t.Errorf("back, unasked: %v", err)
+	}
+	if u, err := w.Change(t.Context(), back, model.Changes{Name: &was, TakeOver: true}); err != nil || u.Name != was {
+		t.Errorf("back: %+v, %v", u, err)
+	}
+	// Who has a name keeps it.
+	if _, err := w.Change(t.Context(), was, model.Changes{Name: new("ada"), TakeOver: true}); !errs.Is(err, errs.Conflict) {
+		t.Errorf("another's: %v", err)
+	}
 }
 
 func TestTokens(t *testing.T) {

@@ -83,7 +83,7 @@ func free(tx *sql.Tx, name string, takeOver bool) error {
 	var since int64
 	err := tx.QueryRow("SELECT since FROM account_retired WHERE name = ?", name).Scan(&since)
 	if err == nil {
-		return errs.New(errs.Conflict, "the name %q was another user's until %s, and what lies below %s/ would be the new user's: choose another, or allow that with --take-over", name, moment(since).Format("2006-01-02"), name)
+		return errs.New(errs.Conflict, "the name %q was in use until %s, and what lies below %s/ would be this user's: choose another, or allow that with --take-over", name, moment(since).Format("2006-01-02"), name)
 	}
 	return row(err, nil)
 }
@@ -140,7 +140,7 @@ func (s *Service) Change(ctx context.Context, name string, c account.Changes) (a
 			return err
 		}
 		if c.Name != nil && *c.Name != name {
-			if err := s.rename(tx, id, name, *c.Name); err != nil {
+			if err := s.rename(tx, id, name, *c.Name, c.TakeOver); err != nil {
 				return err
 			}
 		}
@@ -164,8 +164,8 @@ func (s *Service) Change(ctx context.Context, name string, c account.Changes) (a
 	return s.Get(name)
 }
 
-func (s *Service) rename(tx *sql.Tx, id int64, from, to string) error {
-	if err := free(tx, to, false); err != nil {
+func (s *Service) rename(tx *sql.Tx, id int64, from, to string, takeOver bool) error {
+	if err := free(tx, to, takeOver); err != nil {
 		return err
 	}
 	if _, err := tx.Exec("UPDATE account_users SET name = ? WHERE id = ?", to, id); err != nil {
