@@ -8,8 +8,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -202,15 +204,31 @@ func address(r *http.Request) netip.Addr {
 }
 
 // fromHere reports whether a request comes from this host, and not by way of a
-// proxy on it.
+// proxy on it, nor of a web page that a browser on it shows: that tells where it
+// is from, or comes by a name of its own that was made to lead here.
 func fromHere(r *http.Request) bool {
-	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
+	for _, h := range []string{"Origin", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
 		if r.Header.Get(h) != "" {
 			return false
 		}
 	}
 	a := address(r)
-	return a.IsValid() && a.IsLoopback()
+	return a.IsValid() && a.IsLoopback() && (r.TLS != nil || ours(r.Host))
+}
+
+// ours reports whether a host in a request is what nobody else can lead here: an
+// address, localhost, or this host's own name. By TLS the certificate says so.
+func ours(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	if _, err := netip.ParseAddr(name); err == nil || name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	own, err := os.Hostname()
+	return err == nil && strings.EqualFold(name, own)
 }
 
 func refuse(why string) error {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -213,7 +214,7 @@ func TestWhoComesFromThisHost(t *testing.T) {
 		for _, proxy := range []string{"", "X-Forwarded-For", "Forwarded", "Via"} {
 			here := &local{}
 			r := httptest.NewRequest("GET", "/v2/x/tags/list", nil)
-			r.RemoteAddr = from
+			r.RemoteAddr, r.Host = from, "localhost:5000"
 			if proxy != "" {
 				r.Header.Set(proxy, "127.0.0.1")
 			}
@@ -225,6 +226,42 @@ func TestWhoComesFromThisHost(t *testing.T) {
 			_ = e.Allowed(t.Context(), who, "x", registry.Read)
 			if here.was != (loopback && proxy == "") {
 				t.Errorf("%s by %q is taken for this host: %v", from, proxy, here.was)
+			}
+		}
+	}
+}
+
+// A web page in a browser on this host reaches the registry too, by a name of its own
+// that it has lead here, and is nobody on this host.
+func TestAWebPageIsNobodyOnThisHost(t *testing.T) {
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]bool{
+		"localhost:5000": true, "LOCALHOST": true, "localhost.:5000": true, "hub.localhost:5000": true, "127.0.0.1:5000": true, "127.9.9.9": true, "[::1]:5000": true, "[::1]": true,
+		name + ":5000": true, "evil.example:5000": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "notlocalhost:5000": false, "": true,
+	} {
+		for _, how := range []string{"", "TLS", "Origin"} {
+			here := &local{}
+			r := httptest.NewRequest("GET", "/v2/x/tags/list", nil)
+			r.RemoteAddr, r.Host = "127.0.0.1:5", host
+			want := want
+			switch how {
+			case "TLS": // whose certificate is for none of the page's names
+				r.TLS, want = &tls.ConnectionState{}, true
+			case "Origin":
+				r.Header.Set("Origin", "http://localhost:8080")
+				want = false
+			}
+			e := token.New(here, slog.New(slog.DiscardHandler))
+			who, err := e.Authenticate(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = e.Allowed(t.Context(), who, "x", registry.Read)
+			if here.was != want {
+				t.Errorf("%q %s is taken for this host: %v", host, how, here.was)
 			}
 		}
 	}
