@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -164,9 +165,12 @@ func (a *assembly) addBuilder(ctx context.Context) error {
 		// As on a full disk, which one needs a daemon to make room on.
 		a.log.Warn("git in builds will wait for servers that stand still", "error", err)
 	}
+	if err := ownTemp(a.o.layout.Temp()); err != nil {
+		a.log.Warn("builds will put what their steps alone are to see into "+os.TempDir(), "error", err)
+	}
 	net := &buildNetwork{nets: a.nets, engine: a.engine}
 	a.builder, err = build.New(build.Deps{
-		Root: a.o.layout.Build(), Store: a.store, Runtime: native, Network: net, Gateway: net.gateway, AppArmor: confined(a.confiner),
+		Root: a.o.layout.Build(), Temp: a.o.layout.Temp(), Store: a.store, Runtime: native, Network: net, Gateway: net.gateway, AppArmor: confined(a.confiner),
 		Built: readied(a.images), Cgroup: filepath.Join("lus-"+a.o.layout.Instance(), "build"), Allow: a.o.allow, Hosts: a.images.Hosts(), Stall: a.o.stall, Provenance: a.o.provenance, Devices: a.devices.Cache(), Log: a.log,
 	})
 	if err != nil {

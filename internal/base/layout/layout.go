@@ -84,6 +84,16 @@ func (l Layout) Images() string { return filepath.Join(l.Root, "images") }
 // Build is what BuildKit keeps beside the store: its cache records.
 func (l Layout) Build() string { return filepath.Join(l.Root, "build") }
 
+// Temp is the folder of temporary files and mounts, which only root enters.
+func (l Layout) Temp() string {
+	dir := filepath.Join(l.Build(), "tmp")
+	// The sockets of builds' agents lie there, and their paths end at 107 bytes.
+	if len(dir)+len("/.buildkit-ssh-sock4294967295/ssh_auth_sock") > 107 {
+		return filepath.Join(l.Run, "tmp")
+	}
+	return dir
+}
+
 // Records is the SQLite database of containers, networks and volumes.
 func (l Layout) Records() string { return filepath.Join(l.Root, "lus.db") }
 

@@ -26,3 +26,13 @@ func TestASecondRootGetsARunFolderAndAnInstanceOfItsOwn(t *testing.T) {
 		t.Errorf("a trailing slash changes the instance: %s, %s", got, a.Instance())
 	}
 }
+
+func TestSocketsFitIntoTheFolderOfTemporaryFiles(t *testing.T) {
+	if got := layout.Resolve("/srv/lus", "").Temp(); got != "/srv/lus/build/tmp" {
+		t.Errorf("temporary files are in %s", got)
+	}
+	l := layout.Resolve("/srv/"+strings.Repeat("long", 15), "")
+	if got := l.Temp(); got != l.Run+"/tmp" {
+		t.Errorf("below a long root temporary files are in %s", got)
+	}
+}

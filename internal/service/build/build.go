@@ -41,7 +41,10 @@ type Network = executor.Network
 // Deps are what the builder stands on.
 type Deps struct {
 	// Root is the builder's own folder; it holds only cache.
-	Root    string
+	Root string
+	// Temp is a folder of this daemon's own that TMPDIR names; empty: TMPDIR is
+	// everybody's.
+	Temp    string
 	Store   *content.Store
 	Runtime Runtime
 	Network Network // nil: RUN steps have a loopback interface only
@@ -83,6 +86,7 @@ type Service struct {
 	known   report.Known   // the steps of classic builds
 
 	mu      sync.Mutex
+	users   int     // of what is open
 	open    *opened // nil until the first build
 	cleaned bool    // what a killed daemon left is gone
 	closed  bool
@@ -183,7 +187,18 @@ func (s *Service) begin(ctx context.Context) (*opened, func(), error) {
 		_ = s.d.Devices.Refresh() // a device whose description is wrong is not found, which says so
 	}
 	s.running.Add(1)
-	return s.open, s.running.Done, nil
+	s.users++
+	return s.open, s.done, nil
+}
+
+// done ends what begin began.
+func (s *Service) done() {
+	s.mu.Lock()
+	if s.users--; s.users == 0 {
+		s.dropSockets()
+	}
+	s.mu.Unlock()
+	s.running.Done()
 }
 
 func (s *Service) openAll(ctx context.Context) (*opened, error) {

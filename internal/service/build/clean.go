@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,7 @@ func (s *Service) cleanOnce(ctx context.Context) {
 	s.cleaned = true
 	executor.Clean(ctx, s.steps(nil))
 	err := s.unmountOwn()
-	if err = errors.Join(err, s.unmountLeft(ctx)); err != nil {
+	if err = errors.Join(err, s.unmountLeft(ctx), s.emptyTemp()); err != nil {
 		s.d.Log.Warn("unmounting what a killed build left", "err", err)
 	}
 }
@@ -92,8 +93,47 @@ func (s *Service) unmountLeft(ctx context.Context) error {
 	return nil
 }
 
+// emptyTemp takes away what is left of temporary files, above all the secrets that
+// were mounted for steps.
+func (s *Service) emptyTemp() error {
+	if s.d.Temp == "" {
+		return nil
+	}
+	dir, err := filepath.EvalSymlinks(s.d.Temp) // as mounts are listed
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = executor.Unmount(mountinfo.PrefixFilter(dir))
+	}
+	if err != nil {
+		return err // what is still mounted must not be entered
+	}
+	left, err := os.ReadDir(dir)
+	for _, e := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// dropSockets removes the empty folders that BuildKit leaves, one for each agent
+// that a step could ask. No step runs now, and the lock is held.
+func (s *Service) dropSockets() {
+	if s.d.Temp == "" {
+		return
+	}
+	left, _ := os.ReadDir(s.d.Temp)
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), ".buildkit-ssh-sock") {
+			_ = os.Remove(filepath.Join(s.d.Temp, e.Name()))
+		}
+	}
+}
+
 func temporaryMount(path string) bool {
-	if filepath.Dir(path) != filepath.Clean(os.TempDir()) {
+	switch filepath.Dir(path) {
+	case filepath.Clean(os.TempDir()), "/tmp", os.Getenv("XDG_RUNTIME_DIR"): // containerd's are in one of the latter
+	default:
 		return false
 	}
 	base := filepath.Base(path)
