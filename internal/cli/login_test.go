@@ -29,7 +29,15 @@ func TestLoginTriesWhatIsKept(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "Login Succeeded") || !strings.Contains(errOut, "existing credentials") {
 		t.Errorf("%d %q %q", code, out, errOut)
 	}
+	// A token that the registry gives for the password is kept instead.
+	file := dockerConfig(t, kept)
+	host = daemon(t, map[string]string{"POST /auth": `{"Status":"Login Succeeded","IdentityToken":"lus_abc_def"}`})
+	code, out, errOut = lus(t, host, "login", "r.example.com")
+	if text, err := os.ReadFile(file); code != 0 || err != nil || !strings.Contains(string(text), "lus_abc_def") || strings.Contains(string(text), "bWU6c2VjcmV0") {
+		t.Errorf("%d %q %q: %s", code, out, errOut, text)
+	}
 	// What is refused is asked for anew, which needs a terminal.
+	dockerConfig(t, kept)
 	code, _, errOut = lus(t, daemon(t, map[string]string{"POST /auth": `401|{"message":"unauthorized"}`}), "login", "r.example.com")
 	if code != 1 || !strings.Contains(errOut, "did not succeed") || !strings.Contains(errOut, "--password-stdin") {
 		t.Errorf("%d %q", code, errOut)

@@ -67,7 +67,7 @@ func Credentials(host string) (*image.Auth, error) {
 			return a, err
 		}
 	}
-	for _, k := range []string{key, host, "https://" + host, "https://" + host + "/v1/", "https://" + host + "/v2/", "http://" + host} {
+	for _, k := range keysOf(host) {
 		if a, ok := f.Auths[k]; ok {
 			return decodeAuth(a, key)
 		}

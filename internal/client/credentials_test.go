@@ -146,6 +146,30 @@ func TestLoginAndLogoutLeaveTheRestOfTheFile(t *testing.T) {
 	}
 }
 
+// A logout leaves nothing that a pull would find, whatever the client that logged in
+// called the registry.
+func TestALogoutForgetsTheRegistryUnderAllItsNames(t *testing.T) {
+	for _, key := range []string{"r.example.com", "https://r.example.com", "http://r.example.com", "https://r.example.com/v1/", "https://r.example.com/v2/"} {
+		dir := config(t, `{"auths":{"`+key+`":{"auth":"`+meSecret+`"},"kept.example.com":{"auth":"bWU6b3RoZXI="}}}`)
+		if err := EraseCredentials("r.example.com"); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		if err != nil || strings.Contains(string(data), meSecret) || !strings.Contains(string(data), "bWU6b3RoZXI=") {
+			t.Errorf("%s: the file is now %s (%v)", key, data, err)
+		}
+	}
+	// A new login takes the place of them all.
+	dir := config(t, `{"auths":{"https://r.example.com/v1/":{"auth":"`+meSecret+`"}}}`)
+	if _, err := StoreCredentials("r.example.com", image.Auth{Username: "me", IdentityToken: "tok"}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil || strings.Contains(string(data), meSecret) || !strings.Contains(string(data), "tok") {
+		t.Errorf("after a login the file is %s (%v)", data, err)
+	}
+}
+
 func TestLoginWithAHelperKeepsNoSecretInTheFile(t *testing.T) {
 	dir := config(t, `{"credsStore":"shop"}`)
 	helper(t, dir, "shop", `case $1 in store) cat >"`+dir+`/stored";; erase) rm "`+dir+`/stored";; get) cat "`+dir+`/stored" 2>/dev/null || { echo credentials not found; exit 1; };; esac`)

@@ -46,13 +46,19 @@ func StoreCredentials(host string, a image.Auth) (where string, err error) {
 			return "", err
 		}
 		// Its name in the file says that there is something to ask the helper for.
-		return "docker-credential-" + helper, raw.write(func(auths map[string]any) { auths[key] = map[string]string{} })
+		return "docker-credential-" + helper, raw.write(func(auths map[string]any) {
+			forget(auths, host)
+			auths[key] = map[string]string{}
+		})
 	}
 	entry := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Password))}
 	if a.IdentityToken != "" {
 		entry["identitytoken"] = a.IdentityToken
 	}
-	return credentialPath(), raw.write(func(auths map[string]any) { auths[key] = entry })
+	return credentialPath(), raw.write(func(auths map[string]any) {
+		forget(auths, host)
+		auths[key] = entry
+	})
 }
 
 // EraseCredentials forgets credentials; os.ErrNotExist where there are none.
@@ -74,7 +80,20 @@ func EraseCredentials(host string) error {
 			return err
 		}
 	}
-	return raw.write(func(auths map[string]any) { delete(auths, key) })
+	return raw.write(func(auths map[string]any) { forget(auths, host) })
+}
+
+// forget removes all that the credential file keeps for a host.
+func forget(auths map[string]any, host string) {
+	for _, k := range keysOf(host) {
+		delete(auths, k)
+	}
+}
+
+// keysOf are the names under which clients keep a host's credentials; ours is the
+// first.
+func keysOf(host string) []string {
+	return []string{keyOf(host), host, "https://" + host, "https://" + host + "/v1/", "https://" + host + "/v2/", "http://" + host}
 }
 
 func keyOf(host string) string {

@@ -62,11 +62,14 @@ func again(ctx context.Context, e *command.Env, host string) (done bool, err err
 	}
 	fmt.Fprintln(e.Err, "Authenticating with existing credentials...")
 	a.ServerAddress = host
-	err = e.Client.Call(ctx, client.Request{Method: "POST", Path: "/auth", Body: a}, nil)
+	var answer identity
+	err = e.Client.Call(ctx, client.Request{Method: "POST", Path: "/auth", Body: a}, &answer)
 	switch {
-	case err == nil:
+	case err == nil && answer.IdentityToken == "":
 		fmt.Fprintln(e.Out, "Login Succeeded")
 		return true, nil
+	case err == nil:
+		return true, keep(e, host, answer.instead(*a))
 	case errs.Is(err, errs.Unauthenticated):
 		e.Complain(fmt.Errorf("Login did not succeed, error: %w", err)) //nolint:staticcheck // docker's words
 		return false, nil
@@ -117,16 +120,30 @@ func ask(e *command.Env, user, password *string, stdin bool) error {
 // login has the daemon try the credentials where it can, and keeps them.
 func login(ctx context.Context, e *command.Env, host, user, password string) error {
 	a := image.Auth{Username: user, Password: password, ServerAddress: host}
-	var answer struct{ IdentityToken string }
+	var answer identity
 	err := e.Client.Call(ctx, client.Request{Method: "POST", Path: "/auth", Body: a}, &answer)
 	switch {
 	case errs.Is(err, errs.Unsupported):
 		fmt.Fprintln(e.Err, "The credentials were not tried: the next pull will.")
 	case err != nil:
 		return err
-	case answer.IdentityToken != "":
-		a.IdentityToken, a.Password = answer.IdentityToken, ""
 	}
+	return keep(e, host, answer.instead(a))
+}
+
+// identity is the token that a registry may give for a password.
+type identity struct{ IdentityToken string }
+
+// instead are the credentials to be kept.
+func (i identity) instead(a image.Auth) image.Auth {
+	if i.IdentityToken != "" {
+		a.IdentityToken, a.Password = i.IdentityToken, ""
+	}
+	return a
+}
+
+// keep writes down credentials that the registry took.
+func keep(e *command.Env, host string, a image.Auth) error {
 	where, err := client.StoreCredentials(host, a)
 	if err != nil {
 		return err
