@@ -57,8 +57,9 @@ type road struct {
 }
 
 // road is the way to a registry. A mirror that is busy is no use: the next one
-// is asked at once.
-func (r Registries) road(mirror bool) *road {
+// is asked at once. What listens on this host may be reached without TLS, but not
+// because a registry elsewhere leads there.
+func (r Registries) road(home string, mirror bool) *road {
 	c := r.shared
 	if c == nil {
 		c = newConnections(Limits{}.orDefault(), r.Trust)
@@ -67,7 +68,8 @@ func (r Registries) road(mirror bool) *road {
 	if mirror {
 		tries = 1
 	}
-	return &road{strict: c.strict, lenient: docker.NewHTTPFallback(c.lenient), plain: r.insecure, limits: c.limits, tries: tries}
+	plain := func(host string) bool { return r.insecure(host) || loopback(host) && loopback(home) }
+	return &road{strict: c.strict, lenient: docker.NewHTTPFallback(c.lenient), plain: plain, limits: c.limits, tries: tries}
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -73,7 +73,7 @@ func (r Registries) Hosts(creds Credentials) docker.RegistryHosts {
 }
 
 func (r Registries) host(name, scheme string, creds Credentials, mirror bool) docker.RegistryHost {
-	way := r.road(mirror)
+	way := r.road(name, mirror)
 	header := http.Header{"User-Agent": []string{"lus/" + version.String()}}
 	opts := []docker.AuthorizerOpt{docker.WithAuthClient(way.tokenClient()), docker.WithAuthHeader(header)}
 	if creds != nil {
@@ -118,16 +118,24 @@ func (c *careful) AddResponses(ctx context.Context, answers []*http.Response) er
 	return c.Authorizer.AddResponses(ctx, answers)
 }
 
-// insecure reports whether a registry may be reached without TLS.
-func (r Registries) insecure(host string) bool {
-	name := host
+// split takes a host apart; ip is nil where it is a name.
+func split(host string) (name string, ip net.IP) {
+	name = host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	ip := net.ParseIP(strings.Trim(name, "[]"))
-	if name == "localhost" || (ip != nil && ip.IsLoopback()) {
-		return true
-	}
+	return name, net.ParseIP(strings.Trim(name, "[]"))
+}
+
+// loopback reports whether a host is this one.
+func loopback(host string) bool {
+	name, ip := split(host)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// insecure reports whether somebody said that a registry may be reached without TLS.
+func (r Registries) insecure(host string) bool {
+	name, ip := split(host)
 	for _, mirrors := range r.Mirrors {
 		for _, m := range mirrors {
 			if u, err := url.Parse(m); err == nil && u.Scheme == "http" && u.Host == host {

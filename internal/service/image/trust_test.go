@@ -193,12 +193,54 @@ func TestRedirectsLoseTheCredentials(t *testing.T) {
 			})
 		}
 	}
-	for _, to := range []string{"http://reg.example/x", "http://cdn.example/x", "http://169.254.169.254/latest"} {
-		i := newInternet(t, map[string]http.HandlerFunc{"reg.example": redirect(to, http.StatusFound), "cdn.example": sendBlob, "169.254.169.254": sendBlob})
+	// This host's own services, which may be asked without TLS, are not for others to lead to.
+	for _, to := range []string{"http://reg.example/x", "http://cdn.example/x", "http://169.254.169.254/latest", "http://127.0.0.1:5000/x", "http://localhost/x", "http://[::1]:80/x"} {
+		i := newInternet(t, map[string]http.HandlerFunc{"reg.example": redirect(to, http.StatusFound), "cdn.example": sendBlob, "169.254.169.254": sendBlob, "127.0.0.1:5000": sendBlob, "localhost": sendBlob, "[::1]:80": sendBlob})
 		_, err := i.fetch(t, nil)
 		if !errs.Is(err, errs.Denied) || !strings.Contains(err.Error(), "without TLS") {
 			t.Errorf("a redirect to %s: %v", to, err)
 		}
+	}
+}
+
+// Nor is a push led there, by a redirect or by where it is told to upload to.
+func TestAPushIsNotLedToThisHost(t *testing.T) {
+	t.Parallel()
+	for what, h := range map[string]http.HandlerFunc{
+		"a redirect": redirect("http://127.0.0.1:5000/v2/x/blobs/uploads/", http.StatusTemporaryRedirect),
+		"a place to upload to": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "http://127.0.0.1:5000/v2/x/blobs/uploads/1")
+			w.WriteHeader(http.StatusAccepted)
+		},
+	} {
+		i := newInternet(t, map[string]http.HandlerFunc{"reg.example": func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodPost {
+				http.NotFound(w, r)
+				return
+			}
+			h(w, r)
+		}})
+		p, err := docker.NewResolver(i.registries().resolver("reg.example", nil)).Pusher(t.Context(), "reg.example/app:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromString("blob"), Size: 4}
+		w, err := p.Push(t.Context(), desc)
+		if err == nil {
+			err = upload(t.Context(), w, desc, func() error {
+				_, err := io.WriteString(w, "blob")
+				return err
+			})
+			w.Close()
+		}
+		if !errs.Is(err, errs.Denied) || !strings.Contains(err.Error(), "without TLS") {
+			t.Errorf("%s: %v", what, err)
+		}
+		i.mu.Lock()
+		if i.seen["127.0.0.1:5000"] {
+			t.Errorf("%s: this host was asked", what)
+		}
+		i.mu.Unlock()
 	}
 }
 
