@@ -217,11 +217,12 @@ func (s *Service) Sweep(ctx context.Context, used []string) error {
 	}
 	s.inUse.mu.Unlock()
 	var failed []error
-	for _, id := range drop {
+	for i, id := range drop {
 		if err := s.letGo(ctx, id); err != nil {
 			failed = append(failed, err)
 		}
-		if ctx.Err() != nil {
+		if err := ctx.Err(); err != nil && i < len(drop)-1 {
+			failed = append(failed, err)
 			break
 		}
 	}
