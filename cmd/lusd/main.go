@@ -7,9 +7,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
 
-	"lus/internal/base/thread"
 	"lus/internal/daemon"
 )
 
@@ -17,7 +15,6 @@ func main() {
 	// The first thread is this function's alone: where a library leaves a thread for
 	// good in another folder or namespace, /proc is not to show that of the daemon.
 	runtime.LockOSThread()
-	thread.EaseMonitor(time.Millisecond)
 	daemon.LetGo()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	code := daemon.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
