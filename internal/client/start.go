@@ -119,8 +119,7 @@ func (s *starter) await(p *os.Process, logPath string) error {
 	deadline := time.Now().Add(startPatience)
 	ours, pause := true, time.Millisecond
 	for {
-		if c, err := net.Dial("unix", s.layout.Socket()); err == nil {
-			_ = c.Close()
+		if s.answers(deadline) {
 			if ours {
 				fmt.Fprintf(s.stderr, "lus: started the daemon, lusd (root %s); stop it with: lus system stop\n", s.layout.Root)
 			}
@@ -143,6 +142,23 @@ func (s *starter) await(p *os.Process, logPath string) error {
 			return errs.New(errs.Unavailable, "lusd was started and does not answer. Its last words in %s:\n%s", logPath, lastLines(logPath, 5))
 		}
 	}
+}
+
+// answers reports whether a daemon answers: one that is about to fail has its
+// socket already.
+func (s *starter) answers(deadline time.Time) bool {
+	c, err := net.Dial("unix", s.layout.Socket())
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_ = c.SetDeadline(deadline)
+	if _, err := io.WriteString(c, "GET /_ping HTTP/1.0\r\nHost: lus\r\n\r\n"); err != nil {
+		return false
+	}
+	var first [1]byte
+	_, err = io.ReadFull(c, first[:])
+	return err == nil
 }
 
 // inUse reports whether the daemon ended because another has the root.

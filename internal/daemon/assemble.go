@@ -98,6 +98,11 @@ func (a *assembly) addStores(ctx context.Context) (err error) {
 // addKernel makes what containers are made of: processes, networks, names.
 func (a *assembly) addKernel(ctx context.Context) (err error) {
 	l := a.o.layout
+	for _, name := range []string{"lus-keeper", "lus-dns"} { // before the first is started
+		if _, err := program(name); err != nil {
+			return err
+		}
+	}
 	a.keeper, err = connectKeeper(ctx, l, a.log)
 	if err != nil {
 		return err

@@ -301,3 +301,27 @@ func TestTwoDaemonsSideBySide(t *testing.T) {
 		t.Errorf("the first daemon sees %s", got)
 	}
 }
+
+// TestADaemonThatCannotStartSaysWhy: whoever had it started sees its last words,
+// and nothing of it stays.
+func TestADaemonThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := stack.Idle(t)
+	bin := t.TempDir()
+	for _, name := range []string{"lus", "lusd", "lus-keeper"} { // and no lus-dns
+		data, err := os.ReadFile(filepath.Join(s.Bin, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(bin, name), data, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.Do(nil, "env", append(append([]string{"-i"}, s.Bare()...), filepath.Join(bin, "lus"), "ps")...)
+	if r.Code != 1 || !strings.Contains(r.Err, "lus-dns is missing: install it beside lusd") || strings.Contains(r.Err, "lus: started the daemon") {
+		t.Errorf("exit code %d: %s%s", r.Code, r.Out, r.Err)
+	}
+	if left := s.Look()[stack.Processes]; len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
