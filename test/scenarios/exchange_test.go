@@ -145,6 +145,34 @@ func TestSkopeoCarriesImagesBothWays(t *testing.T) {
 	}
 }
 
+// An image that is built on one that was loaded is whole without that: its layers came
+// as plain tars of others, and what is written of their files is not the same bytes.
+func TestWhatIsBuiltOnALoadedImageOutlivesIt(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t) // its build cache is pruned
+	skopeo := need.Program(t, "skopeo", "skopeo")
+	ref, file := stack.Registry(t)+"/base:1", filepath.Join(t.TempDir(), "base.tar")
+	stack.PushBusybox(t, ref, "cat", "/f")
+	s.Do(nil, skopeo, "--insecure-policy", "copy", "-q", "--src-tls-verify=false", "docker://"+ref, "docker-archive:"+file+":base:1").Want(t, 0)
+	stack.Says(t, s.OK(t, "load", "-i", file), "Loaded image: base:1")
+	s.Build(t, "built:1", map[string]string{"Dockerfile": "FROM base:1\nRUN echo built >/f\n"}).Want(t, 0)
+	pushed := strings.Replace(ref, "/base:", "/built:", 1)
+	s.OK(t, "tag", "built:1", pushed)
+	s.OK(t, "push", pushed)
+	s.OK(t, "rmi", "base:1", pushed)
+	s.OK(t, "builder", "prune", "-a", "-f")
+	s.OK(t, "image", "prune", "-f")
+	s.OK(t, "save", "-o", file, "built:1")
+	s.OK(t, "rmi", "built:1")
+	s.OK(t, "load", "-i", file)
+	s.OK(t, "pull", pushed)
+	for _, image := range []string{"built:1", pushed} {
+		if got := s.OK(t, "run", "--rm", image); got != "built" {
+			t.Errorf("%s says %q", image, got)
+		}
+	}
+}
+
 // All tags of a repository come with -a, by either client.
 func TestAllTagsArePulled(t *testing.T) {
 	t.Parallel()

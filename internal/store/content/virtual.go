@@ -25,6 +25,9 @@ const bucketVirtual = "lus.virtual"
 // a reader; the next collection after that gives its space back.
 const keepMade = time.Hour
 
+// labelMade is on the blobs that were made so, and tells when that time is up.
+const labelMade = "containerd.io/gc.expire"
+
 // virtualStore is the content store, with blobs in it that do not exist: the
 // tars of layers that are in a snapshot anyway. The first read makes one.
 type virtualStore struct {
@@ -89,9 +92,24 @@ func (s *Store) IsVirtual(ctx context.Context, d digest.Digest) bool {
 	return ok
 }
 
-// WriteVirtual writes the tar of a layer that can be made from a snapshot.
+// Came reports whether the blob d is here because somebody brought it, and not
+// because it was made from a snapshot.
+func (s *Store) Came(ctx context.Context, d digest.Digest) bool {
+	info, err := s.content.inner.Info(s.Context(ctx), d)
+	return err == nil && info.Labels[labelMade] == ""
+}
+
+// WriteVirtual writes the tar of a layer that can be made from a snapshot, or is
+// here as a blob.
 func (s *Store) WriteVirtual(ctx context.Context, d digest.Digest, w io.Writer) error {
-	l, ok := s.virtual(s.Context(ctx), d)
+	ctx = s.Context(ctx)
+	r, err := s.content.inner.ReaderAt(ctx, ocispec.Descriptor{Digest: d})
+	if err == nil {
+		defer r.Close()
+		_, err = io.Copy(w, content.NewReader(r))
+		return err
+	}
+	l, ok := s.virtual(ctx, d)
 	if !ok {
 		return fmt.Errorf("layer %s: %w", d, errdefs.ErrNotFound)
 	}
@@ -213,7 +231,7 @@ func (v *virtualStore) make(ctx context.Context, d digest.Digest) (bool, error) 
 	if err := v.store.WriteLayer(ctx, l.Snapshot, w); err != nil {
 		return false, fmt.Errorf("make layer %s from snapshot %s: %w", d, l.Snapshot, err)
 	}
-	until := content.WithLabels(map[string]string{"containerd.io/gc.expire": time.Now().Add(keepMade).Format(time.RFC3339)})
+	until := content.WithLabels(map[string]string{labelMade: time.Now().Add(keepMade).Format(time.RFC3339)})
 	if err := w.Commit(ctx, l.Size, d, until); err != nil && !errdefs.IsAlreadyExists(err) {
 		return false, fmt.Errorf("make layer %s from snapshot %s: its files are no longer what was hashed: %w", d, l.Snapshot, err)
 	}

@@ -89,8 +89,8 @@ func (i *instance) layer(ctx context.Context, ref cache.ImmutableRef) (content.L
 }
 
 // fromImage is the layer of a base image. Its diff id was verified when it was
-// extracted or made here. One that was pulled stays the blob it came as: a tar
-// written anew from its files need not have the same bytes.
+// extracted or made here. One that was pulled or loaded stays the blob it came as:
+// a tar written anew from its files need not have the same bytes.
 func (i *instance) fromImage(ctx context.Context, ref cache.ImmutableRef, name string) (content.Layer, bool, error) {
 	diff, blob := digest.Digest(ref.GetString(keyDiffID)), digest.Digest(ref.GetString(keyBlob))
 	if diff == "" || blob == "" {
@@ -105,7 +105,7 @@ func (i *instance) fromImage(ctx context.Context, ref cache.ImmutableRef, name s
 		return content.Layer{}, false, fmt.Errorf("the base image's layer %s: %w", blob, err)
 	}
 	l := content.Layer{Snapshot: name, DiffID: diff, Size: info.Size}
-	if blob != diff || pulled(info.Labels) {
+	if blob != diff || pulled(info.Labels) || i.o.Store.Came(ctx, blob) {
 		l.Blob = ocispec.Descriptor{MediaType: ociType(ref.GetString(keyMediaType)), Digest: blob, Size: info.Size}
 	}
 	return l, true, nil
