@@ -165,11 +165,12 @@ func (s *Source) snapshot(ctx context.Context, id *local.LocalIdentifier, o offe
 			s.discard(ctx, ref)
 		}
 	}()
-	hashes, err := contenthash.GetCacheContext(ctx, ref)
+	h, err := openHashes(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	y := &syncer{index: known, trust: id.Differ != fsutil.DiffNone, change: hashes.HandleChange}
+	y := &syncer{index: known, trust: id.Differ != fsutil.DiffNone, change: h.change}
+	y.again = func() error { return h.again(ctx) }
 	y.begin = func() error { return ref.SetString(keyState, "", "") }
 	tell := report(ctx, "transferring "+id.Name+":", &y.moved)
 	err = s.fill(ctx, ref, y, dir, id)
@@ -179,7 +180,7 @@ func (s *Source) snapshot(ctx context.Context, id *local.LocalIdentifier, o offe
 	}
 	// What is whole and empty is not written to, and must be known for whole too.
 	if y.started || ref.GetString(keyState) == "" {
-		if err := s.keep(ctx, ref, hashes, y.index); err != nil {
+		if err := s.keep(ctx, ref, h, y.index); err != nil {
 			return nil, err
 		}
 	}
@@ -291,10 +292,10 @@ func (s *Source) fill(ctx context.Context, ref cache.MutableRef, y *syncer, dir 
 }
 
 // keep writes down what the snapshot holds.
-func (s *Source) keep(ctx context.Context, ref cache.MutableRef, hashes contenthash.CacheContext, x index) error {
+func (s *Source) keep(ctx context.Context, ref cache.MutableRef, h *hashes, x index) error {
 	encoded := make(chan []byte, 1)
 	go func() { encoded <- x.encode() }()
-	err := contenthash.SetCacheContext(ctx, ref, hashes)
+	err := h.keep(ctx)
 	if err := errors.Join(err, ref.SetExternal(keyIndex, <-encoded)); err != nil {
 		return err
 	}

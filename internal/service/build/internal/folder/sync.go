@@ -33,6 +33,7 @@ type syncer struct {
 	trust  bool                                                      // files whose record holds are not read
 	change func(fsutil.ChangeKind, string, os.FileInfo, error) error // tells the content hashes
 	begin  func() error                                              // called before the first change
+	again  func() error                                              // called before each further pass
 	moved  atomic.Int64                                              // bytes read
 
 	pass    uint32
@@ -61,6 +62,11 @@ func (s *syncer) run(ctx context.Context, t *tree, filter *fsutil.FilterOpt) err
 		r.visited = 0
 	}
 	for s.pass = 1; s.pass <= passes; s.pass++ {
+		if s.pass > 1 {
+			if err := s.again(); err != nil {
+				return err
+			}
+		}
 		s.unstable = nil
 		s.began = now(t.root.fd)
 		if err := s.once(ctx, t, filter); err != nil {
@@ -265,7 +271,7 @@ func permissions(m uint32) uint32 {
 }
 
 // clear makes room for p, of which old is known; a folder stays where one is
-// wanted.
+// wanted. That a folder went is told.
 func (s *syncer) clear(in *place, p string, old *record, wantDir bool) error {
 	if err := s.start(); err != nil {
 		return err
@@ -285,7 +291,10 @@ func (s *syncer) clear(in *place, p string, old *record, wantDir bool) error {
 		}
 		return nil
 	}
-	return s.removeDir(p)
+	if err := s.removeDir(p); err != nil {
+		return err
+	}
+	return s.change(fsutil.ChangeKindDelete, p, nil, nil)
 }
 
 // removeDir removes a folder with all that is in it from the snapshot and from
@@ -486,6 +495,7 @@ func (s *syncer) removeGone() error {
 		}
 		if r.isDir() {
 			under = p + "/"
+			continue // it is told that all of it went
 		}
 		if err := s.change(fsutil.ChangeKindDelete, p, nil, nil); err != nil {
 			return err

@@ -150,7 +150,8 @@ func (s *snap) run(dir string, filter fsutil.FilterOpt) error {
 	must(s.t, err)
 	defer src.close()
 	s.begun = false
-	y := &syncer{dest: dest.root, index: s.index, trust: true, change: s.digests.change, begin: func() error { s.begun = true; return nil }}
+	y := &syncer{dest: dest.root, index: s.index, trust: true, change: s.digests.change,
+		begin: func() error { s.begun = true; return nil }, again: func() error { return nil }}
 	err = y.run(s.t.Context(), src, &filter)
 	s.read = y.moved.Load()
 	if err == nil {
