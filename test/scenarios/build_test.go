@@ -72,7 +72,7 @@ func TestBuildAsksTheUsersAgent(t *testing.T) {
 func TestBuildOutputsAndCaches(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t) // its cache is pruned below
-	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN date +%N > /a\n"})
+	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /a\n"})
 	out := func(name string) string { return filepath.Join(dir, name) }
 	s.Lus("build", "-o", out("local"), "-o", "type=docker,dest="+out("tar"), dir).Want(t, 0)
 	one, err := os.ReadFile(out("local/a"))
@@ -102,6 +102,41 @@ func TestBuildOutputsAndCaches(t *testing.T) {
 	stack.Says(t, s.Fail(t, 1, "build", "-o", "type=nonsense,dest=/x", dir), "nonsense")
 	if text := s.OK(t, "build", "-q", "-o", "-", dir); !strings.Contains(text, "ustar") {
 		t.Error("a result on standard output is no tar")
+	}
+}
+
+// A cache that goes with the image is in one that is built here and pushed later,
+// as by those who push what docker build made.
+func TestACacheGoesWithAnImageThatIsPushedLater(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t) // its cache is pruned below
+	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /a\nCOPY Dockerfile /\n"})
+	registry, docker := stack.Registry(t), buildx(t, s)
+	for name, build := range map[string]func(ref string) stack.Result{
+		"argument": func(ref string) stack.Result {
+			return s.Lus("build", "--no-cache", "--build-arg", "BUILDKIT_INLINE_CACHE=1", "-t", ref, dir)
+		},
+		"option": func(ref string) stack.Result {
+			return s.Lus("build", "--no-cache", "--cache-to", "type=inline", "-t", ref, dir)
+		},
+		"pushed": func(ref string) stack.Result {
+			return s.Lus("build", "--no-cache", "--push", "--cache-to", "type=inline", "-t", ref, dir)
+		},
+		"buildx": func(ref string) stack.Result {
+			return docker("build", "--no-cache", "--build-arg", "BUILDKIT_INLINE_CACHE=1", "-t", ref, dir)
+		},
+	} {
+		ref := registry + "/" + name + ":1"
+		build(ref).Want(t, 0)
+		want := s.OK(t, "run", "--rm", ref, "cat", "/a")
+		s.OK(t, "push", ref)
+		s.OK(t, "rmi", ref)
+		docker("prune", "-a", "-f").Want(t, 0)
+		s.OK(t, "build", "--cache-from", ref, "-t", "again", dir)
+		if got := s.OK(t, "run", "--rm", "again", "cat", "/a"); got != want {
+			t.Errorf("%s: the step ran again: %s, was %s", name, got, want)
+		}
+		s.OK(t, "rmi", "again")
 	}
 }
 

@@ -153,7 +153,7 @@ func TestCachesOfDockersBuilder(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t) // its cache is pruned below
 	docker := buildx(t, s)
-	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN date +%N > /a\n"})
+	dir := stack.Folder(t, map[string]string{"Dockerfile": "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /a\n"})
 	local, remote := filepath.Join(dir, "cache"), "type=registry,ref="+stack.Registry(t)+"/cache"
 	for what, c := range map[string]struct{ to, from string }{
 		"local":    {"type=local,dest=" + local, "type=local,src=" + local},

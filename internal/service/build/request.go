@@ -70,6 +70,9 @@ func (s *Service) options(j *engine.Job, req *build.Request) error {
 	for k, v := range req.Labels {
 		j.Attrs["label:"+k] = v
 	}
+	if inlineCache(req) {
+		j.CacheTo = append(slices.Clone(j.CacheTo), build.Output{Type: cacheInline})
+	}
 	j.Attrs["image-resolve-mode"] = "local"
 	if req.Pull {
 		j.Attrs["image-resolve-mode"] = "pull"
@@ -112,6 +115,20 @@ func (s *Service) options(j *engine.Job, req *build.Request) error {
 	}
 	setIf(j.Attrs, "ulimit", limits)
 	return nil
+}
+
+// cacheInline is the cache that goes with the image.
+const cacheInline = "inline"
+
+// inlineCache reports whether the argument asks for a cache in the image by which
+// Docker's clients did so before there were caches elsewhere.
+func inlineCache(req *build.Request) bool {
+	v := req.Args["BUILDKIT_INLINE_CACHE"]
+	if v == nil || slices.ContainsFunc(req.CacheTo, func(o build.Output) bool { return o.Type == cacheInline }) {
+		return false
+	}
+	on, err := strconv.ParseBool(*v)
+	return err == nil && on
 }
 
 // What can be asked about a Dockerfile.

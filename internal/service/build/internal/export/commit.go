@@ -109,7 +109,10 @@ func (i *instance) config(ctx context.Context, src *exporter.Source, ref cache.I
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	opts := &containerimage.ImageCommitOpts{RefCfg: cacheconfig.RefConfig{Compression: compression.New(compression.Uncompressed)}}
-	desc, _, err := w.Commit(quiet, shown, info.SessionID, nil, opts, info.CompatibilityVersion, i.Type())
+	inline := func(context.Context) (*result.Result[*exptypes.InlineCacheEntry], error) {
+		return info.InlineCache(ctx)
+	}
+	desc, _, err := w.Commit(quiet, shown, info.SessionID, inline, opts, info.CompatibilityVersion, i.Type())
 	if err != nil {
 		return nil, err
 	}

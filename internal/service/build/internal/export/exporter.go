@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	snapshot "github.com/moby/buildkit/snapshot/containerd"
+	"github.com/moby/buildkit/util/compression"
 
 	"lus/internal/base/errs"
 	"lus/internal/store/content"
@@ -87,8 +88,11 @@ func (i *instance) ID() int { return i.id }
 // Name implements exporter.ExporterInstance; progress shows it.
 func (i *instance) Name() string { return "exporting to image" }
 
-// Config implements exporter.ExporterInstance.
-func (i *instance) Config() *exporter.Config { return exporter.NewConfig() }
+// Config implements exporter.ExporterInstance. A cache that goes with the image
+// tells of its layers by their places: how they are packed is all the same to it.
+func (i *instance) Config() *exporter.Config {
+	return exporter.NewConfigWithCompression(compression.New(compression.Uncompressed))
+}
 
 // Type implements exporter.ExporterInstance.
 func (i *instance) Type() string { return "image" }
