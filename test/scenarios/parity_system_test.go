@@ -14,6 +14,7 @@ func TestParityTheSystem(t *testing.T) {
 		{do: "docker version -f '{{.NoSuch}}'", code: 1},
 		{do: "docker version x", err: "accepts no arguments", code: 1},
 		{do: "docker system df | sed 's/  .*//'", out: "TYPE\nImages\nContainers\nLocal Volumes\nBuild Cache\n"},
+		{do: "docker system df --format raw | cut -d: -f1", out: "type\ntotal\nactive\nsize\nreclaimable\n\n"},
 		{do: "docker system df --format '{{.Type}}'", out: "Images\nContainers\nLocal Volumes\nBuild Cache\n"},
 		{do: "docker system df -v --format json | grep -o '\"[A-Z][a-zA-Z]*\":\\['", out: "\"Images\":[\n\"Containers\":[\n\"Volumes\":[\n\"BuildCache\":[\n"},
 		{do: "docker run -d --name W-df -l a=b busybox sleep 300 >/dev/null; docker system df -v --format json | grep -o '{\"Command\":\"..sleep 300[^}]*W-df\"[^}]*' | sed 's/\"LocalVolumes.*Names/Names/'", out: "\"ID\":\"ID\""},

@@ -20,7 +20,7 @@ func lsCommand() command.Command {
 			o := &lsFlags{}
 			f.BoolVarP(&o.all, "all", "a", false, "Also those that do not run")
 			o.filters = output.FilterFlag(f, "f", "Only those that fit, as status=exited or name=web")
-			f.StringVar(&o.format, "format", "", "Print by a Go template, table or json")
+			f.StringVar(&o.format, "format", "", "Print by a Go template, table, json or raw")
 			f.IntVarP(&o.last, "last", "n", -1, "The last so many that were made, in any state")
 			f.BoolVarP(&o.latest, "latest", "l", false, "The one that was made last, in any state")
 			f.BoolVar(&o.noTrunc, "no-trunc", false, "Do not cut anything short")
@@ -47,7 +47,9 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	switch {
 	case o.quiet && o.format != "":
 		e.Warning("Ignoring custom format, because both --format and --quiet are set.")
-		o.format = ""
+		if o.format != output.Raw {
+			o.format = ""
+		}
 	case !o.quiet && o.format == "":
 		o.format = e.Config().PsFormat
 	}
@@ -71,7 +73,10 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 	for _, s := range list {
 		rows = append(rows, NewRow(s, !o.noTrunc))
 	}
-	if o.quiet {
+	switch {
+	case o.format == output.Raw:
+		o.format = o.raw()
+	case o.quiet:
 		o.format = "{{.ID}}"
 	}
 	columns := "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
@@ -79,6 +84,18 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 		columns += "\t{{.Size}}"
 	}
 	return output.List(e.Out, o.format, columns, Headers(), rows)
+}
+
+// raw is the template of the format of that name.
+func (o *lsFlags) raw() string {
+	lines := output.Lines{"container_id:ID", "image:Image", "command:Command", "created_at:CreatedAt", "state?:State", "status?:Status", "names:Names", "labels?:Labels", "ports?:Ports"}
+	if o.size {
+		lines = append(lines, "size:Size")
+	}
+	if o.quiet {
+		return lines.Template("ID")
+	}
+	return lines.Template("")
 }
 
 // Headers are the headings of a list of containers.

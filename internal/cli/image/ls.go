@@ -33,7 +33,7 @@ func lsCommand() command.Command {
 			all := f.BoolP("all", "a", false, "Also those without a name that others stand on")
 			digests := f.Bool("digests", false, "Show digests")
 			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
-			format := f.String("format", "", "Print by a Go template, table or json")
+			format := f.String("format", "", "Print by a Go template, table, json or raw")
 			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
 			quiet := f.BoolP("quiet", "q", false, "Only print ids")
 			command.RefuseSwitch(f, "tree", "an image is here for one platform, so there is no tree of several: use image ls")
@@ -77,10 +77,25 @@ func printImages(e *command.Env, list []Summary, t imageTable) error {
 	if t.digests {
 		columns = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 	}
+	if t.format == output.Raw {
+		t.format = t.raw()
+	}
 	if t.quiet && (t.format == "" || t.format == "table") {
 		t.format = "{{.ID}}"
 	}
 	return output.List(e.Out, t.format, columns, Headers(), rows)
+}
+
+// raw is the template of the format of that name.
+func (t imageTable) raw() string {
+	if t.quiet {
+		return output.Lines{"image_id:ID"}.Template("ID")
+	}
+	lines := output.Lines{"repository:Repository", "tag:Tag"}
+	if t.digests {
+		lines = append(lines, "digest:Digest")
+	}
+	return append(lines, "image_id:ID", "created_at:CreatedAt", "virtual_size:Size").Template("")
 }
 
 // Headers are the headings of a list of images.

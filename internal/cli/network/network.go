@@ -78,7 +78,7 @@ func lsCommand() command.Command {
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			filters := output.FilterFlag(f, "f", "Only those that fit, as driver=bridge")
 			noTrunc := f.Bool("no-trunc", false, "Print whole ids")
-			how := output.ListFlags(f, "ID", "ids")
+			how := output.ListFlags(f, "ID", "ids").Raw("network_id:ID", "name:Name", "driver:Driver", "scope:Scope")
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
 				if err != nil {

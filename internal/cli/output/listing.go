@@ -11,6 +11,13 @@ type Listing struct {
 	format string
 	id     string // the field of a row that -q prints
 	quiet  bool
+	raw    Lines // of the format raw; nil: there is none
+}
+
+// Raw gives the list a format of that name.
+func (l *Listing) Raw(lines ...string) *Listing {
+	l.raw = lines
+	return l
 }
 
 // ListFlags registers --format and, where id is not empty, -q, which prints only
@@ -39,7 +46,14 @@ func Rows[T, R any](w io.Writer, l *Listing, columns string, headers Headers, li
 		rows = append(rows, row(v))
 	}
 	format := l.format
-	if l.quiet && format == "" {
+	only := ""
+	if l.quiet {
+		only = l.id
+	}
+	switch {
+	case format == Raw && l.raw != nil:
+		format = l.raw.Template(only)
+	case l.quiet && format == "":
 		format = "{{." + l.id + "}}"
 	}
 	return List(w, format, columns, headers, rows)

@@ -41,7 +41,7 @@ func dfCommand() command.Command {
 		Name: "df", Short: "Show what takes how much of the disk",
 		Example: "system df -v", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
-			format := f.String("format", "", "Print by a Go template, table or json")
+			format := f.String("format", "", "Print by a Go template, table, json or raw")
 			verbose := f.BoolP("verbose", "v", false, "Show each image, container, volume and piece of build cache")
 			return func(ctx context.Context, _ []string) error {
 				var u usage
@@ -50,6 +50,9 @@ func dfCommand() command.Command {
 				}
 				if *verbose {
 					return printEach(e, *format, &u)
+				}
+				if *format == output.Raw {
+					*format = output.Lines{"type:Type", "total:TotalCount", "active:Active", "size:Size", "reclaimable:Reclaimable"}.Template("")
 				}
 				return output.List(e.Out, *format, "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", output.Headers{
 					"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE",

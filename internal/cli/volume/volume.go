@@ -82,7 +82,7 @@ func lsCommand() command.Command {
 		Example: "volume ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
-			how := output.ListFlags(f, "Name", "names")
+			how := output.ListFlags(f, "Name", "names").Raw("name:Name", "driver:Driver")
 			command.RefuseSwitch(f, "cluster", noCluster)
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
