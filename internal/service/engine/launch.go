@@ -192,7 +192,8 @@ func (l *launch) bringTogether(ctx context.Context, c *runtime.Container) (netns
 		l.ports, err = e.publish(ctx, rec, l.places, l.undo)
 		return err
 	})
-	return netns, g.Wait()
+	err = g.Wait()
+	return netns, err
 }
 
 // plugsFirst reports whether the container's networks are joined before its
