@@ -41,6 +41,8 @@ type push struct {
 	pusher  remotes.Pusher
 	tracker docker.StatusTracker
 	to      *reporter
+	// asItCame: the image was pulled, and goes as it is.
+	asItCame bool
 	// shown is what a layer that was packed on the way was called before that:
 	// people follow one name.
 	shown map[digest.Digest]string
@@ -126,6 +128,7 @@ func (p *push) run(ctx context.Context, n *names, auth *image.Auth) (err error) 
 	if !p.s.store.Keep(ctx, row.Target) { // and with it all that it names
 		return errs.New(errs.NotFound, "An image does not exist locally with the tag: %s", reference.FamiliarName(p.named))
 	}
+	p.asItCame = n.pulled(row)
 	m, desc, raw, err := p.packed(ctx, row)
 	if err != nil {
 		return err
@@ -148,7 +151,7 @@ func (p *push) run(ctx context.Context, n *names, auth *image.Auth) (err error) 
 }
 
 // packed is the manifest to push. One that was pulled goes as it came; else
-// each plain layer is packed.
+// each plain layer is packed, and it is one in the words of the OCI.
 func (p *push) packed(ctx context.Context, row images.Image) (*ocispec.Manifest, ocispec.Descriptor, []byte, error) {
 	desc, err := p.s.manifestOf(ctx, row)
 	if err != nil {
@@ -173,6 +176,12 @@ func (p *push) packed(ctx context.Context, row images.Image) (*ocispec.Manifest,
 		return &m, ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}, raw, nil
 	}
 	m.Versioned, m.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
+	if m.Config.MediaType == images.MediaTypeDockerSchema2Config {
+		m.Config.MediaType = ocispec.MediaTypeImageConfig
+	}
+	for i, l := range m.Layers {
+		m.Layers[i].MediaType = ociLayer(l.MediaType)
+	}
 	if raw, err = json.Marshal(m); err != nil {
 		return nil, desc, nil, err
 	}
@@ -186,7 +195,7 @@ func (p *push) pack(ctx context.Context, layers []ocispec.Descriptor) (changed b
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(packers)
 	for i, l := range layers {
-		if l.MediaType != ocispec.MediaTypeImageLayer || !p.s.store.IsVirtual(ctx, l.Digest) {
+		if !p.packs(ctx, l) {
 			continue
 		}
 		changed = true
@@ -204,6 +213,23 @@ func (p *push) pack(ctx context.Context, layers []ocispec.Descriptor) (changed b
 		p.shown[l.Digest] = short(was[i].Digest.String())
 	}
 	return changed, nil
+}
+
+// pulled reports whether an image is here as a registry has it.
+func (n *names) pulled(row images.Image) bool {
+	return slices.ContainsFunc(n.byID[n.idByName[row.Name]], func(name string) bool {
+		other := n.byName[name]
+		return other.Target.Digest == row.Target.Digest && strings.HasSuffix(other.Labels[store.LabelRepoDigest], "@"+row.Target.Digest.String())
+	})
+}
+
+// packs reports whether a layer is to be packed: a plain one that is here.
+func (p *push) packs(ctx context.Context, l ocispec.Descriptor) bool {
+	if p.asItCame || ociLayer(l.MediaType) != ocispec.MediaTypeImageLayer {
+		return false
+	}
+	_, err := p.s.store.ContentStore().Info(ctx, l.Digest)
+	return err == nil
 }
 
 // done tells what was pushed and notes under which digest the registry has it.

@@ -1,10 +1,12 @@
 package image_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	reference "github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -244,5 +247,80 @@ func TestEveryStageOfAPushMayGoWrong(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// dockerArchive is an image as `docker save` of former versions wrote it, its layers
+// plain tars.
+func dockerArchive(t *testing.T, name string, layers ...[]byte) []byte {
+	t.Helper()
+	var diffs, files []string
+	var entries []entry
+	for i, l := range layers {
+		diffs = append(diffs, `"`+hashOf(t, l).String()+`"`)
+		files = append(files, fmt.Sprintf(`"%d/layer.tar"`, i))
+		entries = append(entries, entry{name: fmt.Sprintf("%d/layer.tar", i), text: string(l)})
+	}
+	config := `{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[` + strings.Join(diffs, ",") + `]}}`
+	return tarOf(t, append(entries, entry{name: "c.json", text: config},
+		entry{name: "manifest.json", text: `[{"Config":"c.json","RepoTags":["` + name + `"],"Layers":[` + strings.Join(files, ",") + `]}]`})...)
+}
+
+// What was loaded is packed as what was built, and what was pulled goes as it came.
+func TestPlainLayersThatWereLoadedArePacked(t *testing.T) {
+	w := newWorld(t)
+	ref, text := w.reg.host+"/loaded:1", strings.Repeat("packs well ", 1<<16)
+	one, two := tarOf(t, entry{name: "f", text: text}), tarOf(t, entry{name: "g", text: "two"})
+	if err := w.LoadImages(context.Background(), bytes.NewReader(dockerArchive(t, ref, one, two)), nil); err != nil {
+		t.Fatal(err)
+	}
+	id := w.inspect(ref).ID
+	if _, err := w.pushed(ref, nil); err != nil {
+		t.Fatal(err)
+	}
+	remoteOf := func(ref string) (types.MediaType, []types.MediaType, int64) {
+		t.Helper()
+		r, err := reference.ParseReference(ref, reference.Insecure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := remote.Image(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := img.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds := []types.MediaType{m.Config.MediaType}
+		size := int64(0)
+		for _, l := range m.Layers {
+			kinds = append(kinds, l.MediaType)
+			size += l.Size
+		}
+		return m.MediaType, kinds, size
+	}
+	kind, parts, size := remoteOf(ref)
+	if kind != types.OCIManifestSchema1 || !slices.Equal(parts, []types.MediaType{types.OCIConfigJSON, types.OCILayer, types.OCILayer}) || size > int64(len(text))/10 {
+		t.Errorf("it is %s of %s, its layers have %d bytes", kind, parts, size)
+	}
+	if _, err := w.RemoveImage(context.Background(), ref, true, true); err != nil {
+		t.Fatal(err)
+	}
+	w.pull(ref)
+	if got, _ := w.read(ref, "f"); got != text || w.inspect(ref).ID != id {
+		t.Error("another image came back")
+	}
+
+	plain := w.reg.push("plain:1", imageOf(t, layerOf{static.NewLayer(one, types.OCIUncompressedLayer), hashOf(t, one)}))
+	w.pull(plain)
+	if err := w.TagImage(context.Background(), plain, w.reg.host+"/again:1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.pushed(w.reg.host+"/again:1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, parts, _ := remoteOf(w.reg.host + "/again:1"); parts[1] != types.OCIUncompressedLayer {
+		t.Errorf("what was pulled has become %s", parts)
 	}
 }
