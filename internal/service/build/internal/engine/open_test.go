@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"lus/internal/model/build"
 	"lus/internal/store/content"
 )
 
@@ -64,5 +65,31 @@ func opened(t *testing.T, o Options) error {
 	case <-time.After(30 * time.Second):
 		t.Fatal("it waits for ever")
 		return nil
+	}
+}
+
+// What is wrong with an output is told before the solver is asked: who follows a
+// build that it never began waits for some seconds.
+func TestAWrongOutputIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	st, err := content.Open(t.Context(), filepath.Join(root, "images"), content.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	e, err := Open(t.Context(), Options{Root: filepath.Join(root, "cache"), Store: st, Executor: &counting{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	e.control = nil // nobody is there to be asked
+	for _, o := range []build.Output{
+		{Type: "image", Attrs: map[string]string{"annotation-index.a": "b"}},
+		{Type: "oci", Attrs: map[string]string{"dest": filepath.Join(root, "x.tar"), "compression": "none"}},
+	} {
+		if _, err := e.Solve(t.Context(), &Job{Attrs: map[string]string{}, Outputs: []build.Output{o}}); err == nil {
+			t.Errorf("%v is taken", o)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -82,6 +83,9 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.check(ctx, req.Exporters); err != nil {
+		return nil, err
+	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
@@ -101,6 +105,21 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (*Result, error) {
 		}
 	}
 	return result(res.ExporterResponse, makesImage(req.Exporters))
+}
+
+// check finds out what is wrong with outputs, as the solver does before it has a
+// build that could be followed.
+func (e *Engine) check(ctx context.Context, outputs []*controlapi.Exporter) error {
+	for i, o := range outputs {
+		x, err := e.worker.Exporter(o.Type, e.sessions)
+		if err == nil {
+			_, err = x.Resolve(ctx, i, maps.Clone(o.Attrs))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func result(told map[string]string, image bool) (*Result, error) {
