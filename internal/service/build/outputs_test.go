@@ -10,7 +10,9 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"lus/internal/base/errs"
 	"lus/internal/model/build"
+	"lus/test/need"
 )
 
 func outputs(list ...build.Output) func(*build.Request) {
@@ -119,4 +121,18 @@ func TestAContextForAnImage(t *testing.T) {
 	for _, name := range []string{"", "Upper", "a,b", "a::b", "context", "dockerfile"} {
 		wantInvalid(t, b.file("FROM busybox\n", nil, func(q *build.Request) { q.Contexts = map[string]string{name: dir} }).err, "for a context")
 	}
+}
+
+// An image of the store keeps the times that its files have: where they are to be
+// others it goes elsewhere.
+func TestTimesAreRewrittenElsewhere(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t)
+	const text = "FROM busybox\nCOPY a /a\n"
+	files, epoch := map[string]string{"a": "A"}, "1000000000"
+	dated := func(q *build.Request) { q.Args = map[string]*string{"SOURCE_DATE_EPOCH": &epoch} }
+	wantKind(t, b.file(text, files, dated, outputs(output("image", "rewrite-timestamp", "true"))).err, errs.Unsupported, "type=oci")
+	b.file(text, files, dated, outputs(output("image", "rewrite-timestamp", "false"))).ok(t)
+	name := registryWith(t, need.BusyboxTar(t)) + "/dated:1"
+	b.file(text, files, dated, outputs(output("registry", "name", name, "rewrite-timestamp", "true"))).ok(t)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/exporter/oci"
 	"github.com/moby/buildkit/session"
 
+	"lus/internal/base/errs"
 	"lus/internal/service/build/internal/export"
 )
 
@@ -48,6 +49,9 @@ type imageExporter struct {
 // Resolve implements exporter.Exporter.
 func (e *imageExporter) Resolve(ctx context.Context, id int, attrs map[string]string) (exporter.ExporterInstance, error) {
 	if !asked(attrs, exptypes.OptKeyPush) {
+		if asked(attrs, exptypes.OptKeyRewriteTimestamp) {
+			return nil, errs.New(errs.Unsupported, "an image in the store keeps the times of its files (rewrite-timestamp): send it elsewhere, as with --output type=oci,dest=FILE")
+		}
 		return e.images.Resolve(ctx, id, attrs)
 	}
 	here, err := e.images.Resolve(ctx, id, export.ManifestOnly(attrs))
