@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -113,6 +114,10 @@ func (s *Service) load(ctx context.Context, desc ocispec.Descriptor, to *reporte
 		return errs.New(errs.Invalid, "the archive's image %s has %d layers, its config %d", short(id), len(m.Layers), len(i.Layers))
 	}
 	for _, l := range layersOf(m.Layers, i.Layers) {
+		if _, err := s.store.ContentStore().Info(ctx, l.blob.Digest); errdefs.IsNotFound(err) {
+			// Its files may be here: then the image would run, and be saved no more.
+			return errs.New(errs.Invalid, "the archive names the layer %s, which is not in it: save the image again", short(l.blob.Digest.String()))
+		}
 		meter := &meter{to: to, id: short(l.blob.Digest.String()), status: "Loading layer", total: l.blob.Size}
 		if _, err := s.unpack(ctx, l, meter); err != nil {
 			return err

@@ -4,9 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -139,5 +141,58 @@ func TestALoadThatStandsStillHoldsUpNobody(t *testing.T) {
 	sends.Close()
 	if err := <-ended; err != nil {
 		t.Errorf("in the end: %v", err)
+	}
+}
+
+// An archive without one of its layers is refused, also where that layer's files are
+// here: what came could be saved and pushed no more.
+func TestAnArchiveWithoutALayerIsRefused(t *testing.T) {
+	w := newWorld(t)
+	ref := w.reg.host + "/loaded:1"
+	here := platform(t, "linux", "amd64")
+	whole := layoutOf(t, ref, []mutate.IndexAddendum{here})
+	_, top := partsOf(t, here.Add.(v1.Image))
+	var b bytes.Buffer
+	out, in := tar.NewWriter(&b), tar.NewReader(bytes.NewReader(whole))
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Base(h.Name) == top[7:] {
+			continue
+		}
+		if err := out.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(out, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.LoadImages(context.Background(), bytes.NewReader(b.Bytes()), nil); !errs.Is(err, errs.Invalid) {
+		t.Errorf("where nothing of it is here: %v", err)
+	}
+	if err := w.LoadImages(context.Background(), bytes.NewReader(whole), nil); err != nil {
+		t.Fatal(err)
+	}
+	// A container holds the layer's files.
+	if _, err := w.Layers(context.Background(), w.inspect(ref).ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.RemoveImage(context.Background(), ref, true, true); err != nil {
+		t.Fatal(err)
+	}
+	w.collect()
+	if err := w.LoadImages(context.Background(), bytes.NewReader(b.Bytes()), nil); !errs.Is(err, errs.Invalid) || !strings.Contains(err.Error(), "is not in it") {
+		t.Errorf("where its files are here: %v", err)
+	}
+	if i, err := w.InspectImage(context.Background(), ref); !errs.Is(err, errs.NotFound) {
+		t.Errorf("there is %+v, %v", i, err)
 	}
 }
