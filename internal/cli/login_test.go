@@ -72,3 +72,21 @@ func TestAnIdentityTokenIsKeptInsteadOfThePassword(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// Who asks docker to take signed images only is not given others without a word.
+func TestContentTrustIsNotPretended(t *testing.T) {
+	host := daemon(t, map[string]string{"POST /images/create": `{"status":"Status: Downloaded newer image for x:latest"}`, "GET /images/json": "[]"})
+	for value, want := range map[string]bool{"": true, "0": true, "false": true, "1": false, "true": false, "yes": false} {
+		t.Setenv("DOCKER_CONTENT_TRUST", value)
+		code, out, errOut := lus(t, host, "pull", "x")
+		if (code == 0) != want || !want && (!strings.Contains(errOut, "DOCKER_CONTENT_TRUST") || strings.Contains(out, "Downloaded")) {
+			t.Errorf("%q: %d %q %q", value, code, out, errOut)
+		}
+		if code, _, errOut := lus(t, host, "pull", "--disable-content-trust", "x"); code != 0 {
+			t.Errorf("%q, switched off: %d %q", value, code, errOut)
+		}
+		if code, _, errOut := lus(t, host, "images"); code != 0 {
+			t.Errorf("%q, what takes no image: %d %q", value, code, errOut)
+		}
+	}
+}

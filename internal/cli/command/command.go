@@ -123,6 +123,9 @@ func Run(ctx context.Context, e *Env, path string, c Command, args []string) err
 	if msg := c.check(path, f.NArg()); msg != "" {
 		return &wrong{msg: msg, help: see + "\n\n" + usage, code: 1}
 	}
+	if err := untrusting(f); err != nil {
+		return err
+	}
 	err = do(ctx, f.Args())
 	var failed *Failed
 	if errors.As(err, &failed) {

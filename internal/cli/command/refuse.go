@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"os"
 	"strconv"
 
 	"github.com/spf13/pflag"
@@ -52,7 +53,22 @@ func (r *refusal) Type() string { return "value" }
 // DisableContentTrust registers the flag of that name: on, as docker has it, and
 // not to be switched off.
 func DisableContentTrust(f *pflag.FlagSet) {
-	Always(f, "disable-content-trust", "signatures of images are not checked")
+	Always(f, contentTrust, "signatures of images are not checked")
+}
+
+const contentTrust = "disable-content-trust"
+
+// untrusting refuses what would take images, where the environment asks docker for
+// signed ones only, and the flag does not say otherwise.
+func untrusting(f *pflag.FlagSet) error {
+	asked := os.Getenv("DOCKER_CONTENT_TRUST")
+	if flag := f.Lookup(contentTrust); asked == "" || flag == nil || flag.Changed {
+		return nil
+	}
+	if on, err := strconv.ParseBool(asked); err == nil && !on {
+		return nil
+	}
+	return errs.New(errs.Unsupported, "DOCKER_CONTENT_TRUST=%s is not supported: signatures of images are not checked; unset it, or say --%s, and name images by digest to know what you get", asked, contentTrust)
 }
 
 // Always registers a switch of docker's that is on here, and refuses to be
