@@ -254,21 +254,10 @@ func hasPort(want string, c *container.Container, published bool) bool {
 	return false
 }
 
-// timeFilter reads the value of an until filter: a moment (RFC 3339 or seconds
-// since 1970), or how long ago ("24h").
+// timeFilter reads the value of an until filter.
 func timeFilter(values []string, now time.Time) (time.Time, error) {
 	if len(values) == 0 {
 		return time.Time{}, nil
 	}
-	s := values[0]
-	if d, err := time.ParseDuration(s); err == nil {
-		return now.Add(-d), nil
-	}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return t, nil
-	}
-	if sec, err := strconv.ParseFloat(s, 64); err == nil {
-		return time.Unix(0, int64(sec*1e9)), nil
-	}
-	return time.Time{}, errs.New(errs.Invalid, "invalid time %q: write 24h, 2006-01-02T15:04:05Z or seconds since 1970", s)
+	return filter.Moment(values[0], now)
 }

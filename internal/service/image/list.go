@@ -4,7 +4,6 @@ import (
 	"context"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -103,7 +102,7 @@ func (s *Service) bounds(ctx context.Context, n *names, f filter.Filters) (befor
 		}
 	}
 	for _, v := range f["until"] {
-		until, err := moment(v)
+		until, err := filter.Moment(v, time.Now())
 		if err != nil {
 			return before, after, err
 		}
@@ -124,23 +123,6 @@ func (s *Service) made(ctx context.Context, n *names, ref string) (time.Time, er
 		return time.Time{}, err
 	}
 	return i.Created, nil
-}
-
-// moment reads a time as "10m" ago, as a date, which is this host's where it names
-// no zone, or in seconds since 1970.
-func moment(v string) (time.Time, error) {
-	if d, err := time.ParseDuration(v); err == nil {
-		return time.Now().Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02", "2006-01-02Z07:00"} {
-		if t, err := time.ParseInLocation(layout, v, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	if sec, err := strconv.ParseFloat(v, 64); err == nil && sec >= 0 && sec < 1<<40 {
-		return time.UnixMicro(int64(sec * 1e6)), nil
-	}
-	return time.Time{}, errs.New(errs.Invalid, "invalid time %q: write a duration (10m), a date (2006-01-02T15:04:05Z) or seconds since 1970", v)
 }
 
 func truth(values []string) (*bool, error) {
