@@ -170,6 +170,33 @@ func TestVirtualBlobIsMadeAtFirstRead(t *testing.T) {
 	}
 }
 
+// A blob that was made for a reader is there for a while, whoever collects.
+func TestAMadeBlobIsNotTakenFromItsReader(t *testing.T) {
+	t.Parallel()
+	need.Root(t)
+	ctx, root := context.Background(), t.TempDir()
+	s := open(t, root)
+	s.Ready()
+	_, _, two := build(t, s, "docker.io/library/a:latest")
+	r, err := s.ContentStore().ReaderAt(ctx, ocispec.Descriptor{Digest: two.DiffID, Size: two.Size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	collect(t, s)
+	if _, err := os.Stat(filepath.Join(root, "content/blobs/sha256", two.DiffID.Encoded())); err != nil {
+		t.Errorf("while it is kept: %v", err)
+	}
+	// Not for the next process: nobody of this one reads it then.
+	s.Close()
+	s = open(t, root)
+	s.Ready()
+	collect(t, s)
+	if _, err := os.Stat(filepath.Join(root, "content/blobs/sha256", two.DiffID.Encoded())); !os.IsNotExist(err) {
+		t.Errorf("it stays: %v", err)
+	}
+}
+
 func TestChangedLayerIsNotHandedOut(t *testing.T) {
 	need.Root(t)
 	ctx := context.Background()

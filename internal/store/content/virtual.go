@@ -10,22 +10,25 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata/boltutil"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
+
+	"lus/internal/base/ids"
 )
 
 // bucketVirtual is our own bucket beside containerd's in meta.db: for each
 // layer that has no blob, "diff id NUL snapshot" -> size of the tar.
 const bucketVirtual = "lus.virtual"
 
-// keepMade is how long the blob of a virtual layer stays after it was made for
-// a reader; the next collection after that gives its space back.
-const keepMade = time.Hour
+// keepMade is how long the blob of a virtual layer stays that was made for a reader
+// without a lease; the next collection after that gives its space back.
+const keepMade = 5 * time.Minute
 
-// labelMade is on the blobs that were made so, and tells when that time is up.
+// labelMade is on the blobs that were made so.
 const labelMade = "containerd.io/gc.expire"
 
 // virtualStore is the content store, with blobs in it that do not exist: the
@@ -212,6 +215,10 @@ func (v *virtualStore) make(ctx context.Context, d digest.Digest) (bool, error) 
 	if !ok {
 		return false, nil
 	}
+	ctx, err := v.leased(ctx)
+	if err != nil {
+		return false, fmt.Errorf("make layer %s: %w", d, err)
+	}
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: l.Size}
 	ref := "lus-layer-" + d.String()
 	w, err := content.OpenWriter(ctx, v.inner, content.WithRef(ref), content.WithDescriptor(desc))
@@ -231,11 +238,21 @@ func (v *virtualStore) make(ctx context.Context, d digest.Digest) (bool, error) 
 	if err := v.store.WriteLayer(ctx, l.Snapshot, w); err != nil {
 		return false, fmt.Errorf("make layer %s from snapshot %s: %w", d, l.Snapshot, err)
 	}
-	until := content.WithLabels(map[string]string{labelMade: time.Now().Add(keepMade).Format(time.RFC3339)})
-	if err := w.Commit(ctx, l.Size, d, until); err != nil && !errdefs.IsAlreadyExists(err) {
+	made := content.WithLabels(map[string]string{labelMade: time.Now().Format(time.RFC3339)})
+	if err := w.Commit(ctx, l.Size, d, made); err != nil && !errdefs.IsAlreadyExists(err) {
 		return false, fmt.Errorf("make layer %s from snapshot %s: its files are no longer what was hashed: %w", d, l.Snapshot, err)
 	}
 	return true, nil
+}
+
+// leased gives a reader without a lease one for a while: until the blob is opened,
+// or held, nothing else keeps it.
+func (v *virtualStore) leased(ctx context.Context) (context.Context, error) {
+	if _, has := leases.FromContext(ctx); has {
+		return ctx, nil
+	}
+	l, err := v.store.leases.Create(ctx, leases.WithID("lus-made-"+ids.New()), leases.WithLabel(labelWork, "1"), leases.WithExpiration(keepMade))
+	return leases.WithLease(ctx, l.ID), err
 }
 
 // Walk implements content.Store.
