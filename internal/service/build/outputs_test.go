@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -135,4 +136,27 @@ func TestTimesAreRewrittenElsewhere(t *testing.T) {
 	b.file(text, files, dated, outputs(output("image", "rewrite-timestamp", "false"))).ok(t)
 	name := registryWith(t, need.BusyboxTar(t)) + "/dated:1"
 	b.file(text, files, dated, outputs(output("registry", "name", name, "rewrite-timestamp", "true"))).ok(t)
+}
+
+// A cache that goes with an image needs the tars of its layers while it is made,
+// and the image holds none of them.
+func TestACacheInAnImageHoldsNoTars(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t)
+	on := "1"
+	for range 2 { // the second comes from the cache
+		b.file("FROM busybox\nRUN echo a > /a\n", nil, func(q *build.Request) { q.Args = map[string]*string{"BUILDKIT_INLINE_CACHE": &on} }).ok(t)
+		img, err := b.store.ImageStore().Get(t.Context(), "docker.io/library/app:latest")
+		must(t, err)
+		if text := string(b.rawConfig(img.Labels["lus/config"])); !strings.Contains(text, "moby.buildkit.cache.v0") {
+			t.Errorf("no cache is in %s", text)
+		}
+		info, err := b.store.ContentStore().Info(t.Context(), img.Target.Digest)
+		must(t, err)
+		for label, held := range info.Labels {
+			if strings.HasPrefix(label, "containerd.io/gc.ref.content.l.") {
+				t.Errorf("the image holds the tar %s", held)
+			}
+		}
+	}
 }

@@ -105,7 +105,8 @@ func (i *instance) fromImage(ctx context.Context, ref cache.ImmutableRef, name s
 		return content.Layer{}, false, fmt.Errorf("the base image's layer %s: %w", blob, err)
 	}
 	l := content.Layer{Snapshot: name, DiffID: diff, Size: info.Size}
-	if blob != diff || pulled(info.Labels) || i.o.Store.Came(ctx, blob) {
+	came := pulled(info.Labels) || i.o.Store.Came(ctx, blob) && !i.o.Store.IsVirtual(ctx, blob)
+	if blob != diff || came {
 		l.Blob = ocispec.Descriptor{MediaType: ociType(ref.GetString(keyMediaType)), Digest: blob, Size: info.Size}
 	}
 	return l, true, nil
