@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
@@ -51,6 +52,9 @@ func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
 	keys, err := parseKeys(e.Config.DetachKeys)
 	if err != nil {
 		return err
+	}
+	if !req.Detach {
+		defer h.outputs.begin(id)()
 	}
 	ctx, cancel := lasting(r)
 	defer cancel()
@@ -136,13 +140,19 @@ type processConfig struct {
 }
 
 // inspectExec tells of an exec; with wait=1, which is ours and not Docker's, once
-// its process has ended, so that who waits for it need not ask again and again.
+// its process has ended and its output is with the client, so that who waits for
+// it need not ask again and again. The output comes first: were the daemon killed
+// between the two, an exit code would say that all of it had come.
 func (h *handler) inspectExec(w http.ResponseWriter, r *http.Request) error {
-	look := h.Containers.InspectExec
-	if r.URL.Query().Get("wait") == "1" {
+	look, id := h.Containers.InspectExec, r.PathValue("id")
+	wait := r.URL.Query().Get("wait") == "1"
+	if wait {
 		look = h.Containers.WaitExec
 	}
-	e, err := look(r.Context(), r.PathValue("id"))
+	e, err := look(r.Context(), id)
+	if err == nil && wait {
+		err = h.outputs.wait(r.Context(), id)
+	}
 	if err != nil {
 		return err
 	}
@@ -152,4 +162,46 @@ func (h *handler) inspectExec(w http.ResponseWriter, r *http.Request) error {
 		OpenStdin: c.AttachStdin, OpenStdout: c.AttachStdout, OpenStderr: c.AttachStderr, DetachKeys: c.DetachKeys,
 		ProcessConfig: processConfig{Tty: c.Tty, Entrypoint: c.Cmd[0], Arguments: c.Cmd[1:], Privileged: c.Privileged, User: c.User},
 	})
+}
+
+// outputs are the execs whose output is on its way to a client.
+type outputs struct {
+	mu sync.Mutex
+	of map[string]chan struct{} // by exec; closed when it is there
+}
+
+// begin notes that an exec's output will be on its way, until end is called.
+func (o *outputs) begin(id string) (end func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.of[id] != nil {
+		return func() {} // started a second time, which is refused
+	}
+	if o.of == nil {
+		o.of = map[string]chan struct{}{}
+	}
+	ended := make(chan struct{})
+	o.of[id] = ended
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.of, id)
+		close(ended)
+	}
+}
+
+// wait returns once no output of the exec is on its way.
+func (o *outputs) wait(ctx context.Context, id string) error {
+	o.mu.Lock()
+	ended := o.of[id]
+	o.mu.Unlock()
+	if ended == nil {
+		return nil
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -46,6 +46,7 @@ type handler struct {
 	running builds
 	// listeners counts those who follow events.
 	listeners atomic.Int64
+	outputs   outputs
 }
 
 // action is one endpoint. An error it returns becomes the answer, unless the

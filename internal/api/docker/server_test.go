@@ -104,13 +104,19 @@ func serve(t *testing.T, e *engine) string {
 // serveStalling is serve with a bound on how long clients may stand still.
 func serveStalling(t *testing.T, e *engine, stall time.Duration) string {
 	t.Helper()
+	return serveContainers(t, e, e, stall)
+}
+
+// serveContainers is serveStalling with containers of somebody else.
+func serveContainers(t *testing.T, c docker.Containers, e *engine, stall time.Duration) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: docker.New(docker.Deps{
-		Containers: e, Networks: e, Volumes: e, Images: e, System: e, Log: slog.New(slog.DiscardHandler), Stall: stall,
+		Containers: c, Networks: e, Volumes: e, Images: e, System: e, Log: slog.New(slog.DiscardHandler), Stall: stall,
 	}), ReadHeaderTimeout: time.Minute}
 	var running sync.WaitGroup
 	running.Go(func() { _ = srv.Serve(ln) })
