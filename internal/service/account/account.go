@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/keyed"
 	"lus/internal/service/account/internal/password"
 	"lus/internal/service/account/internal/throttle"
 	"lus/internal/store/sqlite"
@@ -37,7 +38,7 @@ type Service struct {
 	key    []byte
 	hasher *password.Hasher
 	guess  *throttle.Throttle
-	turns  turns
+	turns  keyed.Lock[comer]
 
 	change sync.Mutex // one change and the look at its outcome at a time
 	state  atomic.Pointer[state]

@@ -29,7 +29,7 @@ func (s *Service) Login(ctx context.Context, name, secret string, from netip.Add
 	}
 	// One after the other: a try counts as wrong until it has been looked at, and
 	// many at once with the right password would hold each other up.
-	leave, err := s.turns.take(ctx, comer{name, from})
+	leave, err := s.turns.Lock(ctx, comer{name, from})
 	if err != nil {
 		return account.Identity{}, err
 	}
@@ -153,4 +153,10 @@ func (s *Service) Current(id account.Identity) bool {
 	}
 	_, ok := s.state.Load().current(id, s.now())
 	return ok
+}
+
+// comer is a name shown at an address.
+type comer struct {
+	name string
+	from netip.Addr
 }

@@ -55,7 +55,7 @@ func (s *Service) fetchFlowing(ctx context.Context, from remotes.Fetcher, desc o
 	// Addresses of others in a manifest would let a registry make us ask
 	// anybody anything.
 	desc.URLs = nil
-	unlock, err := s.busy.lock(ctx, desc.Digest.String())
+	unlock, err := s.busy.Lock(ctx, desc.Digest.String())
 	if err != nil {
 		return false, false, err
 	}

@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"lus/internal/base/errs"
+	"lus/internal/base/keyed"
 	"lus/internal/model/event"
 	"lus/internal/model/image"
 	"lus/internal/store/content"
@@ -69,7 +70,7 @@ type Service struct {
 	configs cache[*image.Image]
 	packed  cache[ocispec.Descriptor] // type and diff id -> what a push made of it
 	inUse   inUse
-	busy    keyed // digests and chain ids that somebody is fetching or unpacking
+	busy    keyed.Lock[string] // digests and chain ids that somebody is fetching or unpacking
 }
 
 // New returns the service over the store in deps.

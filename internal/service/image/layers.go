@@ -54,7 +54,7 @@ func (s *Service) Layers(ctx context.Context, imageID string) (*image.Layers, er
 	if l := s.inUse.handOut(imageID); l != nil {
 		return l, nil
 	}
-	unlock, err := s.busy.lock(ctx, "use "+imageID)
+	unlock, err := s.busy.Lock(ctx, "use "+imageID)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (s *Service) Layers(ctx context.Context, imageID string) (*image.Layers, er
 // Hold takes hold of the layers of an image that was just made, so that its
 // first container need not. No container is waiting for them.
 func (s *Service) Hold(ctx context.Context, imageID string) error {
-	unlock, err := s.busy.lock(ctx, "use "+imageID)
+	unlock, err := s.busy.Lock(ctx, "use "+imageID)
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (s *Service) Returned(imageID string) {
 // who asks for its layers now either has them again already, or takes the lease
 // anew after it is gone.
 func (s *Service) letGo(ctx context.Context, id string) error {
-	unlock, err := s.busy.lock(ctx, "use "+id)
+	unlock, err := s.busy.Lock(ctx, "use "+id)
 	if err != nil {
 		return fmt.Errorf("let go of image %s: %w", short(id), err)
 	}

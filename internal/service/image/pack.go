@@ -40,7 +40,7 @@ func packingOf(name string) (packing, error) {
 // returns what it became. A layer that was packed before, and is still there,
 // is not packed again.
 func (s *Service) packLayer(ctx context.Context, l ocispec.Descriptor, how packing) (ocispec.Descriptor, error) {
-	unlock, err := s.busy.lock(ctx, "pack "+l.Digest.String())
+	unlock, err := s.busy.Lock(ctx, "pack "+l.Digest.String())
 	if err != nil {
 		return l, err
 	}

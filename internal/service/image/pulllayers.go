@@ -47,7 +47,7 @@ func (p *pull) layer(ctx context.Context, l layer, slots, below chan struct{}) e
 	id := short(l.blob.Digest.String())
 	// Whoever else pulls this layer onto the same ones waits here until it is
 	// placed. We wait for those below only, so nobody waits in a circle.
-	unlock, err := p.s.busy.lock(ctx, "unpack "+l.chain)
+	unlock, err := p.s.busy.Lock(ctx, "unpack "+l.chain)
 	if err != nil {
 		return err
 	}

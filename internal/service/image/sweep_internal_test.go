@@ -28,7 +28,7 @@ func TestASweepMakesUpForOneThatFailed(t *testing.T) {
 	}
 
 	// The first is busy until the sweep is broken off.
-	unlock, err := s.busy.lock(ctx, "use "+ids[0])
+	unlock, err := s.busy.Lock(ctx, "use "+ids[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func sameRepository(ref string, named reference.Named) bool {
 // one. By id it removes the image with its only name, or with all by force.
 // There are no untagged parents in this store, so prune changes nothing.
 func (s *Service) RemoveImage(ctx context.Context, ref string, force, _ bool) ([]image.Removed, error) {
-	unlock, err := s.busy.lock(ctx, "remove")
+	unlock, err := s.busy.Lock(ctx, "remove")
 	if err != nil {
 		return nil, err
 	}

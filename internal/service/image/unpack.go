@@ -50,7 +50,7 @@ type staged struct {
 // unpack makes a layer's snapshot from its blob. It reports whether it was
 // there already. The one below must be there.
 func (s *Service) unpack(ctx context.Context, l layer, m *meter) (there bool, err error) {
-	unlock, err := s.busy.lock(ctx, "unpack "+l.chain)
+	unlock, err := s.busy.Lock(ctx, "unpack "+l.chain)
 	if err != nil {
 		return false, err
 	}

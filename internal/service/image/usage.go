@@ -178,7 +178,7 @@ func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []
 // somebody has made a container of it since, or named it: where tagged images go
 // too, a name does not keep it.
 func (s *Service) removeUnused(ctx context.Context, id string, tagged bool) ([]image.Removed, error) {
-	unlock, err := s.busy.lock(ctx, "remove")
+	unlock, err := s.busy.Lock(ctx, "remove")
 	if err != nil {
 		return nil, err
 	}
