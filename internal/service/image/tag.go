@@ -88,15 +88,11 @@ func sameRepository(ref string, named reference.Named) bool {
 // one. By id it removes the image with its only name, or with all by force.
 // There are no untagged parents in this store, so prune changes nothing.
 func (s *Service) RemoveImage(ctx context.Context, ref string, force, _ bool) ([]image.Removed, error) {
-	unlock, err := s.busy.Lock(ctx, "remove")
+	n, done, err := s.beginRemoval(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	n, err := s.current(ctx)
-	if err != nil {
-		return nil, err
-	}
+	defer done()
 	id, err := n.find(ref)
 	if err != nil {
 		return nil, err
@@ -112,6 +108,20 @@ func (s *Service) RemoveImage(ctx context.Context, ref string, force, _ bool) ([
 		}
 	}
 	return s.remove(ctx, n, r)
+}
+
+// beginRemoval waits until nobody else removes images, until done is called, and
+// returns the names that there are then.
+func (s *Service) beginRemoval(ctx context.Context) (n *names, done func(), err error) {
+	done, err = s.busy.Lock(ctx, "remove")
+	if err != nil {
+		return nil, nil, err
+	}
+	if n, err = s.current(ctx); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return n, done, nil
 }
 
 // removal is what one request removes.

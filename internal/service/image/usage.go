@@ -178,15 +178,11 @@ func (s *Service) PruneImages(ctx context.Context, f filter.Filters) (removed []
 // somebody has made a container of it since, or named it: where tagged images go
 // too, a name does not keep it.
 func (s *Service) removeUnused(ctx context.Context, id string, tagged bool) ([]image.Removed, error) {
-	unlock, err := s.busy.Lock(ctx, "remove")
+	n, done, err := s.beginRemoval(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	n, err := s.current(ctx)
-	if err != nil {
-		return nil, err
-	}
+	defer done()
 	all := n.byID[id]
 	if len(all) == 0 || !tagged && slices.ContainsFunc(all, isTag) {
 		return nil, noSuchImage(id)
