@@ -104,7 +104,7 @@ type Request struct {
 // Send makes a request and returns the answer. One that is an error comes back
 // as an error with its kind.
 func (c *Client) Send(ctx context.Context, r Request) (*Response, error) {
-	resp, err := c.roundTrip(ctx, &r, false)
+	resp, err := c.roundTrip(ctx, &r, "")
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (c *Client) put(k *conn) {
 	c.idle = append(c.idle, k)
 }
 
-func (r *Request) head(more string, upgrade bool) (head []byte, body []byte, err error) {
+func (r *Request) head(more, upgrade string) (head []byte, body []byte, err error) {
 	if err := checkNames(r.Path); err != nil {
 		return nil, nil, err
 	}
@@ -283,8 +283,8 @@ func (r *Request) head(more string, upgrade bool) (head []byte, body []byte, err
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", k, v)
 	}
-	if upgrade {
-		b.WriteString("Connection: Upgrade\r\nUpgrade: tcp\r\n")
+	if upgrade != "" {
+		b.WriteString("Connection: Upgrade\r\nUpgrade: " + upgrade + "\r\n")
 	}
 	switch {
 	case r.Stream != nil:

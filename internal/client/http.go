@@ -43,24 +43,27 @@ type Begun struct {
 	client  *Client
 	request *Request
 	conn    *conn
-	upgrade bool
+	upgrade string          // what the connection is to become; "" where it stays HTTP's
 	ctx     context.Context // ends the connection
 	stop    func() bool
 	sent    chan error
 }
 
+// tcp is what Docker's streams are asked for as.
+const tcp = "tcp"
+
 // Begin sends a request. Send and Hijack are Begin and its Response or Stream in
 // one. Where the answer is not read, Abandon is to be called.
 func (c *Client) Begin(ctx context.Context, r Request) (*Begun, error) {
-	return c.begin(ctx, &r, false)
+	return c.begin(ctx, &r, "")
 }
 
 // BeginHijack is Begin for a request that turns its connection into a stream.
 func (c *Client) BeginHijack(ctx context.Context, r Request) (*Begun, error) {
-	return c.begin(ctx, &r, true)
+	return c.begin(ctx, &r, tcp)
 }
 
-func (c *Client) begin(ctx context.Context, r *Request, upgrade bool) (*Begun, error) {
+func (c *Client) begin(ctx context.Context, r *Request, upgrade string) (*Begun, error) {
 	head, body, err := r.head(c.header, upgrade)
 	if err != nil {
 		return nil, err
@@ -75,7 +78,7 @@ func (c *Client) begin(ctx context.Context, r *Request, upgrade bool) (*Begun, e
 }
 
 // roundTrip sends a request and reads the head of its answer.
-func (c *Client) roundTrip(ctx context.Context, r *Request, upgrade bool) (*Response, error) {
+func (c *Client) roundTrip(ctx context.Context, r *Request, upgrade string) (*Response, error) {
 	for {
 		b, err := c.begin(ctx, r, upgrade)
 		if err != nil {
@@ -93,7 +96,7 @@ func (c *Client) roundTrip(ctx context.Context, r *Request, upgrade bool) (*Resp
 	}
 }
 
-func (c *Client) send(ctx context.Context, k *conn, r *Request, request []byte, upgrade bool) *Begun {
+func (c *Client) send(ctx context.Context, k *conn, r *Request, request []byte, upgrade string) *Begun {
 	b := &Begun{client: c, request: r, conn: k, upgrade: upgrade, ctx: ctx, sent: make(chan error, 1)}
 	b.stop = context.AfterFunc(ctx, func() { _ = k.Close() })
 	if r.Stream == nil {
@@ -128,7 +131,7 @@ func (b *Begun) head() (*Response, error) {
 		return nil, errs.New(errs.Unavailable, "the daemon at %s ended the connection: %w", b.client.shown, err)
 	}
 	resp.conn = k
-	if b.upgrade && (resp.Status == 101 || resp.Status == 200) {
+	if resp.Status == 101 || b.upgrade == tcp && resp.Status == 200 {
 		b.stop()
 		return resp, nil
 	}

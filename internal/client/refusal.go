@@ -53,8 +53,12 @@ func refusal(resp *Response) error {
 	if message == "" {
 		message = fmt.Sprintf("status %d without a reason", resp.Status)
 	}
-	r := &Refusal{Status: resp.Status, Message: message}
-	return &errs.Error{Kind: kind(resp.Status), Msg: r.Error(), Err: r}
+	return refused(resp.Status, message)
+}
+
+func refused(status int, message string) error {
+	r := &Refusal{Status: status, Message: message}
+	return &errs.Error{Kind: kind(status), Msg: r.Error(), Err: r}
 }
 
 // kind is the way back from internal/api/status, which gives kinds their status.

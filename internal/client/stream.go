@@ -21,7 +21,7 @@ type Stream struct {
 
 // Hijack makes a request that turns its connection into a stream.
 func (c *Client) Hijack(ctx context.Context, r Request) (*Stream, error) {
-	resp, err := c.roundTrip(ctx, &r, true)
+	resp, err := c.roundTrip(ctx, &r, tcp)
 	if err != nil {
 		return nil, err
 	}
@@ -68,35 +68,53 @@ func (s *Stream) Close() error { return s.conn.Close() }
 // Demultiplex writes framed output to where it belongs, until it ends. A frame
 // is 8 bytes (stream, three zeros, length) and the output.
 func Demultiplex(stdout, stderr io.Writer, from io.Reader) error {
-	var head [8]byte
 	for {
-		if _, err := io.ReadFull(from, head[:]); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return fmt.Errorf("the output broke off: %w", err)
+		kind, size, err := nextFrame(from)
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		size := int64(binary.BigEndian.Uint32(head[4:]))
-		var to io.Writer
-		switch head[0] {
-		case 0, 1:
-			to = stdout
-		case 2:
-			to = stderr
-		case 3:
-			text, err := io.ReadAll(io.LimitReader(from, min(size, maxMessage)))
-			if err != nil {
-				return err
-			}
-			return errs.New(errs.Internal, "error from daemon in stream: %s", text)
-		default:
-			return fmt.Errorf("the output is not in frames: it names stream %d", head[0])
+		if err == nil {
+			err = output(kind, size, stdout, stderr, from)
 		}
-		if _, err := io.CopyN(to, from, size); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("the output broke off: %w", err)
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// nextFrame reads a frame's head; io.EOF where there are no more.
+func nextFrame(from io.Reader) (kind byte, size int64, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(from, head[:]); err != nil {
+		if errors.Is(err, io.EOF) {
+			return 0, 0, io.EOF
+		}
+		return 0, 0, fmt.Errorf("the output broke off: %w", err)
+	}
+	return head[0], int64(binary.BigEndian.Uint32(head[4:])), nil
+}
+
+// output writes a frame of output.
+func output(kind byte, size int64, stdout, stderr io.Writer, from io.Reader) error {
+	to := stdout
+	switch kind {
+	case 0, 1:
+	case 2:
+		to = stderr
+	case 3:
+		text, err := io.ReadAll(io.LimitReader(from, min(size, maxMessage)))
+		if err != nil {
+			return err
+		}
+		return errs.New(errs.Internal, "error from daemon in stream: %s", text)
+	default:
+		return fmt.Errorf("the output is not in frames: it names stream %d", kind)
+	}
+	if _, err := io.CopyN(to, from, size); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("the output broke off: %w", err)
+	}
+	return nil
 }

@@ -49,14 +49,22 @@ func (h *handler) createContainer(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	req.AnyPlatform = r.FormValue("platform") != ""
-	resp, err := h.Containers.CreateContainer(r.Context(), r.FormValue("name"), &req)
+	if atOnce(r) {
+		return h.runContainer(w, r, &req)
+	}
+	resp, err := h.makeContainer(r, &req)
 	if err != nil {
 		return err
 	}
-	if resp.Warnings == nil {
+	return reply(w, http.StatusCreated, resp)
+}
+
+func (h *handler) makeContainer(r *http.Request, req *container.CreateRequest) (*container.CreateResponse, error) {
+	resp, err := h.Containers.CreateContainer(r.Context(), r.FormValue("name"), req)
+	if err == nil && resp.Warnings == nil {
 		resp.Warnings = []string{}
 	}
-	return reply(w, http.StatusCreated, resp)
+	return resp, err
 }
 
 func (h *handler) listContainers(w http.ResponseWriter, r *http.Request) error {

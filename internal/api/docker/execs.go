@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"sync"
 
 	"lus/internal/base/errs"
 	"lus/internal/model/container"
@@ -27,6 +26,9 @@ func (h *handler) createExec(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, err := parseKeys(cfg.DetachKeys); err != nil {
 		return err
+	}
+	if atOnce(r) {
+		return h.runExec(w, r, &cfg)
 	}
 	id, err := h.Containers.CreateExec(r.Context(), r.PathValue("name"), &cfg)
 	if err != nil {
@@ -53,23 +55,30 @@ func (h *handler) startExec(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !req.Detach {
-		defer h.outputs.begin(id)()
-	}
 	ctx, cancel := lasting(r)
 	defer cancel()
-	s, err := h.Containers.StartExec(ctx, id, req.Detach, req.Tty, req.ConsoleSize)
-	if err != nil && !req.Detach && h.tried(ctx, id, err) {
-		s, err = lastWords(err, req.Tty), nil
-	}
-	if err != nil {
-		return err
-	}
-	if s == nil {
+	if req.Detach {
+		if _, err := h.Containers.StartExec(ctx, id, true, req.Tty, req.ConsoleSize); err != nil {
+			return err
+		}
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	s, err := h.startStream(ctx, id, req.Tty, req.ConsoleSize)
+	if err != nil {
+		return err
+	}
 	return h.hijack(w, r, s, keys)
+}
+
+// startStream starts an exec and joins it. Where it could not be run, the stream
+// says why.
+func (h *handler) startStream(ctx context.Context, id string, tty bool, size *[2]uint) (*container.Stream, error) {
+	s, err := h.Containers.StartExec(ctx, id, false, tty, size)
+	if err != nil && h.tried(ctx, id, err) {
+		return lastWords(err, tty), nil
+	}
+	return s, err
 }
 
 // tried reports whether err is how the exec ended, so that its exit code can be
@@ -139,20 +148,8 @@ type processConfig struct {
 	User       string   `json:"user,omitempty"`
 }
 
-// inspectExec tells of an exec; with wait=1, which is ours and not Docker's, once
-// its process has ended and its output is with the client, so that who waits for
-// it need not ask again and again. The output comes first: were the daemon killed
-// between the two, an exit code would say that all of it had come.
 func (h *handler) inspectExec(w http.ResponseWriter, r *http.Request) error {
-	look, id := h.Containers.InspectExec, r.PathValue("id")
-	wait := r.URL.Query().Get("wait") == "1"
-	if wait {
-		look = h.Containers.WaitExec
-	}
-	e, err := look(r.Context(), id)
-	if err == nil && wait {
-		err = h.outputs.wait(r.Context(), id)
-	}
+	e, err := h.Containers.InspectExec(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -162,46 +159,4 @@ func (h *handler) inspectExec(w http.ResponseWriter, r *http.Request) error {
 		OpenStdin: c.AttachStdin, OpenStdout: c.AttachStdout, OpenStderr: c.AttachStderr, DetachKeys: c.DetachKeys,
 		ProcessConfig: processConfig{Tty: c.Tty, Entrypoint: c.Cmd[0], Arguments: c.Cmd[1:], Privileged: c.Privileged, User: c.User},
 	})
-}
-
-// outputs are the execs whose output is on its way to a client.
-type outputs struct {
-	mu sync.Mutex
-	of map[string]chan struct{} // by exec; closed when it is there
-}
-
-// begin notes that an exec's output will be on its way, until end is called.
-func (o *outputs) begin(id string) (end func()) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.of[id] != nil {
-		return func() {} // started a second time, which is refused
-	}
-	if o.of == nil {
-		o.of = map[string]chan struct{}{}
-	}
-	ended := make(chan struct{})
-	o.of[id] = ended
-	return func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(o.of, id)
-		close(ended)
-	}
-}
-
-// wait returns once no output of the exec is on its way.
-func (o *outputs) wait(ctx context.Context, id string) error {
-	o.mu.Lock()
-	ended := o.of[id]
-	o.mu.Unlock()
-	if ended == nil {
-		return nil
-	}
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -46,7 +46,6 @@ type handler struct {
 	running builds
 	// listeners counts those who follow events.
 	listeners atomic.Int64
-	outputs   outputs
 }
 
 // action is one endpoint. An error it returns becomes the answer, unless the
@@ -82,12 +81,17 @@ func (h *handler) handle(pattern string, do action) {
 			}
 		}()
 		if err := do(began, r); err != nil {
-			if k := errs.KindOf(err); k == errs.Internal && !errors.Is(err, context.Canceled) {
-				h.Log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-			}
+			h.logFailure(r, err)
 			fail(began, err)
 		}
 	})
+}
+
+// logFailure logs what is a fault of the daemon's or the host's.
+func (h *handler) logFailure(r *http.Request, err error) {
+	if errs.KindOf(err) == errs.Internal && !errors.Is(err, context.Canceled) {
+		h.Log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
 }
 
 // ServeHTTP strips the version from the path and answers.

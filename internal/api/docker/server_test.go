@@ -110,14 +110,20 @@ func serveStalling(t *testing.T, e *engine, stall time.Duration) string {
 // serveContainers is serveStalling with containers of somebody else.
 func serveContainers(t *testing.T, c docker.Containers, e *engine, stall time.Duration) string {
 	t.Helper()
+	return serveHandler(t, func(h http.Handler) http.Handler { return h }, c, e, stall)
+}
+
+// serveHandler is serveContainers with something around the handler.
+func serveHandler(t *testing.T, around func(http.Handler) http.Handler, c docker.Containers, e *engine, stall time.Duration) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: docker.New(docker.Deps{
+	srv := &http.Server{Handler: around(docker.New(docker.Deps{
 		Containers: c, Networks: e, Volumes: e, Images: e, System: e, Log: slog.New(slog.DiscardHandler), Stall: stall,
-	}), ReadHeaderTimeout: time.Minute}
+	})), ReadHeaderTimeout: time.Minute}
 	var running sync.WaitGroup
 	running.Go(func() { _ = srv.Serve(ln) })
 	t.Cleanup(func() { _ = srv.Close(); running.Wait() })

@@ -40,8 +40,16 @@ type framer struct {
 	timestamps bool
 	details    []byte // stands before each line
 	flush      func()
+	ahead      []byte  // goes before the first record, in one write with it
 	partial    [2]bool // the stream's last record had no newline
 	buf        []byte
+}
+
+// begin writes what goes before the first record.
+func (f *framer) begin() error {
+	_, err := f.w.Write(f.ahead)
+	f.ahead = nil
+	return err
 }
 
 func (f *framer) copy(from container.LogReader) error {
@@ -63,7 +71,9 @@ func (f *framer) copy(from container.LogReader) error {
 }
 
 func (f *framer) write(rec container.LogRecord) error {
-	f.buf = f.buf[:0]
+	f.buf = append(f.buf[:0], f.ahead...)
+	at := len(f.ahead)
+	f.ahead = nil
 	stream := 0
 	if rec.Stderr {
 		stream = 1
@@ -77,7 +87,7 @@ func (f *framer) write(rec container.LogRecord) error {
 		f.buf = append(f.buf, rec.Data...)
 	}
 	if !f.raw {
-		binary.BigEndian.PutUint32(f.buf[4:], uint32(len(f.buf)-8))
+		binary.BigEndian.PutUint32(f.buf[at+4:], uint32(len(f.buf)-at-8))
 	}
 	_, err := f.w.Write(f.buf)
 	return err
@@ -114,15 +124,12 @@ func lasting(r *http.Request) (context.Context, context.CancelFunc) {
 // hijack takes the connection over and joins it to a stream, until the output
 // ends, the client detaches, or it goes away.
 func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.Stream, keys []byte) error {
-	conn, buffered, err := http.NewResponseController(w).Hijack()
+	conn, ahead, err := take(w)
 	if err != nil {
 		_ = s.Detach()
-		return errs.New(errs.Internal, "taking the connection over: %w", err)
+		return err
 	}
 	defer conn.Close()
-	if b, ok := w.(*watcher); ok {
-		b.begun = true
-	}
 	head := "HTTP/1.1 200 OK\r\nContent-Type: " + rawStream + "\r\n\r\n"
 	if r.Header.Get("Upgrade") != "" {
 		head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + streamType(r, s.Tty) + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
@@ -130,10 +137,30 @@ func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.St
 	if _, err := io.WriteString(conn, head); err != nil {
 		return s.Detach()
 	}
+	h.carry(conn, ahead, s, keys, &framer{w: conn, raw: s.Tty}, func(<-chan struct{}) {})
+	return nil
+}
+
+// take takes the connection over from HTTP, with what was read ahead on it.
+func take(w http.ResponseWriter) (net.Conn, *bufio.Reader, error) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, errs.New(errs.Internal, "taking the connection over: %w", err)
+	}
+	if b, ok := w.(*watcher); ok {
+		b.begun = true
+	}
+	return conn, buffered.Reader, nil
+}
+
+// carry copies both ways until the output ends, the client detaches, or it goes
+// away. last is called after the output; gone is closed where nobody is there to
+// hear more. The connection is closed in the end.
+func (h *handler) carry(conn net.Conn, ahead *bufio.Reader, s *container.Stream, keys []byte, out *framer, last func(gone <-chan struct{})) {
 	input := make(chan struct{})
 	go func() {
 		defer close(input)
-		h.input(rest(conn, buffered.Reader), s, keys, func() {
+		h.input(rest(conn, ahead), s, keys, func() {
 			if s.Left != nil {
 				s.Left()
 			}
@@ -145,17 +172,16 @@ func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.St
 		}
 	}()
 	if s.Out != nil {
-		out := &framer{w: conn, raw: s.Tty}
 		_ = out.copy(s.Out)
 		_ = s.Out.Close()
 	} else {
 		<-input
 	}
+	last(input)
 	_ = s.Detach()
 	// The input waits for a client that may never write again: end it.
 	_ = conn.Close()
 	<-input
-	return nil
 }
 
 // rest is what the client writes: what was read ahead, then the connection

@@ -36,11 +36,11 @@ func createCommand() command.Command {
 				if err != nil {
 					return &command.Failed{Err: err, Code: 125}
 				}
-				id, err := o.create(ctx, e, req)
+				made, err := o.create(ctx, e, req, makeOnly)
 				if err != nil {
 					return err // 1, as docker has it: only run and a wrong call are 125
 				}
-				fmt.Fprintln(e.Out, id)
+				fmt.Fprintln(e.Out, made.ID)
 				return nil
 			}
 		},
@@ -56,34 +56,48 @@ func (o *options) checkPull() error {
 	return invalid(`invalid pull option: '%s': must be one of "always", "missing" or "never"`, o.pull)
 }
 
-// create makes the container, and writes its id where --cidfile says.
-func (o *options) create(ctx context.Context, e *command.Env, req *container.CreateRequest) (id string, err error) {
+// create makes the container, and writes its id where --cidfile says. What is to
+// be done between that and the start keeps it from being made and run at once.
+func (o *options) create(ctx context.Context, e *command.Env, req *container.CreateRequest, ask maker) (made *client.Run, err error) {
 	o.warn(e)
 	logins, err := o.grantAccess(e, req)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	idFile, err := openIDFile(o.cidFile)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	done := func() {}
 	if o.cidFile != "" {
 		done = interrupt.Undo(idFile.discard)
 	}
-	resp, err := o.pullAndMake(ctx, e, req)
+	if o.cidFile != "" || logins != nil {
+		ask = makeOnly
+	}
+	made, err = o.pullAndMake(ctx, e, req, ask)
 	done()
 	if err == nil && logins != nil {
-		err = putLogins(ctx, e, resp.ID, logins)
+		err = putLogins(ctx, e, made.ID, logins)
 	}
 	if err != nil {
 		idFile.discard()
-		return "", err
+		return nil, err
 	}
-	for _, w := range resp.Warnings {
+	for _, w := range made.Warnings {
 		e.Warning(w)
 	}
-	return resp.ID, idFile.write(resp.ID)
+	return made, idFile.write(made.ID)
+}
+
+// maker asks the daemon for a container.
+type maker func(context.Context, *client.Client, client.Request) (*client.Run, error)
+
+// makeOnly has it made.
+func makeOnly(ctx context.Context, c *client.Client, r client.Request) (*client.Run, error) {
+	var resp container.CreateResponse
+	err := c.Call(ctx, r, &resp)
+	return &client.Run{ID: resp.ID, Warnings: resp.Warnings}, err
 }
 
 // warn tells of what is likely to be meant otherwise, as docker's client does.
@@ -100,10 +114,10 @@ func (o *options) warn(e *command.Env) {
 }
 
 // pullAndMake makes the container, and pulls its image first where it is not here.
-func (o *options) pullAndMake(ctx context.Context, e *command.Env, req *container.CreateRequest) (resp container.CreateResponse, err error) {
+func (o *options) pullAndMake(ctx context.Context, e *command.Env, req *container.CreateRequest, ask maker) (*client.Run, error) {
 	if o.pull == "always" {
 		if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
-			return resp, err
+			return nil, err
 		}
 	}
 	call := client.Request{Method: "POST", Path: "/containers/create", Query: url.Values{}, Body: client.Sparse{V: req}}
@@ -113,18 +127,17 @@ func (o *options) pullAndMake(ctx context.Context, e *command.Env, req *containe
 	if o.platform != "" {
 		call.Query.Set("platform", o.platform)
 	}
-	err = e.Client.Call(ctx, call, &resp)
+	made, err := ask(ctx, e.Client, call)
 	if o.pull != "missing" || !errs.Is(err, errs.NotFound) || !image.IsMissing(err) {
-		return resp, err
+		return made, err
 	}
 	if !o.quiet {
 		fmt.Fprintf(e.Err, "Unable to find image '%s' locally\n", image.Tagged(req.Image))
 	}
 	if err := image.Pull(ctx, e, req.Image, o.platform, o.quiet, e.Err); err != nil {
-		return resp, err
+		return nil, err
 	}
-	err = e.Client.Call(ctx, call, &resp)
-	return resp, err
+	return ask(ctx, e.Client, call)
 }
 
 // idFile is the file of --cidfile. It is made before the container, so that

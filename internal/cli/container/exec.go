@@ -62,102 +62,86 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	if rows, cols := terminal.Size(e.Out); x.Tty && rows > 0 {
 		x.ConsoleSize = &[2]uint{rows, cols}
 	}
-	var created struct {
-		ID string `json:"Id"`
-	}
-	if err := e.Client.Call(ctx, client.Request{Method: "POST", Path: path(args[0], "exec"), Body: client.Sparse{V: x.ExecConfig}}, &created); err != nil {
-		return err
-	}
-	base := "/exec/" + url.PathEscape(created.ID)
-	begin := client.Request{Method: "POST", Path: base + "/start", Body: map[string]any{"Detach": x.detach, "Tty": x.Tty, "ConsoleSize": x.ConsoleSize}}
+	ask := client.Request{Method: "POST", Path: path(args[0], "exec"), Body: client.Sparse{V: x.ExecConfig}}
 	if x.detach {
-		return e.Client.Call(ctx, begin, nil)
+		made, err := makeOnly(ctx, e.Client, ask)
+		if err != nil {
+			return err
+		}
+		return e.Client.Call(ctx, x.begin(made.ID), nil)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	starting, err := e.Client.BeginHijack(ctx, begin)
+	run, err := e.Client.Run(ctx, ask)
 	if err != nil {
 		return err
 	}
-	end := awaitExec(ctx, e, base)
-	defer end.close()
-	stream, err := starting.Stream()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	j := &joined{e: e, tty: x.Tty, stdin: x.AttachStdin, stdout: e.Out, stderr: e.Err, keys: keys, run: run, stream: run.Stream}
+	if run.Stream == nil {
+		return x.piecemeal(ctx, j)
+	}
+	defer func() { _ = run.Close() }()
+	x.resize(ctx, e, run.ID)
+	detached, err := j.copy()
+	switch {
+	case detached:
+		return nil
+	case err != nil:
+		return errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w", err)
+	}
+	return exitCode(j.code)
+}
+
+func execPath(id, verb string) string { return "/exec/" + url.PathEscape(id) + "/" + verb }
+
+// begin is the request that starts an exec.
+func (x *execFlags) begin(id string) client.Request {
+	return client.Request{Method: "POST", Path: execPath(id, "start"), Body: map[string]any{"Detach": x.detach, "Tty": x.Tty, "ConsoleSize": x.ConsoleSize}}
+}
+
+// resize keeps the process's terminal as large as this one, until ctx ends.
+func (x *execFlags) resize(ctx context.Context, e *command.Env, id string) {
+	if x.Tty && terminal.Is(e.Out) {
+		go resize(ctx, e, execPath(id, "resize"))
+	}
+}
+
+// piecemeal starts an exec that a daemon of Docker's has made, carries its output
+// and asks how it ended.
+func (x *execFlags) piecemeal(ctx context.Context, j *joined) error {
+	e, id := j.e, j.run.ID
+	stream, err := e.Client.Hijack(ctx, x.begin(id))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
-	if x.Tty && terminal.Is(e.Out) {
-		go resize(ctx, e, base+"/resize")
-	}
-	j := &joined{e: e, stream: stream, tty: x.Tty, stdin: x.AttachStdin, stdout: e.Out, stderr: e.Err, keys: keys}
+	x.resize(ctx, e, id)
+	j.stream, j.run = stream, nil
 	if detached, err := j.copy(); detached || err != nil {
 		return err
 	}
-	return end.code(ctx)
+	return execEnded(ctx, e.Client.Existing(), execPath(id, "json"))
 }
 
-// execEnd is the end of an exec, which the daemon was asked for when it began: its
-// answer comes with the process's end, and costs nothing after that. The daemon is
-// that of the beginning: the next one knows no exec of a former.
-type execEnd struct {
-	daemon *client.Client
-	path   string
-	asked  *client.Begun // nil where it could not be asked
-}
-
-func awaitExec(ctx context.Context, e *command.Env, base string) *execEnd {
-	end := &execEnd{daemon: e.Client.Existing(), path: base + "/json"}
-	end.asked, _ = end.daemon.Begin(ctx, client.Request{Method: "GET", Path: end.path, Query: url.Values{"wait": {"1"}}}) // code asks again
-	return end
-}
-
-func (end *execEnd) close() {
-	if end.asked != nil {
-		end.asked.Abandon()
-	}
-	_ = end.daemon.Close()
-}
-
-// code is the exit code, as an error where it is not 0. A daemon of Docker's does
-// not wait: it is asked again until the process has ended.
-func (end *execEnd) code(ctx context.Context) error {
-	resp, err := end.first(ctx)
+// execEnded asks for the exit code until there is one: the output may end before
+// the process was seen to. The daemon is to be that of the beginning, since the
+// next one knows no exec of a former.
+func execEnded(ctx context.Context, daemon *client.Client, path string) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		var now struct {
 			Running  bool
 			ExitCode *int
 		}
-		if err == nil {
-			err = resp.Decode(&now)
-		}
+		err := daemon.Call(ctx, client.Request{Method: "GET", Path: path}, &now)
 		if client.NoDaemon(err) {
 			return errs.New(errs.Unavailable, "the daemon went away before the exit code was known")
 		}
 		if err != nil {
 			return err
 		}
-		switch {
-		case now.Running || now.ExitCode == nil:
-			time.Sleep(pause)
-			resp, err = end.ask(ctx)
-			continue
-		case *now.ExitCode != 0:
-			return command.ExitCode(*now.ExitCode)
+		if !now.Running && now.ExitCode != nil {
+			return exitCode(*now.ExitCode)
 		}
-		return nil
+		time.Sleep(pause)
 	}
-}
-
-// first is the answer to what was asked at the beginning.
-func (end *execEnd) first(ctx context.Context) (*client.Response, error) {
-	if end.asked != nil {
-		if resp, err := end.asked.Response(); err == nil {
-			return resp, nil
-		}
-	}
-	return end.ask(ctx)
-}
-
-func (end *execEnd) ask(ctx context.Context) (*client.Response, error) {
-	return end.daemon.Send(ctx, client.Request{Method: "GET", Path: end.path})
 }

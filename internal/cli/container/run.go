@@ -69,16 +69,33 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 		rows, cols := terminal.Size(e.Out)
 		req.HostConfig.ConsoleSize = [2]uint{rows, cols}
 	}
-	id, err := o.create(ctx, e, req)
+	made, err := o.create(ctx, e, req, o.makeAndRun)
 	if err != nil {
 		return failed(err)
 	}
-	if o.detach {
-		defer fmt.Fprintln(e.Out, id) // it is there even where it did not start
-		return start(ctx, e, id)
+	if made.Stream != nil {
+		defer func() { _ = made.Close() }()
 	}
-	s := session{e: e, id: id, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy}
+	if o.detach {
+		defer fmt.Fprintln(e.Out, made.ID) // it is there even where it did not start
+		if made.Stream != nil {
+			return startFailed(made.Started())
+		}
+		return start(ctx, e, made.ID)
+	}
+	s := session{e: e, id: made.ID, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy}
+	if made.Stream != nil {
+		return s.watch(ctx, made)
+	}
 	return s.run(ctx)
+}
+
+// makeAndRun asks for the container to be made and run with one request.
+func (o *runFlags) makeAndRun(ctx context.Context, c *client.Client, r client.Request) (*client.Run, error) {
+	if o.detachKeys != "" {
+		r.Query.Set("detachKeys", o.detachKeys)
+	}
+	return c.Run(ctx, r)
 }
 
 // start starts a container; an error carries the exit code it stands for.
@@ -206,11 +223,61 @@ func (s *session) follow(ctx context.Context) {
 	go resize(ctx, s.e, at)
 }
 
+// watch follows a container that the daemon started by itself, to its exit code.
+func (s *session) watch(ctx context.Context, run *client.Run) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.sigProxy { // from now on, while it starts; before, they ended the making
+		go passSignals(ctx, s.e, s.id, catchSignals()) // ends with ctx
+	}
+	if s.config.Tty {
+		if err := run.Started(); err != nil {
+			return s.lost(err)
+		}
+		s.follow(ctx)
+	}
+	j := s.joined(run.Stream)
+	j.run = run
+	detached, err := j.copy()
+	switch {
+	case detached:
+		return nil
+	case err != nil:
+		return s.lost(err)
+	}
+	return exitCode(j.code)
+}
+
+// lost is the failure of a container that was watched: the daemon says why, or is
+// not there any more.
+func (s *session) lost(err error) error {
+	var refused *client.Refusal
+	if errors.As(err, &refused) {
+		return startFailed(err)
+	}
+	return &command.Failed{Err: s.away(err), Code: 125}
+}
+
+func (s *session) away(err error) error {
+	return errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w; `%s wait %s` tells it once it is back", err, s.e.Program, s.id[:min(12, len(s.id))])
+}
+
+func exitCode(code int) error {
+	if code != 0 {
+		return command.ExitCode(code)
+	}
+	return nil
+}
+
+// joined joins this terminal or these pipes to the container's streams.
+func (s *session) joined(stream *client.Stream) *joined {
+	out, errOut := outputs(s.e, s.config.AttachStdout, s.config.AttachStderr)
+	return &joined{e: s.e, stream: stream, tty: s.config.Tty, stdin: s.config.AttachStdin, stdout: out, stderr: errOut, keys: s.keys, passed: s.sigProxy}
+}
+
 // streams carries output and input, and reports whether the user detached.
 func (s *session) streams(stream *client.Stream) (detached bool) {
-	out, errOut := outputs(s.e, s.config.AttachStdout, s.config.AttachStderr)
-	j := &joined{e: s.e, stream: stream, tty: s.config.Tty, stdin: s.config.AttachStdin, stdout: out, stderr: errOut, keys: s.keys, passed: s.sigProxy}
-	detached, err := j.copy()
+	detached, err := s.joined(stream).copy()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		s.e.Complain(err) // the exit code is still to be had
 	}
@@ -270,13 +337,11 @@ func (s *session) ended(answer io.Reader) error {
 	err := client.NewMessages(answer).Next(&exit)
 	switch {
 	case err != nil:
-		err = errs.New(errs.Unavailable, "the daemon went away before the exit code was known: %w; `%s wait %s` tells it once it is back", err, s.e.Program, s.id[:min(12, len(s.id))])
+		err = s.away(err)
 	case exit.Error != nil && exit.Error.Message != "":
 		err = errs.New(errs.Internal, "%s", exit.Error.Message)
-	case exit.StatusCode != 0:
-		return command.ExitCode(exit.StatusCode)
 	default:
-		return nil
+		return exitCode(exit.StatusCode)
 	}
 	return &command.Failed{Err: err, Code: 125}
 }

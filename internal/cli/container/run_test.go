@@ -1,8 +1,10 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -14,9 +16,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"lus/internal/cli/command"
 	"lus/internal/client"
+	"lus/internal/model/container"
 )
 
 // engine is a daemon of one container, over the wire.
@@ -28,14 +32,19 @@ type engine struct {
 	calls   []string
 	started chan struct{}
 	killed  chan string
-	exit    int    // its exit code
-	refuses string // why the start fails
-	pulls   int    // how often the image has to be pulled first
-	input   string // what came by standard input
-	exec    bool   // the command is exec
-	waits   bool   // for the end of an exec, where it is asked to
-	ended   bool   // the exec is
+	exit    int      // its exit code
+	refuses string   // why the start fails
+	pulls   int      // how often the image has to be pulled first
+	input   string   // what came by standard input
+	reads   bool     // the exec, its input
+	exec    bool     // the command is exec
+	ended   bool     // the exec is
+	out     *os.File // what the command has for its output; nil: a file
+	atOnce  bool     // it runs what it makes, where it is asked to
 }
+
+// daemons are a daemon of ours and one of Docker's.
+func daemons() map[string]bool { return map[string]bool{"ours": true, "Docker's": false} }
 
 func (g *engine) call(s string) {
 	g.mu.Lock()
@@ -51,7 +60,7 @@ func fake(t *testing.T, g *engine) *engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.t, g.host, g.started, g.killed = t, "unix://"+socket, make(chan struct{}), make(chan string, 9)
+	g.t, g.host, g.started, g.killed = t, "unix://"+socket, make(chan struct{}), make(chan string, 999)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1.51/containers/create", g.create)
 	mux.HandleFunc("POST /v1.51/images/create", g.pull)
@@ -59,7 +68,7 @@ func fake(t *testing.T, g *engine) *engine {
 	mux.HandleFunc("POST /v1.51/containers/id/wait", g.wait)
 	mux.HandleFunc("POST /v1.51/containers/id/start", g.start)
 	mux.HandleFunc("POST /v1.51/containers/id/kill", func(_ http.ResponseWriter, r *http.Request) { g.killed <- r.FormValue("signal") })
-	mux.HandleFunc("POST /v1.51/containers/id/exec", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"Id":"e"}`) })
+	mux.HandleFunc("POST /v1.51/containers/id/exec", g.createExec)
 	mux.HandleFunc("POST /v1.51/exec/e/start", g.startExec)
 	mux.HandleFunc("GET /v1.51/exec/e/json", g.inspectExec)
 	s := &http.Server{Handler: mux}
@@ -69,7 +78,7 @@ func fake(t *testing.T, g *engine) *engine {
 	return g
 }
 
-func (g *engine) create(w http.ResponseWriter, _ *http.Request) {
+func (g *engine) create(w http.ResponseWriter, r *http.Request) {
 	g.call("create")
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,8 +87,80 @@ func (g *engine) create(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"message":"No such image: busybox:latest"}`)
 		return
 	}
+	if g.atOnce && r.Header.Get("Upgrade") == container.RunProtocol {
+		g.runAll(w, r)
+		return
+	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, `{"Id":"id","Warnings":["a warning"]}`)
+}
+
+// runAll runs what was made on the connection it was asked for on.
+func (g *engine) runAll(w http.ResponseWriter, r *http.Request) {
+	g.calls[len(g.calls)-1] += " and run"
+	var req container.CreateRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		g.t.Error(err)
+	}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: lus-run\r\n\r\n")
+	send(conn, container.FrameCreated, `{"Id":"id","Warnings":["a warning"]}`)
+	go func() {
+		defer conn.Close()
+		switch {
+		case g.refuses != "":
+			send(conn, container.FrameFailed, `{"Status":400,"Message":"`+g.refuses+`"}`)
+			return
+		case !g.exec && !req.AttachStdout:
+			send(conn, container.FrameStarted, "")
+			return
+		}
+		close(g.started)
+		g.talk(conn, rw, req.AttachStdin)
+		if g.exit == -1 {
+			g.exit = 100 + len(<-g.killed) // CONT: 104
+		}
+		if g.exit >= 0 {
+			send(conn, container.FrameEnded, `{"StatusCode":`+strconv.Itoa(g.exit)+`}`)
+		}
+	}()
+}
+
+func (g *engine) createExec(w http.ResponseWriter, r *http.Request) {
+	if g.atOnce && r.Header.Get("Upgrade") == container.RunProtocol {
+		g.call("exec")
+		g.runAll(w, r)
+		return
+	}
+	var cfg container.ExecConfig
+	if err := json.NewDecoder(r.Body).Decode(&cfg); err != nil {
+		g.t.Error(err)
+	}
+	g.reads = cfg.AttachStdin
+	_, _ = io.WriteString(w, `{"Id":"e"}`)
+}
+
+// send sends a frame.
+func send(to io.Writer, kind byte, text string) {
+	head := []byte{kind, 0, 0, 0, 0, 0, 0, 0}
+	binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
+	_, _ = to.Write(append(head, text...))
+}
+
+// talk is the process: it reads its input to the end, and writes to both.
+func (g *engine) talk(conn io.Writer, in io.Reader, reads bool) {
+	if reads {
+		typed, _ := io.ReadAll(in)
+		g.mu.Lock()
+		g.input = string(typed)
+		g.mu.Unlock()
+	}
+	send(conn, 1, "out\n")
+	send(conn, 2, "err\n")
 }
 
 func (g *engine) pull(w http.ResponseWriter, r *http.Request) {
@@ -105,35 +186,22 @@ func (g *engine) attach(w http.ResponseWriter, r *http.Request) {
 	go func() {
 		defer conn.Close()
 		<-g.started
-		if r.FormValue("stdin") == "1" {
-			in, _ := io.ReadAll(rw)
-			g.mu.Lock()
-			g.input = string(in)
-			g.mu.Unlock()
-		}
-		for _, f := range []struct {
-			stream byte
-			text   string
-		}{{1, "out\n"}, {2, "err\n"}} {
-			head := []byte{f.stream, 0, 0, 0, 0, 0, 0, 0}
-			binary.BigEndian.PutUint32(head[4:], uint32(len(f.text)))
-			_, _ = conn.Write(append(head, f.text...))
-		}
+		g.talk(conn, rw, g.reads || r.FormValue("stdin") == "1")
 	}()
 }
 
 func (g *engine) startExec(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
 	g.attach(w, r)
 	close(g.started)
 }
 
 // inspectExec tells of the end at the second look, as where the output ends
-// before the process was seen to; one that waits has it at the first.
-func (g *engine) inspectExec(w http.ResponseWriter, r *http.Request) {
-	g.call("exec wait=" + r.FormValue("wait"))
+// before the process was seen to.
+func (g *engine) inspectExec(w http.ResponseWriter, _ *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.ended && !(g.waits && r.FormValue("wait") == "1") {
+	if !g.ended {
 		g.ended = true
 		_, _ = io.WriteString(w, `{"Running":true,"ExitCode":null}`)
 		return
@@ -154,7 +222,7 @@ func (g *engine) wait(w http.ResponseWriter, r *http.Request) {
 			if s := <-g.killed; s != "CONT" {
 				g.t.Errorf("the signal came as %q", s)
 			}
-			code = 143
+			code = 104
 			g.mu.Lock()
 			g.exit = code
 			g.mu.Unlock()
@@ -195,14 +263,17 @@ func (g *engine) run(input string, args ...string) (code int, out, errOut string
 		g.t.Fatal(err)
 	}
 	defer c.Close()
-	e := &command.Env{In: file("in", input), Out: file("out", ""), Err: file("err", ""), Program: "lus", Client: c}
+	e := &command.Env{In: file("in", input), Out: cmp.Or(g.out, file("out", "")), Err: file("err", ""), Program: "lus", Client: c}
 	verb := runCommand()
 	if g.exec {
 		verb = execCommand()
 	}
 	code = command.Code(e, command.Run(context.Background(), e, "lus "+verb.Name, verb, args))
-	o, _ := os.ReadFile(e.Out.Name())
 	x, _ := os.ReadFile(e.Err.Name())
+	if g.out != nil {
+		return code, "", string(x)
+	}
+	o, _ := os.ReadFile(e.Out.Name())
 	return code, string(o), string(x)
 }
 
@@ -220,38 +291,97 @@ func TestRunAttachesAndWaitsBeforeItStarts(t *testing.T) {
 	}
 }
 
-func TestRunGivesInputAndItsEnd(t *testing.T) {
-	g := fake(t, &engine{})
-	if code, out, _ := g.run("typed\nmore", "-i", "busybox", "cat"); code != 0 || out != "out\n" {
+func TestRunAsksAnEngineOfOursOnce(t *testing.T) {
+	g := fake(t, &engine{exit: 42, atOnce: true})
+	code, out, errOut := g.run("", "--rm", "busybox")
+	if code != 42 || out != "out\n" || errOut != "WARNING: a warning\nerr\n" {
+		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	}
+	if calls := strings.Join(g.calls, ","); calls != "create and run" {
+		t.Errorf("the calls were %v", calls)
+	}
+}
+
+// What stands between the making and the start is not passed over.
+func TestRunWithAnIDFileMakesFirst(t *testing.T) {
+	g := fake(t, &engine{atOnce: true})
+	idFile := filepath.Join(t.TempDir(), "cid")
+	if code, out, _ := g.run("", "--cidfile", idFile, "busybox"); code != 0 || out != "out\n" {
 		t.Errorf("exit code %d, %q", code, out)
 	}
-	if g.input != "typed\nmore" {
-		t.Errorf("the input was %q", g.input)
+	if calls := strings.Join(g.calls, ","); !strings.HasPrefix(calls, "create,") || !strings.HasSuffix(calls, ",start") {
+		t.Errorf("the calls were %v", calls)
+	}
+}
+
+func TestADaemonThatGoesAwayLeavesNoExitCode(t *testing.T) {
+	g := fake(t, &engine{exit: -2, atOnce: true})
+	code, out, errOut := g.run("", "busybox")
+	if code != 125 || out != "out\n" || !strings.Contains(errOut, "`lus wait id` tells it") {
+		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	}
+	g = fake(t, &engine{exit: -2, atOnce: true, exec: true})
+	code, out, errOut = g.run("", "id", "true")
+	if code == 0 || out != "out\n" || !strings.Contains(errOut, "before the exit code was known") {
+		t.Errorf("exec: exit code %d, %q, %q", code, out, errOut)
+	}
+}
+
+// Output that cannot be written is complained of, and the exit code told all the
+// same.
+func TestAFullDiskHidesNoExitCode(t *testing.T) {
+	for whose, atOnce := range daemons() {
+		g := fake(t, &engine{exit: 7, atOnce: atOnce})
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip("this machine has no /dev/full")
+		}
+		t.Cleanup(func() { _ = full.Close() })
+		g.out = full
+		if code, _, errOut := g.run("", "busybox"); code != 7 || !strings.Contains(errOut, "no space left") || !strings.Contains(errOut, "err\n") && atOnce {
+			t.Errorf("%s: exit code %d, %q", whose, code, errOut)
+		}
+	}
+}
+
+func TestRunGivesInputAndItsEnd(t *testing.T) {
+	for whose, atOnce := range daemons() {
+		g := fake(t, &engine{atOnce: atOnce})
+		if code, out, _ := g.run("typed\nmore", "-i", "busybox", "cat"); code != 0 || out != "out\n" {
+			t.Errorf("%s: exit code %d, %q", whose, code, out)
+		}
+		if g.input != "typed\nmore" {
+			t.Errorf("%s: the input was %q", whose, g.input)
+		}
 	}
 }
 
 func TestRunInTheBackgroundOnlyStarts(t *testing.T) {
-	g := fake(t, &engine{})
-	if code, out, _ := g.run("", "-d", "busybox"); code != 0 || out != "id\n" {
-		t.Errorf("exit code %d, %q", code, out)
-	}
-	if strings.Join(g.calls, ",") != "create,start" {
-		t.Errorf("the calls were %v", g.calls)
+	for atOnce, want := range map[bool]string{false: "create,start", true: "create and run"} {
+		g := fake(t, &engine{atOnce: atOnce})
+		if code, out, _ := g.run("", "-d", "busybox"); code != 0 || out != "id\n" {
+			t.Errorf("exit code %d, %q", code, out)
+		}
+		if calls := strings.Join(g.calls, ","); calls != want {
+			t.Errorf("the calls were %v", calls)
+		}
 	}
 }
 
 func TestRunPullsWhatIsNotHere(t *testing.T) {
-	g := fake(t, &engine{pulls: 1})
-	code, out, errOut := g.run("", "busybox")
-	if code != 0 || out != "out\n" {
-		t.Errorf("exit code %d, %q", code, out)
-	}
-	want := "Unable to find image 'busybox:latest' locally\nlatest: Pulling from library/busybox\nabc: Pull complete\n"
-	if !strings.HasPrefix(errOut, want) {
-		t.Errorf("it says %q, want %q first", errOut, want)
-	}
-	if !strings.HasPrefix(strings.Join(g.calls, ","), "create,pull busybox:latest,create") {
-		t.Errorf("the calls were %v", g.calls)
+	for whose, atOnce := range daemons() {
+		g := fake(t, &engine{pulls: 1, atOnce: atOnce})
+		code, out, errOut := g.run("", "busybox")
+		if code != 0 || out != "out\n" {
+			t.Errorf("%s: exit code %d, %q", whose, code, out)
+		}
+		want := "Unable to find image 'busybox:latest' locally\nlatest: Pulling from library/busybox\nabc: Pull complete\n"
+		if !strings.HasPrefix(errOut, want) {
+			t.Errorf("%s: it says %q, want %q first", whose, errOut, want)
+		}
+		if !strings.HasPrefix(strings.Join(g.calls, ","), "create,pull busybox:latest,create") {
+			t.Errorf("%s: the calls were %v", whose, g.calls)
+		}
 	}
 }
 
@@ -292,46 +422,50 @@ func TestAStartThatFailsHasDockersExitCode(t *testing.T) {
 		"exec: /etc: is a directory":                  126,
 		"driver failed: port is already allocated":    125,
 	} {
-		for _, detach := range []string{"-d", "--rm"} {
-			g := fake(t, &engine{refuses: text})
-			if code, _, errOut := g.run("", detach, "busybox"); code != want || !strings.Contains(errOut, text) {
-				t.Errorf("%s: exit code %d, want %d: %s", text, code, want, errOut)
+		for _, detach := range []string{"-d", "--rm", "-t"} {
+			for whose, atOnce := range daemons() {
+				g := fake(t, &engine{refuses: text, atOnce: atOnce})
+				if code, _, errOut := g.run("", detach, "busybox"); code != want || !strings.Contains(errOut, text) {
+					t.Errorf("%s: %s: exit code %d, want %d: %s", whose, text, code, want, errOut)
+				}
 			}
 		}
 	}
 }
 
 func TestSignalsReachTheContainer(t *testing.T) {
-	g := fake(t, &engine{exit: -1})
-	seen := make(chan struct{})
-	go func() {
-		defer close(seen)
-		<-g.started
-		// One is enough, at once: SIGCONT, which is in the list, harms nobody.
-		_ = syscall.Kill(os.Getpid(), syscall.SIGCONT)
-	}()
-	code, _, _ := g.run("", "busybox")
-	if code != 143 {
-		t.Errorf("exit code %d", code)
+	for whose, atOnce := range daemons() {
+		g := fake(t, &engine{exit: -1, atOnce: atOnce})
+		ended, sender := make(chan struct{}), sync.WaitGroup{}
+		sender.Go(func() {
+			<-g.started
+			for {
+				// SIGCONT is in the list, and harms nobody who does not catch it yet.
+				_ = syscall.Kill(os.Getpid(), syscall.SIGCONT)
+				select {
+				case <-ended:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		})
+		if code, _, _ := g.run("", "busybox"); code != 104 {
+			t.Errorf("%s: exit code %d", whose, code)
+		}
+		close(ended)
+		sender.Wait()
 	}
-	<-seen
 }
 
-// The end of an exec is asked for once, when it begins; a daemon that does not
-// wait for it is asked again.
-func TestExecAsksForTheEndOnce(t *testing.T) {
-	g := fake(t, &engine{exec: true, exit: 3, waits: true})
-	if code, out, errOut := g.run("", "id", "false"); code != 3 || out != "out\n" || errOut != "err\n" {
-		t.Errorf("exit code %d, %q, %q", code, out, errOut)
-	}
-	if calls := strings.Join(g.calls, ","); strings.Count(calls, "exec wait") != 1 {
-		t.Errorf("the calls were %v", calls)
-	}
-	g = fake(t, &engine{exec: true, exit: 3})
-	if code, out, _ := g.run("", "id", "false"); code != 3 || out != "out\n" {
-		t.Errorf("exit code %d, %q", code, out)
-	}
-	if calls := strings.Join(g.calls, ","); !strings.Contains(calls, "exec wait=1") || !strings.Contains(calls, "exec wait=,") && !strings.HasSuffix(calls, "exec wait=") {
-		t.Errorf("the calls were %v", calls)
+func TestExecEndsWithTheExitCode(t *testing.T) {
+	for whose, atOnce := range daemons() {
+		g := fake(t, &engine{exec: true, exit: 3, atOnce: atOnce})
+		if code, out, errOut := g.run("", "id", "false"); code != 3 || out != "out\n" || errOut != "err\n" {
+			t.Errorf("%s: exit code %d, %q, %q", whose, code, out, errOut)
+		}
+		g = fake(t, &engine{exec: true, atOnce: atOnce})
+		if code, out, _ := g.run("typed", "-i", "id", "cat"); code != 0 || out != "out\n" || g.input != "typed" {
+			t.Errorf("%s: exit code %d, %q, input %q", whose, code, out, g.input)
+		}
 	}
 }

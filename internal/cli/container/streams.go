@@ -29,6 +29,10 @@ type joined struct {
 	stdout io.Writer // io.Discard where it is not attached
 	stderr io.Writer
 	keys   *terminal.Keys
+	// run is told the exit code by the stream, after the output; nil: it ends with
+	// the output.
+	run  *client.Run
+	code int
 	// passed: signals are passed on to the process, and do not end this program.
 	passed bool
 
@@ -89,13 +93,34 @@ func (j *joined) copy() (detached bool, err error) {
 	}
 }
 
-// output carries output until it ends.
-func (j *joined) output() error {
+// output carries output until it ends. Where the end comes with it, output that
+// cannot be written is complained of, and the end waited for.
+func (j *joined) output() (err error) {
+	if j.run != nil {
+		j.code, err = j.run.Follow(&lenient{to: j.stdout, e: j.e}, &lenient{to: j.stderr, e: j.e})
+		return err
+	}
 	if j.stream.Framed {
 		return client.Demultiplex(j.stdout, j.stderr, j.stream)
 	}
-	_, err := io.Copy(j.stdout, j.stream)
+	_, err = io.Copy(j.stdout, j.stream)
 	return err
+}
+
+// lenient takes all that is written: what fails is complained of once, and what
+// comes after that goes nowhere.
+type lenient struct {
+	to io.Writer
+	e  *command.Env
+}
+
+// Write implements io.Writer.
+func (l *lenient) Write(p []byte) (int, error) {
+	if _, err := l.to.Write(p); err != nil {
+		l.e.Complain(err)
+		l.to = io.Discard
+	}
+	return len(p), nil
 }
 
 // input carries what is typed. The end of it is told to the process, which may
