@@ -36,6 +36,10 @@ func (s *server) create(to reply, c *task.Create, fds []int) {
 		s.fail(to, err)
 		return
 	}
+	if p.goes = c.Go; p.goes && !s.isOpening(p) {
+		s.letGo(to, p)
+		return
+	}
 	p.creators = append(p.creators, to)
 }
 
@@ -50,6 +54,8 @@ func (s *server) createAgain(to reply, p *proc, c *task.Create) {
 		p.creators = append(p.creators, to)
 	case p.Phase == task.Ended && p.Started.IsZero():
 		s.fail(to, p.failed())
+	case c.Go:
+		s.letGo(to, p)
 	default:
 		s.answerStatus(to, p)
 	}

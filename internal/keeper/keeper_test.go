@@ -290,6 +290,51 @@ func TestAStepThatFailsIsTold(t *testing.T) {
 	}
 }
 
+// One request instead of two, with the answer of the second.
+func TestAProcessCanGoAtOnce(t *testing.T) {
+	b := start(t)
+	for name, streams := range map[string]task.Streams{"logged": b.logged("logged").Streams, "silent": {Kind: task.StreamNull}} {
+		c := &task.Create{Key: key(name), Streams: streams, Go: true}
+		s, err := b.Create(t.Context(), c, script(t, "echo said; read x; exit 5", nil))
+		if err != nil || s.Started.IsZero() || s.Phase == task.Waiting {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+		if exit := b.end(key(name)); exit.Code != 5 {
+			t.Errorf("%s: %+v", name, exit)
+		}
+	}
+	if out, _, _ := b.output("logged"); out != "said\n" {
+		t.Errorf("the output is %q", out)
+	}
+	missing := b.logged("missing")
+	missing.Go = true
+	f := script(t, "", func(l *initproc.Last) { l.Name = "/no/such/program" })
+	if _, err := b.Create(t.Context(), missing, f); !errs.Is(err, errs.CommandNotFound) {
+		t.Errorf("missing: %v", err)
+	}
+	if exit := b.end(missing.Key); exit.Step == "" {
+		t.Errorf("missing: %+v", exit)
+	}
+}
+
+// An end before the program is no start of it, though nobody held the init back.
+func TestAnInitThatEndsEarlyHasNotStarted(t *testing.T) {
+	b := start(t)
+	var p initproc.Program
+	p.Done() // without a word
+	f, err := p.Memfd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c := b.logged("early")
+	c.Go = true
+	if s, err := b.Create(t.Context(), c, f); err == nil {
+		t.Errorf("it started: %+v", s)
+	}
+	b.end(c.Key)
+}
+
 func TestCreateIsIdempotent(t *testing.T) {
 	b := start(t)
 	c := b.logged("twice")
@@ -513,16 +558,23 @@ func TestAnInitThatForksIsReplacedByItsChild(t *testing.T) {
 		}
 		x := b.logged("host")
 		x.Exec, x.Files = "x"+strconv.Itoa(i), 1
-		s, err := b.Create(t.Context(), x, f, ns)
+		for _, x.Go = range []bool{false, true} {
+			x.Generation++
+			s, err := b.Create(t.Context(), x, f, ns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Go(t.Context(), x.Key); err != nil {
+				t.Fatal(err)
+			}
+			// One that goes at once may have ended before it is answered.
+			if got := b.end(x.Key); got.Code != want || s.Pid == 0 && !x.Go {
+				t.Errorf("%q: %+v, want %d", text, got, want)
+			}
+			if err := b.Ack(t.Context(), x.Key, x.Generation); err != nil {
+				t.Error(err)
+			}
+		}
 		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.Go(t.Context(), x.Key); err != nil {
-			t.Fatal(err)
-		}
-		if got := b.end(x.Key); got.Code != want || s.Pid == 0 {
-			t.Errorf("%q: %+v, want %d", text, got, want)
-		}
 	}
 }

@@ -34,6 +34,7 @@ type proc struct {
 
 	unborn  bool // it may yet name another process as the one
 	ready   bool // 'R' came
+	goes    bool // 'G' is sent without being asked for, once its log is open
 	told    bool // 'G' was sent
 	failure *wire.StepError
 	// Who waits for what. An answer to Create or Go comes at 'R' or at the
@@ -222,10 +223,15 @@ func (s *server) answerReady(p *proc) {
 	if _, opening := s.opening[p]; opening || p.logErr != nil || !p.ready {
 		return
 	}
-	for _, to := range p.creators {
-		s.answerStatus(to, p)
-	}
+	creators := p.creators
 	p.creators = nil
+	for _, to := range creators {
+		if p.goes {
+			s.letGo(to, p)
+		} else {
+			s.answerStatus(to, p)
+		}
+	}
 }
 
 // statusClosed learns that the exec happened, or that nobody is left to do it;
@@ -233,7 +239,7 @@ func (s *server) answerReady(p *proc) {
 func (s *server) statusClosed(p *proc) {
 	s.born(p)
 	s.loop.close(&p.status)
-	if p.failure != nil || !p.told || p.Phase != task.Waiting {
+	if p.failure != nil || !p.told || !p.ready || p.Phase != task.Waiting {
 		return
 	}
 	p.Phase, p.Started = task.Running, time.Now().UTC()

@@ -58,7 +58,7 @@ func (s *server) finish(p *proc, ws unix.WaitStatus) {
 	exit.OOM = p.oom != "" && oomKills(p.oom) > p.oomBefore
 	if p.failure != nil {
 		exit.Errno, exit.Step = p.failure.Errno, p.failure.Step
-	} else if p.told && p.Started.IsZero() {
+	} else if p.told && p.ready && p.Started.IsZero() {
 		p.Started = exit.At // its program began and ended between two looks
 	}
 	p.exit = exit

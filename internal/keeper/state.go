@@ -55,6 +55,7 @@ type procState struct {
 	Outs       [2]outputState  `json:"outs"`
 	Sink       *sinkState      `json:"sink"`
 	Ready      bool            `json:"ready"`
+	Goes       bool            `json:"goes"`
 	Told       bool            `json:"told"`
 	Failure    *wire.StepError `json:"failure"`
 	Creators   []reply         `json:"creators"`
@@ -140,7 +141,7 @@ func (p *proc) snapshot() procState {
 	ps := procState{
 		Status: p.Status, Tied: p.tied, CgroupKill: p.cgroupKill, OOM: p.oom, OOMBefore: p.oomBefore,
 		Pidfd: p.pidfd, StatusFD: p.status, Stdin: p.stdin, Terminal: p.terminal,
-		Ready: p.ready, Told: p.told, Failure: p.failure,
+		Ready: p.ready, Goes: p.goes, Told: p.told, Failure: p.failure,
 		Creators: p.creators, Starters: p.starters, Deleters: p.deleters, Doomed: p.doomed, Killed: p.killed,
 	}
 	for i, o := range p.outs {
@@ -160,7 +161,7 @@ func (s *server) restore(ps *procState) *proc {
 	p := &proc{
 		Status: ps.Status, tied: ps.Tied, cgroupKill: ps.CgroupKill, oom: ps.OOM, oomBefore: ps.OOMBefore,
 		pidfd: ps.Pidfd, status: ps.StatusFD, stdin: ps.Stdin, terminal: ps.Terminal,
-		ready: ps.Ready, told: ps.Told, failure: ps.Failure,
+		ready: ps.Ready, goes: ps.Goes, told: ps.Told, failure: ps.Failure,
 		creators: ps.Creators, starters: ps.Starters, deleters: ps.Deleters,
 		doomed: ps.Doomed || len(ps.Deleters) > 0, // a former build had only those
 		killed: ps.Killed,

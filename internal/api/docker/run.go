@@ -30,6 +30,7 @@ func (h *handler) runContainer(w http.ResponseWriter, r *http.Request, req *cont
 	if err != nil {
 		return err
 	}
+	req.Starts = true
 	made, err := h.makeContainer(r, req)
 	if err != nil {
 		return err

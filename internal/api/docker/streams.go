@@ -173,11 +173,13 @@ func (h *handler) carry(conn net.Conn, ahead *bufio.Reader, s *container.Stream,
 	}()
 	if s.Out != nil {
 		_ = out.copy(s.Out)
-		_ = s.Out.Close()
 	} else {
 		<-input
 	}
 	last(input)
+	if s.Out != nil { // not before the last word: files are closed, and watches taken off
+		_ = s.Out.Close()
+	}
 	_ = s.Detach()
 	// The input waits for a client that may never write again: end it.
 	_ = conn.Close()

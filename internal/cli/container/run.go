@@ -228,7 +228,7 @@ func (s *session) watch(ctx context.Context, run *client.Run) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if s.sigProxy { // from now on, while it starts; before, they ended the making
-		go passSignals(ctx, s.e, s.id, catchSignals()) // ends with ctx
+		go passSignals(ctx, s.e, s.id, catchSoon()) // ends with ctx
 	}
 	if s.config.Tty {
 		if err := run.Started(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -189,18 +190,28 @@ func resize(ctx context.Context, e *command.Env, path string) {
 	}
 }
 
-// proxied are the signals that people and programs send to a command. All of
-// them would be dear: the Go runtime takes a round trip between two threads for
+// caught are the signals that people and programs send to a command. All that
+// there are would be dear: the Go runtime takes a round trip between two threads for
 // each, and the short life of `run` feels sixty of those.
-func proxied() []os.Signal {
-	return []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGALRM}
+func caught() []os.Signal {
+	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGALRM}
 }
 
 // catchSignals catches those that are passed on: none ends the program any more.
 // It ends soon after the container, so they stay caught.
 func catchSignals() chan os.Signal {
 	ch := make(chan os.Signal, 32)
-	signal.Notify(ch, proxied()...)
+	signal.Notify(ch, caught()...)
+	return ch
+}
+
+// catchSoon is catchSignals for a container that is being started: SIGINT and
+// SIGTERM at once, the rest if it lives on.
+func catchSoon() chan os.Signal {
+	ch := make(chan os.Signal, 32)
+	first, rest := caught()[:2], caught()[2:]
+	signal.Notify(ch, first...)
+	time.AfterFunc(20*time.Millisecond, func() { signal.Notify(ch, rest...) })
 	return ch
 }
 

@@ -249,8 +249,8 @@ func (c *Client) send(req wire.Request, files []*os.File) error {
 	return nil
 }
 
-// Create forks an init, which waits. It returns once the init is ready, with
-// its pid; a *wire.StepError in the error's chain tells what went wrong in it.
+// Create forks an init, which waits or goes on as it says. It returns once the
+// init is ready, or has become the user's program, with its pid; a *wire.StepError in the error's chain tells what went wrong in it.
 // The files are the program, the three standard streams where they are given,
 // and those for the program; they stay the caller's.
 func (c *Client) Create(ctx context.Context, create *task.Create, files ...*os.File) (task.Status, error) {
@@ -259,7 +259,11 @@ func (c *Client) Create(ctx context.Context, create *task.Create, files ...*os.F
 		placed.Streams.Log.Device = deviceOf(filepath.Dir(create.Streams.Log.Path))
 		create = &placed
 	}
-	return c.status(c.call(ctx, wire.Request{Op: wire.Create, Create: create}, files...))
+	s, err := c.status(c.call(ctx, wire.Request{Op: wire.Create, Create: create}, files...))
+	if err == nil && create != nil && create.Go && s.Phase == task.Waiting {
+		return c.Go(ctx, create.Key) // an older keeper
+	}
+	return s, err
 }
 
 // deviceOf is where a folder lies; 0 for one that is missing, which is the keeper's

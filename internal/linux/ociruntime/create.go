@@ -184,7 +184,11 @@ func (b *bundle) namespaces(linux *specs.Linux, c *runtime.Container) error {
 		out = append(out, n)
 	}
 	if c.NetNS != nil {
-		path, err := b.bind(mount.Bind{Source: "the network namespace", From: c.NetNS})
+		file, err := c.NetNS()
+		if err != nil {
+			return err
+		}
+		path, err := b.bind(mount.Bind{Source: "the network namespace", From: file})
 		if err != nil {
 			return err
 		}

@@ -33,14 +33,16 @@ func (r *Runtimes) Exec(ctx context.Context, id, execID string, e *runtime.Exec)
 		b.forget(execID)
 		return nil, err
 	}
-	_, err = r.fork(ctx, b, &task.Create{
-		Key: task.Key{Container: id, Exec: execID}, Generation: e.Generation, Streams: e.Streams, Tied: e.Tied,
-	}, e.Given)
+	key := task.Key{Container: id, Exec: execID}
+	_, err = r.fork(ctx, b, &task.Create{Key: key, Generation: e.Generation, Streams: e.Streams, Tied: e.Tied}, e.Given)
 	if err != nil {
 		b.forget(execID)
 		return nil, err
 	}
-	return &runtime.Process{}, nil
+	if e.Go {
+		err = r.Start(ctx, key)
+	}
+	return &runtime.Process{}, err
 }
 
 func (b *bundle) compileExec(execID string, e *runtime.Exec) error {

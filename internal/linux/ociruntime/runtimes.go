@@ -189,6 +189,9 @@ func (r *Runtimes) fork(ctx context.Context, b *bundle, req *task.Create, given 
 	req.Streams.Late = req.Streams.Kind == task.StreamTerminal
 	req.Files = len(b.init.Files())
 	status, err := r.keeper.Create(ctx, req, append(files, b.init.Files()...)...)
+	if err == nil {
+		err = ctx.Err() // it came to be when its time was over
+	}
 	var failed *task.StepError
 	if errors.As(err, &failed) || ctx.Err() != nil {
 		// Nobody will start it: the keeper is to forget it.

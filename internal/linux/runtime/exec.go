@@ -70,6 +70,7 @@ func (n *Native) Exec(ctx context.Context, id, execID string, e *Exec) (*Process
 		Generation: e.Generation,
 		Streams:    e.Streams,
 		Tied:       e.Tied,
+		Go:         e.Go,
 	}, e.Given, master)
 	if err != nil {
 		return nil, err

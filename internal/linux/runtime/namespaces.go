@@ -36,9 +36,9 @@ var cloneFlags = map[specs.LinuxNamespaceType]uintptr{
 	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
 }
 
-// resolve reads a spec's namespaces; net, where given, is joined whatever the
-// spec says. The result is to be closed.
-func resolve(list []specs.LinuxNamespace, net *os.File) (*namespaces, error) {
+// resolve reads a spec's namespaces; what net gives, where it is not nil, is joined
+// whatever the spec says. The result is to be closed.
+func resolve(list []specs.LinuxNamespace, net func() (*os.File, error)) (*namespaces, error) {
 	ns := &namespaces{}
 	for _, n := range list {
 		flag, ok := cloneFlags[n.Type]
@@ -54,13 +54,19 @@ func resolve(list []specs.LinuxNamespace, net *os.File) (*namespaces, error) {
 			return nil, err
 		}
 	}
-	if net != nil {
-		ns.joined = append(ns.joined, joined{file: net, flag: unix.CLONE_NEWNET})
-	}
 	if ns.clone&unix.CLONE_NEWNS == 0 {
 		ns.close()
 		return nil, errs.New(errs.Invalid, "a container needs a mount namespace of its own")
 	}
+	if net == nil {
+		return ns, nil
+	}
+	file, err := net()
+	if err != nil {
+		ns.close()
+		return nil, err
+	}
+	ns.joined = append(ns.joined, joined{file: file, flag: unix.CLONE_NEWNET})
 	return ns, nil
 }
 

@@ -145,11 +145,6 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 			return nil, nil, cmp.Or(err, errs.New(errs.Conflict, "container %s exists already", c.ID))
 		}
 	}
-	ns, err := resolve(c.Spec.Linux.Namespaces, c.NetNS)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer ns.close()
 	root, err := places(group, c)
 	if err != nil {
 		return nil, nil, err
@@ -159,6 +154,11 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 			err = errors.Join(err, root.Close(), group.Delete())
 		}
 	}()
+	ns, err := resolve(c.Spec.Linux.Namespaces, c.NetNS) // after what takes time, as the network may
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ns.close()
 	pr := profileOf(c.Spec, n.filters)
 	b := &builder{program: &initproc.Program{}, spec: c.Spec, group: group}
 	defer b.close()
@@ -240,9 +240,12 @@ func (n *Native) fork(ctx context.Context, p *initproc.Program, req *task.Create
 	}
 	req.Files = len(p.Files())
 	status, err := n.keeper.Create(ctx, req, append(files, p.Files()...)...)
+	if err == nil {
+		err = ctx.Err() // it came to be when its time was over
+	}
 	var failed *task.StepError
 	if errors.As(err, &failed) || ctx.Err() != nil {
-		// Nobody will start it: the keeper is to forget it.
+		// Nobody will start it, or wait for it: the keeper is to forget it.
 		_ = n.keeper.Delete(context.WithoutCancel(ctx), req.Key)
 	}
 	return status, failure(err)

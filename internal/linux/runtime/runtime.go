@@ -22,8 +22,8 @@ type Runtime interface {
 	// and returns while it waits. Of the errors, errs.Conflict means that the
 	// id exists.
 	Create(ctx context.Context, c *Container) (*Process, error)
-	// Exec forks a process inside a running container; it too waits for Start.
-	// NotFound where the container does not run.
+	// Exec forks a process inside a running container; it too waits for Start,
+	// unless it is to go at once. NotFound where the container does not run.
 	Exec(ctx context.Context, containerID, execID string, e *Exec) (*Process, error)
 	// Start lets a created process go on and returns once it has become the
 	// user's program. errs.CommandNotFound and errs.CommandNotExecutable say
@@ -83,8 +83,9 @@ type Container struct {
 	// Given are the three standard streams where Streams.Kind is "given".
 	Given [3]*os.File
 	Tied  bool
-	// NetNS is a network namespace to join; nil follows the spec.
-	NetNS *os.File
+	// NetNS gives a network namespace to join, and waits for one that is still being
+	// made; nil follows the spec. The file stays its giver's.
+	NetNS func() (*os.File, error)
 	// Record is kept by the keeper and comes back in List.
 	Record []byte
 	// Runtime names the runtime of somebody else that is to make it; empty: ours.
@@ -108,6 +109,9 @@ type Exec struct {
 	Streams    task.Streams
 	Given      [3]*os.File
 	Tied       bool
+	// Go starts it as well: one trip to the keeper less. What Start would fail
+	// with, Exec does.
+	Go bool
 }
 
 // Process is a created process that waits for Start.

@@ -152,6 +152,9 @@ type CreateRequest struct {
 	// AnyPlatform: it was chosen that the image is for another one than the host's,
 	// which is worth no warning.
 	AnyPlatform bool `json:"-"`
+	// Starts: it is started next, for the same client. So its record may wait for
+	// that: who is not told of the start cannot count on the container.
+	Starts bool `json:"-"`
 }
 
 // UpdateRequest is the body of POST /containers/ID/update. What is zero or nil

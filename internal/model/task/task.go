@@ -53,6 +53,10 @@ type Create struct {
 	// Tied: kill the process when the connection that created it ends. Builds
 	// and attached execs are tied to their daemon; containers never are.
 	Tied bool `json:"tied,omitempty"`
+	// Go: the process needs no word to go on, and the answer comes once it has become
+	// the user's program, as that to Go does. A keeper that does not know this
+	// answers that it waits.
+	Go bool `json:"go,omitempty"`
 	// CgroupKill is a cgroup folder (of a v2 tree, or of v1's pids or freezer)
 	// whose members are killed when the first process ends without a pid
 	// namespace of its own; empty where the namespace does that.

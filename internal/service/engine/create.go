@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"io"
 	"maps"
 	"os"
 	"runtime"
@@ -46,7 +45,10 @@ func (e *Engine) CreateContainer(ctx context.Context, name string, req *containe
 	if err := e.enter(u, name); err != nil {
 		return nil, err
 	}
-	if err := e.furnish(ctx, u, img, req.Files); err != nil {
+	if req.Starts && joinsNamespace(rec.HostConfig) {
+		e.prepare(u)
+	}
+	if err := e.furnish(ctx, u, img, req); err != nil {
 		e.withdraw(u)
 		return nil, err
 	}
@@ -317,19 +319,19 @@ func (e *Engine) enter(u *unit, name string) error {
 
 // furnish makes the container's folder and volumes with the files it begins
 // with, and then its record: an end before that leaves no container.
-func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image, files io.Reader) error {
+func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image, req *container.CreateRequest) error {
 	if err := e.paths(u.id).makeFolder(); err != nil {
 		return err
 	}
 	if err := e.prepareVolumes(ctx, u, img); err != nil {
 		return err
 	}
-	if files != nil {
-		if err := e.writeInitial(ctx, u, files); err != nil {
+	if req.Files != nil {
+		if err := e.writeInitial(ctx, u, req.Files); err != nil {
 			return err
 		}
 	}
-	if u.autoRemove() {
+	if u.autoRemove() || req.Starts {
 		e.records.touchSoon(u) // start waits for the record; one that is never started is no loss
 		return nil
 	}
@@ -339,6 +341,7 @@ func (e *Engine) furnish(ctx context.Context, u *unit, img *image.Image, files i
 
 // withdraw takes back a container that could not be made.
 func (e *Engine) withdraw(u *unit) {
+	u.takeNamespace().close()
 	e.mu.Lock()
 	delete(e.units, u.id)
 	delete(e.names, u.rec.Name)

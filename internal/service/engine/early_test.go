@@ -67,6 +67,89 @@ func TestNetworksAreJoinedBeforeTheProcess(t *testing.T) {
 	}
 }
 
+// awaited is a network whose namespaces are there once the process is being made.
+type awaited struct {
+	engine.Network
+	forking chan struct{}
+}
+
+func (a awaited) Namespace() (*os.File, error) {
+	select {
+	case <-a.forking:
+		return a.Network.Namespace()
+	case <-time.After(long):
+		return nil, errors.New("the process waits for its namespace before anything of it is made")
+	}
+}
+
+type announced struct {
+	runtime.Runtime
+	forking chan struct{}
+}
+
+func (a announced) Create(ctx context.Context, c *runtime.Container) (*runtime.Process, error) {
+	close(a.forking)
+	return a.Runtime.Create(ctx, c)
+}
+
+// Nor does what else a process needs wait for the namespace.
+func TestAProcessIsBegunBesideItsNamespace(t *testing.T) {
+	t.Parallel()
+	forking := make(chan struct{})
+	h := start(t, func(d *engine.Deps) {
+		d.Network, d.Runtime = awaited{d.Network, forking}, announced{d.Runtime, forking}
+	})
+	id := h.run("web", "sleep 1000", onNetwork("bridge"))
+	if out, code := h.exec(id, "ip addr show"); code != 0 || !strings.Contains(out, h.inspect(id).Networks["bridge"].IPAddress) {
+		t.Errorf("%d: %s", code, out)
+	}
+}
+
+// counted counts the namespaces that were made.
+type counted struct {
+	engine.Network
+	made chan *os.File
+}
+
+func (c counted) Namespace() (*os.File, error) {
+	f, err := c.Network.Namespace()
+	c.made <- f
+	return f, err
+}
+
+// A container that will be started next has its namespace made meanwhile; one that
+// is made and never started, or cannot be made, gives it back.
+func TestTheNamespaceOfTheNextStartIsMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	made := make(chan *os.File, 9)
+	h := start(t, func(d *engine.Deps) { d.Network = counted{d.Network, made} })
+	ctx := limited(t)
+	next := func(r *container.CreateRequest) { r.Starts = true; r.HostConfig.NetworkMode = "bridge" }
+	id := h.create("web", "sleep 1000", next)
+	early := <-made
+	must(t, h.engine.StartContainer(ctx, id))
+	if out, code := h.exec(id, "ip addr show"); code != 0 || !strings.Contains(out, h.inspect(id).Networks["bridge"].IPAddress) {
+		t.Errorf("%d: %s", code, out)
+	}
+	until(t, "the end of the file", func() bool { return early.Fd() == ^uintptr(0) })
+	if len(made) > 0 {
+		t.Error("a second namespace was made for the start")
+	}
+	never := h.create("never", "true", next)
+	unused := <-made
+	until(t, "the giving up", func() bool { return unused.Fd() == ^uintptr(0) })
+	must(t, h.engine.StartContainer(ctx, never))
+	<-made // one of its own
+	req := request("true")
+	next(req)
+	req.Files = strings.NewReader(strings.Repeat("no tar", 500))
+	if _, err := h.engine.CreateContainer(ctx, "", req); err == nil {
+		t.Fatal("it could be made")
+	}
+	failed := <-made
+	until(t, "the end of what could not be made", func() bool { return failed.Fd() == ^uintptr(0) })
+}
+
 // A process that cannot be made leaves nothing of the networks that were joined
 // for it.
 func TestAProcessThatFailsLeavesNoNetwork(t *testing.T) {

@@ -170,41 +170,31 @@ func (e *Engine) runExec(ctx context.Context, x *execution, rec *container.Conta
 	x.mu.Lock()
 	x.starting = true
 	x.mu.Unlock()
-	req := &runtime.Exec{Process: proc, Generation: x.gen, Streams: io.streams, Given: io.given, Tied: !detach}
+	req := &runtime.Exec{Process: proc, Generation: x.gen, Streams: io.streams, Given: io.given, Tied: !detach, Go: true}
 	p, err := e.Runtime.Exec(ctx, rec.ID, x.id, req)
 	io.closeGiven()
 	if err != nil {
 		io.abandon()
 		return nil, err
 	}
-	x.mu.Lock()
-	x.running, x.pid = true, p.Pid
-	x.mu.Unlock()
-	if err := e.letGo(ctx, x); err != nil {
-		io.abandon()
-		return nil, err
-	}
+	e.execRuns(x, p.Pid)
 	if p.Pid == 0 {
 		e.learnPid(ctx, x)
 	}
 	return io.stream(x), nil
 }
 
-// letGo says the word to go. Where that fails the exec is one that is starting
-// until the failure is noted, so that the exit that comes with it is not taken for
-// the program's.
-func (e *Engine) letGo(ctx context.Context, x *execution) error {
-	if err := e.Runtime.Start(ctx, x.key()); err != nil {
-		return err
-	}
+// execRuns notes that the process runs, unless it has ended by now. Until then an
+// exit is held back: that of a start that failed is not the program's.
+func (e *Engine) execRuns(x *execution, pid int) {
 	x.mu.Lock()
+	x.running, x.pid = true, pid
 	early := x.early
 	x.starting, x.early = false, nil
 	x.mu.Unlock()
 	if early != nil {
 		e.execEnded(*early)
 	}
-	return nil
 }
 
 // learnPid asks for the pid of an exec that was made only when it was started,

@@ -11,12 +11,9 @@ import (
 	"lus/internal/model/task"
 )
 
-// failing is a runtime that cannot let anything go.
+// failing is a runtime that has nothing left to end.
 type failing struct{ runtime.Runtime }
 
-func (failing) Start(context.Context, task.Key) error {
-	return errs.New(errs.CommandNotFound, "executable file not found")
-}
 func (failing) Signal(context.Context, task.Key, int) error { return nil }
 func (failing) Ack(context.Context, task.Key, uint64) error { return nil }
 
@@ -26,12 +23,11 @@ func TestAFailedExecHasTheCodeOfItsFailure(t *testing.T) {
 	e := &Engine{Deps: Deps{Runtime: failing{}, Log: slog.New(slog.DiscardHandler), Now: time.Now}, execs: map[string]*execution{}}
 	x := &execution{unit: &unit{execs: map[string]*execution{}}, id: "x", gen: 1, starting: true, ended: make(chan struct{})}
 	e.execs[x.id] = x
-	err := e.letGo(t.Context(), x)
-	if err == nil {
-		t.Fatal("no error")
-	}
 	e.execEnded(task.Status{Key: x.key(), Generation: 1, Exit: &task.Exit{Code: 125}})
-	e.execFailed(x, err)
+	if x.code != nil {
+		t.Fatalf("while it starts it has ended with %d", *x.code)
+	}
+	e.execFailed(x, errs.New(errs.CommandNotFound, "executable file not found"))
 	if x.code == nil || *x.code != 127 || x.starting {
 		t.Errorf("it ended with %v, starting: %v", x.code, x.starting)
 	}

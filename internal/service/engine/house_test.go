@@ -284,7 +284,7 @@ func (h *house) traces() string {
 	groups = slices.DeleteFunc(groups, func(g string) bool { return len(filepath.Base(g)) != 64 })
 	note("cgroup", groups, err)
 	links, err := exec.Command("ip", "-o", "link", "show", "type", "veth").Output()
-	note("link", lines(string(links)), err)
+	note("link", slices.DeleteFunc(lines(string(links)), h.others), err)
 	rules, err := exec.Command("nft", "list", "map", "ip", "lus_"+h.layout.Instance(), "pub_any").Output()
 	if err == nil && strings.Contains(string(rules), "elements") {
 		note("rule", []string{string(rules)}, nil)
@@ -300,6 +300,11 @@ func (h *house) traces() string {
 		note("process", []string{fmt.Sprintf("%+v", s.Key)}, err)
 	}
 	return strings.Join(out, "\n")
+}
+
+// others reports whether a link belongs to a house beside this one.
+func (h *house) others(link string) bool {
+	return !strings.Contains(link, "lv"+h.layout.Instance())
 }
 
 func lines(s string) []string {

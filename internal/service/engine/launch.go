@@ -43,9 +43,10 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 		return errs.New(errs.NotModified, "container %s is running already", rec.Name)
 	}
 	u.restarts.cancel(u)
-	e.change(u, func(rec *container.Container) {
+	u.edit(func(rec *container.Container) {
 		rec.ManuallyStopped, rec.RestartCount, rec.Draining, rec.StopNote = false, 0, false, ""
 	})
+	e.records.touchSoon(u) // the start writes it
 	// Half a start helps nobody: a client that goes away does not stop it.
 	return e.launch(context.WithoutCancel(ctx), u)
 }
@@ -119,24 +120,15 @@ type launch struct {
 	pid    int
 	held   undo       // gives back the volumes that were mounted for it
 	parts  []*os.File // of volumes, and namespaces to join: open until the runtime has them
-	// netns is the network namespace that is on its way; nil where the runtime makes it.
-	netns chan made
+	// netns is the network namespace that the process joins; nil where the runtime
+	// makes it. It is closed with the launch.
+	netns *namespace
 	// plugged: the networks were joined before the process was there.
 	plugged bool
 }
 
-// made is a network namespace, or why there is none.
-type made struct {
-	file *os.File
-	err  error
-}
-
 func (l *launch) close() {
-	if l.netns != nil { // nobody took it
-		if m := <-l.netns; m.file != nil {
-			_ = m.file.Close()
-		}
-	}
+	l.netns.close()
 	for _, f := range l.parts {
 		_ = f.Close()
 	}
@@ -154,7 +146,9 @@ func (l *launch) bringUp(ctx context.Context) error {
 	if l.places, err = e.places(rec); err != nil {
 		return err
 	}
-	l.makeNamespace()
+	if l.netns = l.u.takeNamespace(); l.netns == nil && joinsNamespace(rec.HostConfig) && len(l.places) > 0 {
+		l.netns = e.makeNamespace()
+	}
 	if err := e.reserve(ctx, rec, l.places, l.undo); err != nil {
 		return err
 	}
@@ -178,47 +172,22 @@ func (l *launch) bringUp(ctx context.Context) error {
 	return e.Runtime.Start(ctx, task.Key{Container: rec.ID})
 }
 
-// makeNamespace begins to make the network namespace that the process is to join,
-// so that the networks need not wait for the process. Other runtimes make it
-// themselves, and one without networks has nothing to wait for.
-func (l *launch) makeNamespace() {
-	h := l.rec.HostConfig
-	if name, err := ociruntime.Name(h.Runtime); err != nil || name != "" || len(l.places) == 0 || !ownNetwork(h) {
-		return
-	}
-	ch := make(chan made, 1)
-	l.netns = ch
-	go func() { // ends with it
-		file, err := l.e.Network.Namespace()
-		ch <- made{file, err}
-	}()
-}
-
-// namespace waits for what makeNamespace began; nil where the runtime makes it.
-func (l *launch) namespace() (*os.File, error) {
-	if l.netns == nil {
-		return nil, nil
-	}
-	m := <-l.netns
-	l.netns = nil
-	if m.file != nil {
-		l.parts = append(l.parts, m.file)
-	}
-	return m.file, m.err
-}
-
 // bringTogether has the process forked and its ports published: they wait for
 // different things. Where the process is to join a network namespace that is there
 // before it, that is plugged in meanwhile.
 func (l *launch) bringTogether(ctx context.Context, c *runtime.Container) (netns *os.File, err error) {
 	e, rec := l.e, l.rec
-	if c.NetNS, err = l.namespace(); err != nil {
-		return nil, err
-	}
 	var g errgroup.Group
-	if l.plugged = c.NetNS != nil; l.plugged {
+	if l.plugged = l.netns != nil; l.plugged {
+		c.NetNS = l.netns.wait
 		l.settle()
-		g.Go(func() error { return l.plug(ctx, c.NetNS) })
+		g.Go(func() error {
+			ns, err := l.netns.wait()
+			if err != nil {
+				return err
+			}
+			return l.plug(ctx, ns)
+		})
 	}
 	g.Go(func() error {
 		p, err := e.Runtime.Create(ctx, c)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"lus/internal/model/container"
 	"lus/internal/model/event"
@@ -49,6 +50,8 @@ type unit struct {
 	readers  sync.WaitGroup // followers of its output
 	hidden   []*volumeEntry // volumes of its own that it took along
 	held     undo           // gives back the volumes that its run has mounted
+	netns    *namespace     // made for the start that comes next
+	unused   *time.Timer    // gives it up
 }
 
 // run is one life of the process: from its start to its end.
@@ -139,10 +142,14 @@ func (u *unit) autoRemove() bool {
 
 // change edits the record.
 func (e *Engine) change(u *unit, fn func(*container.Container)) {
-	u.mu.Lock()
-	fn(&u.rec)
-	u.mu.Unlock()
+	u.edit(fn)
 	e.records.touch(u)
+}
+
+func (u *unit) edit(fn func(*container.Container)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	fn(&u.rec)
 }
 
 // endpoint replaces one endpoint of the record by an edited copy.
