@@ -17,6 +17,7 @@ import (
 	"lus/internal/model/network"
 	"lus/internal/model/volume"
 	"lus/internal/service/engine/internal/bus"
+	"lus/internal/service/engine/internal/spec"
 	"lus/internal/store/logs"
 )
 
@@ -27,6 +28,7 @@ type Engine struct {
 	events     bus.Bus
 	hub        *logs.Hub
 	deferred   deferred
+	whoIs      spec.Users
 	restarting sync.WaitGroup // restarts that wait
 	probing    sync.WaitGroup // health probes
 

@@ -16,7 +16,6 @@ import (
 	"lus/internal/model/container"
 	"lus/internal/model/task"
 	"lus/internal/service/engine/internal/spec"
-	"lus/internal/service/engine/internal/union"
 )
 
 // execution is one exec: asked for, running, or ended.
@@ -220,16 +219,11 @@ func (e *Engine) execProcess(ctx context.Context, rec *container.Container, cfg 
 	if err != nil {
 		return nil, spec.User{}, err
 	}
-	files, err := union.Open(append([]string{e.paths(rec.ID).upper}, layers.Dirs...))
-	if err != nil {
-		return nil, spec.User{}, err
-	}
-	defer files.Close()
 	who := cfg.User
 	if who == "" {
 		who = rec.Config.User
 	}
-	user, err := spec.FindUser(files, who, rec.HostConfig.GroupAdd)
+	user, err := e.whoIs.Find(e.paths(rec.ID).upper, layers.Dirs, who, rec.HostConfig.GroupAdd)
 	if err != nil {
 		return nil, user, err
 	}

@@ -20,7 +20,6 @@ import (
 	"lus/internal/model/image"
 	"lus/internal/model/task"
 	"lus/internal/service/engine/internal/spec"
-	"lus/internal/service/engine/internal/union"
 )
 
 // StartContainer starts a container that does not run.
@@ -262,12 +261,7 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	if in.AppArmor, err = e.confined(rec); err != nil {
 		return nil, err
 	}
-	files, err := union.Open(append([]string{p.upper}, l.image.Dirs...))
-	if err != nil {
-		return nil, err
-	}
-	defer files.Close()
-	if in.User, err = spec.FindUser(files, rec.Config.User, h.GroupAdd); err != nil {
+	if in.User, err = e.whoIs.Find(p.upper, l.image.Dirs, rec.Config.User, h.GroupAdd); err != nil {
 		return nil, err
 	}
 	l.u.mu.Lock()

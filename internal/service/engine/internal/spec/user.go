@@ -2,9 +2,7 @@ package spec
 
 import (
 	"bytes"
-	"errors"
 	"math"
-	"os"
 	"slices"
 
 	"github.com/moby/sys/user"
@@ -26,24 +24,22 @@ func (u User) Spec() specs.User {
 	return specs.User{UID: u.UID, GID: u.GID, AdditionalGids: u.Groups}
 }
 
-const usersLimit = 4 << 20 // bytes of a passwd or group file
-
 // FindUser reads "user[:group]" (names or numbers; empty is root) by the
 // container's own /etc/passwd and /etc/group, and adds further groups.
 func FindUser(files *union.FS, who string, groups []string) (User, error) {
-	passwd, err := optional(files, "/etc/passwd")
+	a, err := readAccounts(files)
 	if err != nil {
 		return User{}, err
 	}
-	group, err := optional(files, "/etc/group")
-	if err != nil {
-		return User{}, err
-	}
-	u, err := user.GetExecUser(who, &user.ExecUser{Home: "/"}, bytes.NewReader(passwd), bytes.NewReader(group))
+	return a.find(who, groups)
+}
+
+func (a *accounts) find(who string, groups []string) (User, error) {
+	u, err := user.GetExecUser(who, &user.ExecUser{Home: "/"}, bytes.NewReader(a.passwd), bytes.NewReader(a.group))
 	if err != nil {
 		return User{}, errs.New(errs.Invalid, "unable to find user %s: %w", who, err)
 	}
-	more, err := user.GetAdditionalGroups(groups, bytes.NewReader(group))
+	more, err := user.GetAdditionalGroups(groups, bytes.NewReader(a.group))
 	if err != nil {
 		return User{}, errs.New(errs.Invalid, "Unable to find group: %w", err)
 	}
@@ -65,12 +61,4 @@ func FindUser(files *union.FS, who string, groups []string) (User, error) {
 		out.Home = "/"
 	}
 	return out, nil
-}
-
-func optional(files *union.FS, name string) ([]byte, error) {
-	b, err := files.ReadFile(name, usersLimit)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	return b, err
 }
