@@ -2,7 +2,6 @@ package keeper
 
 import (
 	"bytes"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -232,7 +231,7 @@ func (s *server) register(p *proc) error {
 
 // startTime is field 22 of /proc/PID/stat.
 func startTime(pid int) (uint64, bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, err := readKernel("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, false
 	}

@@ -83,8 +83,10 @@ func (s *server) depart(p *proc) {
 	delete(s.leaving, p)
 	delete(s.opening, p)
 	p.Pid, p.Phase, p.Exit, p.exit = 0, task.Ended, p.exit, nil
-	s.recordExit(p)
-	s.announce(p)
+	s.announce(p) // first: somebody waits for it
+	if s.procs[p.Key] == p {
+		s.recordExit(p)
+	}
 }
 
 // announce answers who waited for the process and tells the watchers.
@@ -149,7 +151,7 @@ func oomKills(file string) uint64 {
 	if file == "" {
 		return 0
 	}
-	b, err := os.ReadFile(file)
+	b, err := readKernel(file)
 	if err != nil {
 		return 0
 	}
@@ -160,6 +162,19 @@ func oomKills(file string) uint64 {
 		}
 	}
 	return 0
+}
+
+// readKernel reads a short file of the kernel's (/proc, cgroups), which takes half as
+// long as os.ReadFile: that has the runtime look whether the file can be waited for.
+func readKernel(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 4096)
+	n, err := unix.Read(fd, b)
+	return b[:max(n, 0)], err
 }
 
 // killCgroup kills all members of a cgroup. v2 has a file for that; elsewhere
