@@ -145,7 +145,7 @@ func (l *launch) bringUp(ctx context.Context) error {
 	if l.places, err = e.places(rec); err != nil {
 		return err
 	}
-	if l.netns = l.u.takeNamespace(); l.netns == nil && joinsNamespace(rec.HostConfig) && len(l.places) > 0 {
+	if l.netns = l.u.takeNamespace(); l.netns == nil && joinsNamespace(rec.HostConfig) {
 		l.netns = e.makeNamespace()
 	}
 	if err := e.reserve(ctx, rec, l.places, l.undo); err != nil {

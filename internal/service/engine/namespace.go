@@ -6,7 +6,6 @@ import (
 
 	"lus/internal/linux/ociruntime"
 	"lus/internal/model/container"
-	model "lus/internal/model/network"
 )
 
 // namespace is a network namespace that is being made, or is there.
@@ -46,7 +45,7 @@ func (n *namespace) close() {
 // runtimes make it themselves.
 func joinsNamespace(h *container.HostConfig) bool {
 	name, err := ociruntime.Name(h.Runtime)
-	return err == nil && name == "" && ownNetwork(h) && h.NetworkMode != model.None
+	return err == nil && name == "" && ownNetwork(h)
 }
 
 // unusedAfter is how long a namespace waits for the start that it was made for.
