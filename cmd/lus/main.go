@@ -3,13 +3,10 @@ package main
 
 import (
 	"os"
-	"time"
 
-	"lus/internal/base/thread"
 	"lus/internal/cli"
 )
 
 func main() {
-	thread.EaseMonitor(time.Millisecond)
 	os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }

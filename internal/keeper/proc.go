@@ -269,6 +269,9 @@ func (s *server) adopt(p *proc, pid int) {
 	delete(s.pids, p.Pid)
 	s.loop.close(&p.pidfd)
 	p.Pid = pid
+	// Nothing holds it back: it may have been the user's program, and have ended,
+	// before the one that forked it has said that it is ready.
+	p.ready = p.ready || p.goes
 	if ws, dead := s.strangers.take(pid); dead {
 		s.finish(p, ws)
 		return

@@ -1,10 +1,17 @@
 package keeper
 
 import (
+	"encoding/binary"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lus/internal/base/layout"
+	"lus/internal/model/task"
 )
 
 // The kernel can tell of an end before it hands out what was said last: it looks
@@ -35,5 +42,36 @@ func TestAnEndIsBelievedTheSecondTime(t *testing.T) {
 		if p.status != -1 || calls != len(said) {
 			t.Errorf("%s: %d of %d were read, and the socket is %d", name, calls, len(said), p.status)
 		}
+	}
+}
+
+// A process that goes at once may be over before the init that forked it has said
+// the rest of what it has to say.
+func TestAProcessMayEndBeforeItsInitIsHeardOut(t *testing.T) {
+	run := t.TempDir()
+	if err := os.Mkdir(filepath.Join(run, "keeper"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{layout: layout.Layout{Run: run}, pids: map[int]*proc{}, procs: map[task.Key]*proc{}, unborn: 1}
+	if err := s.loop.open(); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(pair[1]) }() // that of the init, which is still to speak
+	p := &proc{Status: task.Status{Key: task.Key{Container: "c", Exec: "x"}, Phase: task.Waiting, Pid: 1}, goes: true, told: true, unborn: true,
+		status: pair[0], pidfd: -1, stdin: -1, outs: [2]output{{fd: -1}, {fd: -1}}}
+	s.procs[p.Key], s.pids[1] = p, p
+	child := exec.Command("sh", "-c", "exit 7")
+	if err := child.Run(); err == nil {
+		t.Fatal("it did not fail")
+	}
+	status := child.ProcessState.Sys().(interface{ ExitStatus() int })
+	s.strangers.note(child.Process.Pid, unix.WaitStatus(status.ExitStatus()<<8), time.Now())
+	s.statusMessage(p, binary.LittleEndian.AppendUint32([]byte{'P'}, uint32(child.Process.Pid)), nil)
+	if p.Phase != task.Ended || p.Started.IsZero() || p.Exit.Code != 7 {
+		t.Errorf("%+v, exit %+v", p.Status, p.Exit)
 	}
 }

@@ -10,12 +10,11 @@ import (
 
 // EaseMonitor lets the Go runtime's monitor thread sleep up to slack longer than
 // it asks. While anything runs, it looks after the others every 20 µs, fifty
-// times before it slows down: each look interrupts the work of a few milliseconds
-// that a command of ours is, and in a virtual machine costs a trip to the host. It
-// was an eighth of the processor time of a start. The price is that a goroutine
-// in a long call of the kernel gives its place to another so much later, which is
-// nothing to a program of one loop, and too much to the daemon, which has many
-// goroutines in such calls.
+// times before it slows down: each look interrupts the work, and in a virtual
+// machine costs a trip to the host. The price is that a goroutine in a long call of
+// the kernel gives its place to another so much later, which is nothing to a program
+// of one loop, and too much to the daemon, which has many goroutines in such calls.
+// A command that lives for milliseconds gains less than this takes.
 //
 // The monitor starts no processes, so nobody inherits the slack. Without
 // CAP_SYS_NICE, and where /proc is not, everything stays as it was.

@@ -32,12 +32,13 @@ type Engine struct {
 	restarting sync.WaitGroup // restarts that wait
 	probing    sync.WaitGroup // health probes
 
-	mu       sync.RWMutex // guards the maps, not what they lead to
-	units    map[string]*unit
-	names    map[string]*unit // by container name
-	networks map[string]*network.Network
-	volumes  map[string]*volumeEntry
-	execs    map[string]*execution
+	mu         sync.RWMutex // guards the maps, not what they lead to
+	units      map[string]*unit
+	names      map[string]*unit // by container name
+	networks   map[string]*network.Network
+	volumes    map[string]*volumeEntry
+	execs      map[string]*execution
+	execsSwept time.Time
 
 	loaded []*unit // what a former daemon left, until Run goes on with it
 	// unwatched are the runs that ended while there was no daemon; written by

@@ -39,6 +39,8 @@ type execution struct {
 // execKept is how long an exec that ended can still be asked for its exit code.
 const execKept = 5 * time.Minute
 
+const execsSweep = 30 * time.Second
+
 func (x *execution) key() task.Key { return task.Key{Container: x.unit.id, Exec: x.id} }
 
 // CreateExec prepares a process to be run in a running container.
@@ -61,11 +63,7 @@ func (e *Engine) CreateExec(_ context.Context, name string, cfg *container.ExecC
 	}
 	x := &execution{unit: u, id: ids.New(), cfg: *cfg, gen: uint64(e.Now().UnixNano()), ended: make(chan struct{})}
 	e.mu.Lock()
-	for id, old := range e.execs {
-		if old.over(e.Now()) {
-			delete(e.execs, id)
-		}
-	}
+	e.sweepExecs(e.Now())
 	e.execs[x.id] = x
 	e.mu.Unlock()
 	u.mu.Lock()
@@ -73,6 +71,20 @@ func (e *Engine) CreateExec(_ context.Context, name string, cfg *container.ExecC
 	u.mu.Unlock()
 	e.tell(&rec, "exec_create: "+strings.Join(cfg.Cmd, " "), "execID", x.id)
 	return x.id, nil
+}
+
+// sweepExecs forgets those that ended long ago, now and then: who runs a command a
+// hundred times a second has thousands of them. The lock is held.
+func (e *Engine) sweepExecs(now time.Time) {
+	if now.Sub(e.execsSwept) < execsSweep {
+		return
+	}
+	e.execsSwept = now
+	for id, x := range e.execs {
+		if x.over(now) {
+			delete(e.execs, id)
+		}
+	}
 }
 
 func execable(rec *container.Container) error {

@@ -32,3 +32,26 @@ func TestAFailedExecHasTheCodeOfItsFailure(t *testing.T) {
 		t.Errorf("it ended with %v, starting: %v", x.code, x.starting)
 	}
 }
+
+// Looking through all that ended at each exec made the ten-thousandth take a
+// millisecond longer than the first.
+func TestExecsThatEndedAreSweptNowAndThen(t *testing.T) {
+	now := time.Now()
+	e := &Engine{execs: map[string]*execution{}}
+	code := 0
+	end := func(id string, ago time.Duration) {
+		e.execs[id] = &execution{id: id, code: &code, endedAt: now.Add(-ago)}
+	}
+	e.sweepExecs(now)
+	end("old", execKept+time.Second)
+	e.sweepExecs(now.Add(execsSweep / 2))
+	if e.execs["old"] == nil {
+		t.Error("each one sweeps")
+	}
+	end("young", 0)
+	e.execs["running"] = &execution{id: "running"}
+	e.sweepExecs(now.Add(execsSweep))
+	if e.execs["old"] != nil || e.execs["young"] == nil || e.execs["running"] == nil {
+		t.Errorf("there are %v", e.execs)
+	}
+}
