@@ -37,6 +37,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.SetOutput(stderr)
 	samples := f.Int("n", 30, "samples of the short rows")
 	only := f.String("only", "", "measure only these `groups`, separated by commas: "+strings.Join(groupNames(), ", "))
+	alone := f.Bool("alone", false, "leave out others that run containers here: what they do before a sample is felt in it")
 	markdown := f.String("md", "", "write the table to this `file` as markdown")
 	asJSON := f.String("json", "", "write all samples to this `file`")
 	if err := f.Parse(args); err != nil {
@@ -54,7 +55,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if machine.Load > 0.5 {
 		fmt.Fprintf(stderr, "bench: the load is %.2f: these figures are of a busy machine\n", machine.Load)
 	}
-	b, err := prepare(*samples, stderr)
+	b, err := prepare(*samples, *alone, stderr)
 	if err != nil {
 		return err
 	}

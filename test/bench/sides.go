@@ -94,8 +94,8 @@ type suite struct {
 }
 
 // prepare starts a daemon of our own, brings all sides to the same images and
-// compiles the floor.
-func prepare(samples int, stderr io.Writer) (*suite, error) {
+// compiles the floor. Alone there is no side but ours and the floor.
+func prepare(samples int, alone bool, stderr io.Writer) (*suite, error) {
 	s, err := stack.New()
 	if err != nil {
 		return nil, err
@@ -105,7 +105,11 @@ func prepare(samples int, stderr io.Writer) (*suite, error) {
 	if run, err := os.MkdirTemp("/dev/shm", "lus-"); err == nil {
 		s.Run = run
 	}
-	if err := b.prepare(); err != nil {
+	err = b.prepare()
+	if err == nil && !alone {
+		err = b.findOthers()
+	}
+	if err != nil {
 		b.close()
 		return nil, err
 	}
@@ -123,10 +127,7 @@ func (b *suite) prepare() (err error) {
 		return err
 	}
 	b.lus = &side{name: "lus", program: filepath.Join(b.stack.Bin, "lus"), env: b.stack.Env(), compose: true}
-	if err := b.makeFloor(); err != nil {
-		return err
-	}
-	return b.findOthers()
+	return b.makeFloor()
 }
 
 func (b *suite) makeFloor() error {
