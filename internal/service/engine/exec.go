@@ -204,7 +204,7 @@ func (e *Engine) execRuns(x *execution, pid int) {
 	x.starting, x.early = false, nil
 	x.mu.Unlock()
 	if early != nil {
-		e.execEnded(*early)
+		e.deferred.do(func() { e.execEnded(*early) })
 	}
 }
 
@@ -283,6 +283,7 @@ func (e *Engine) execEnded(s task.Status) {
 		e.execDone(x, code, func() { e.tell(&rec, "exec_die", "execID", x.id, "exitCode", strconv.Itoa(code)) })
 	}
 	if ours(s.Container) {
+		time.Sleep(breath) // the answers go first
 		e.ack(s)
 	}
 }
