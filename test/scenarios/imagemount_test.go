@@ -44,7 +44,8 @@ func TestAnImageAsAMount(t *testing.T) {
 	}
 
 	s.OK(t, "run", "-d", "--name", "web", "--mount", "type=image,source=data:1,target=/m", stack.Busybox, "sleep", "600")
-	stack.Says(t, s.Fail(t, 1, "rmi", "-f", "data:1"), "is being used by running container web")
+	stack.Says(t, s.Fail(t, 1, "rmi", "data:1"), "(must force) - container web is using its referenced image")
+	stack.Says(t, s.Fail(t, 1, "rmi", "-f", s.OK(t, "images", "-q", "data:1")), "is being used by running container web")
 	if got := s.OK(t, "inspect", "-f", "{{range .Mounts}}{{.Type}} {{.Source}} {{.Destination}} {{.RW}}{{end}}", "web"); got != "image data:1 /m false" {
 		t.Errorf("inspect tells %q", got)
 	}

@@ -39,7 +39,7 @@ func TestParityImages(t *testing.T) {
 		{do: "docker rmi -f W-img:2", err: "No such image: W-img:2"},
 		{do: "docker rmi", err: "requires at least 1 argument", code: 1},
 		{do: "docker create --name W-a W-img:1 true >/dev/null; docker rmi W-img:1 W-img:latest", out: "Untagged: W-img:1\nUntagged: W-img:latest\n"},
-		{do: "docker commit -c 'LABEL W=here' W-a W-own:1 >/dev/null; docker run --name W-b W-own:1; docker rmi W-own:1", err: "must be forced", code: 1},
+		{do: "docker commit -c 'LABEL W=here' W-a W-own:1 >/dev/null; docker run --name W-b W-own:1; docker rmi W-own:1", err: "(must force) - container", code: 1},
 		{do: "docker rm W-b; docker rmi --no-prune W-own:1 | sed 1q", out: "W-b\nUntagged: W-own:1\n"},
 		{do: "docker commit -c 'LABEL W=here' W-a >/dev/null; docker image ls --filter label=W=here --format '{{.Repository}}'", out: "<none>\n"},
 		{do: "docker image prune -f --filter label=W=here | sed 's/:.*//'", out: "Deleted Images\n"},

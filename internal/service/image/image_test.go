@@ -286,16 +286,32 @@ func TestImageInUseStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.users.running = map[string][]string{id: {"web"}}
-	for _, force := range []bool{false, true} {
-		_, err := w.RemoveImage(ctx, "app:1", force, true)
-		if !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "running container web") {
-			t.Errorf("with a running container, force %v: %v", force, err)
+	refused := func(how, ref string, force bool, want string) {
+		t.Helper()
+		if _, err := w.RemoveImage(ctx, ref, force, true); !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", how, err, want)
 		}
 	}
-	w.users.running, w.users.stopped = nil, map[string][]string{id: {"web"}}
-	if _, err := w.RemoveImage(ctx, "app:1", false, true); !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "must be forced") {
-		t.Errorf("with a stopped container: %v", err)
+	refused("running", "app:1", false, "(must force) - container web is using its referenced image")
+	refused("running, by id", id, false, "(cannot be forced) - image is being used by running container web")
+	refused("running, by id with force", id, true, "(cannot be forced) - image is being used by running container web")
+	// By force the name goes, and the image stays for who has it.
+	removed, err := w.RemoveImage(ctx, "app:1", true, true)
+	if err != nil || !slices.Equal(removed, []model.Removed{{Untagged: "app:1"}}) {
+		t.Errorf("running, with force: %v, %v", removed, err)
 	}
+	if i := w.inspect(id); len(i.RepoTags) > 0 {
+		t.Errorf("it is still called %v", i.RepoTags)
+	}
+	if list, err := w.ListImages(ctx, false, filter.Filters{"dangling": {"true"}}); err != nil || len(list) != 1 || list[0].ID != id {
+		t.Errorf("dangling are %+v, %v", list, err)
+	}
+	if err := w.TagImage(ctx, id, "app:1"); err != nil {
+		t.Fatal(err)
+	}
+	w.users.running, w.users.stopped = nil, map[string][]string{id: {"web"}}
+	refused("stopped", "app:1", false, "(must force) - container web is using its referenced image")
+	refused("stopped, by id", id, false, "(must be forced) - image is being used by stopped container web")
 	if _, err := w.RemoveImage(ctx, "app:1", true, true); err != nil {
 		t.Fatal(err)
 	}

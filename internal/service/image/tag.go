@@ -85,7 +85,8 @@ func sameRepository(ref string, named reference.Named) bool {
 }
 
 // RemoveImage takes a name from an image, and removes the image with its last
-// one. By id it removes the image with its only name, or with all by force.
+// one. By id it removes the image with its only name, or with all by force. An
+// image that a running container has stays: by force it loses its name alone.
 // There are no untagged parents in this store, so prune changes nothing.
 func (s *Service) RemoveImage(ctx context.Context, ref string, force, _ bool) ([]image.Removed, error) {
 	n, done, err := s.beginRemoval(ctx)
@@ -131,6 +132,7 @@ type removal struct {
 	force   bool
 	all     []string // the image's names
 	names   []string // those to be taken
+	keep    bool     // the image stays, without a name
 }
 
 // choose says which names the request means.
@@ -197,15 +199,18 @@ func (s *Service) unused(r *removal) error {
 		return nil
 	}
 	running, stopped := s.users.ContainersUsing(r.id)
-	what := fmt.Sprintf("delete %s", short(r.id))
-	if !r.byID {
-		what = fmt.Sprintf("remove repository reference %q", r.ref)
-	}
+	using := slices.Concat(running, stopped)
 	switch {
+	case len(using) == 0:
+		return nil
+	case !r.byID && !r.force:
+		return errs.New(errs.Conflict, "conflict: unable to remove repository reference %q (must force) - container %s is using its referenced image %s", r.ref, using[0], short(r.id))
+	case !r.byID:
+		r.keep = len(running) > 0
 	case len(running) > 0:
-		return errs.New(errs.Conflict, "conflict: unable to %s (cannot be forced) - image is being used by running container %s", what, running[0])
-	case len(stopped) > 0 && !r.force:
-		return errs.New(errs.Conflict, "conflict: unable to %s (must be forced) - image is being used by stopped container %s", what, stopped[0])
+		return errs.New(errs.Conflict, "conflict: unable to delete %s (cannot be forced) - image is being used by running container %s", short(r.id), running[0])
+	case !r.force:
+		return errs.New(errs.Conflict, "conflict: unable to delete %s (must be forced) - image is being used by stopped container %s", short(r.id), stopped[0])
 	}
 	return nil
 }
@@ -217,7 +222,7 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, err
 	}
-	if r.names, err = s.take(ctx, n, r.names); err != nil {
+	if r.names, err = s.take(ctx, n, r.names, r.keep); err != nil {
 		return nil, fmt.Errorf("remove %s: %w", r.ref, errors.Join(err, ctx.Err()))
 	}
 	if len(r.names) == 0 {
@@ -249,8 +254,8 @@ func (s *Service) remove(ctx context.Context, n *names, r removal) ([]image.Remo
 }
 
 // take removes names and returns them, but for those that mean another image
-// since n was read.
-func (s *Service) take(ctx context.Context, n *names, names []string) (taken []string, err error) {
+// since n was read. With keep their image stays, dangling where it has no other.
+func (s *Service) take(ctx context.Context, n *names, names []string, keep bool) (taken []string, err error) {
 	err = s.store.Update(ctx, func(ctx context.Context) error {
 		for _, name := range names {
 			now, err := s.store.ImageStore().Get(ctx, name)
@@ -264,6 +269,9 @@ func (s *Service) take(ctx context.Context, n *names, names []string) (taken []s
 				return err
 			}
 			taken = append(taken, name)
+		}
+		if keep && len(taken) > 0 {
+			return s.store.KeepDangling(ctx, n.byName[taken[0]])
 		}
 		return nil
 	})

@@ -22,7 +22,7 @@ func (s *Store) SetName(ctx context.Context, i images.Image) error {
 		}
 		old, err := s.images.Get(ctx, i.Name)
 		if errdefs.IsNotFound(err) && strings.HasPrefix(i.Name, DanglingPrefix) {
-			return s.keepDangling(ctx, i)
+			return s.KeepDangling(ctx, i)
 		}
 		if errdefs.IsNotFound(err) {
 			if _, err := s.images.Create(ctx, i); err != nil {
@@ -40,15 +40,16 @@ func (s *Store) SetName(ctx context.Context, i images.Image) error {
 		if _, err := s.images.Update(ctx, i, "target", "labels"); err != nil {
 			return err
 		}
-		if err := s.keepDangling(ctx, old); err != nil {
+		if err := s.KeepDangling(ctx, old); err != nil {
 			return err
 		}
 		return s.dropDangling(ctx, i)
 	})
 }
 
-// keepDangling gives an image that has no name one by its id.
-func (s *Store) keepDangling(ctx context.Context, old images.Image) error {
+// KeepDangling gives an image that has no name one by its id. It is for an Update
+// that takes its last one.
+func (s *Store) KeepDangling(ctx context.Context, old images.Image) error {
 	id := old.Labels[LabelConfig]
 	if id == "" {
 		return nil
@@ -57,7 +58,7 @@ func (s *Store) keepDangling(ctx context.Context, old images.Image) error {
 	if err != nil || len(others) > 0 {
 		return err
 	}
-	old.Name = DanglingPrefix + id
+	old.Name, old.Labels = DanglingPrefix+id, maps.Clone(old.Labels)
 	delete(old.Labels, LabelRepoDigest) // the registry has something else there now
 	old.CreatedAt, old.UpdatedAt = time.Time{}, time.Time{}
 	_, err = s.images.Create(ctx, old)
