@@ -117,6 +117,13 @@ func (c counted) Namespace() (*os.File, error) {
 	return f, err
 }
 
+func closed(f *os.File) func() bool {
+	return func() bool {
+		_, err := f.Stat()
+		return errors.Is(err, os.ErrClosed)
+	}
+}
+
 // A container that will be started next has its namespace made meanwhile; one that
 // is made and never started, or cannot be made, gives it back.
 func TestTheNamespaceOfTheNextStartIsMadeAtOnce(t *testing.T) {
@@ -131,13 +138,13 @@ func TestTheNamespaceOfTheNextStartIsMadeAtOnce(t *testing.T) {
 	if out, code := h.exec(id, "ip addr show"); code != 0 || !strings.Contains(out, h.inspect(id).Networks["bridge"].IPAddress) {
 		t.Errorf("%d: %s", code, out)
 	}
-	until(t, "the end of the file", func() bool { return early.Fd() == ^uintptr(0) })
+	until(t, "the end of the file", closed(early))
 	if len(made) > 0 {
 		t.Error("a second namespace was made for the start")
 	}
 	never := h.create("never", "true", next)
 	unused := <-made
-	until(t, "the giving up", func() bool { return unused.Fd() == ^uintptr(0) })
+	until(t, "the giving up", closed(unused))
 	must(t, h.engine.StartContainer(ctx, never))
 	<-made // one of its own
 	req := request("true")
@@ -147,7 +154,7 @@ func TestTheNamespaceOfTheNextStartIsMadeAtOnce(t *testing.T) {
 		t.Fatal("it could be made")
 	}
 	failed := <-made
-	until(t, "the end of what could not be made", func() bool { return failed.Fd() == ^uintptr(0) })
+	until(t, "the end of what could not be made", closed(failed))
 }
 
 // A process that cannot be made leaves nothing of the networks that were joined
