@@ -131,3 +131,42 @@ services:
 	stack.Lacks(t, as("logs", "own"), "docker\n")
 	stack.Lacks(t, p.OK(t, "deploy", "show", "--format", "json", p.deployed()[0]), secret)
 }
+
+// The proxies of Docker's configuration file reach what Compose builds and runs, as
+// they reach `build` and `run`, and are no part of the project.
+func TestAProjectGetsTheUsersProxies(t *testing.T) {
+	t.Parallel()
+	p := compose(t, shared(t), map[string]string{
+		"docker/config.json": `{"proxies": {"default": {"httpProxy": "http://user.example:1", "noProxy": "local"}}}`,
+		"app/Dockerfile":     "FROM busybox\nRUN env | grep -i proxy | sort >/seen\n",
+		"compose.yaml": `
+services:
+  app:
+    build: app
+    environment: {http_proxy: mine}
+    command: sh -c "echo built; cat /seen; echo run; env | grep -i proxy | sort"
+    stop_grace_period: 0s
+`})
+	as := func(args ...string) string {
+		line := append([]string{"DOCKER_CONFIG=" + filepath.Join(p.dir, "docker"), filepath.Join(p.Bin, "lus"), "compose", "-p", p.name}, args...)
+		return p.DoIn(p.dir, nil, "env", line...).Want(t, 0)
+	}
+	as("up", "--build", "-d")
+	as("wait", "app")
+	const user = "http://user.example:1"
+	want := "built\nHTTP_PROXY=" + user + "\nNO_PROXY=local\nhttp_proxy=" + user + "\nno_proxy=local\n" +
+		"run\nHTTP_PROXY=" + user + "\nNO_PROXY=local\nhttp_proxy=mine\nno_proxy=local"
+	if got := strings.TrimSpace(as("logs", "--no-log-prefix", "app")); got != want {
+		t.Errorf("it saw\n%s\nwant\n%s", got, want)
+	}
+	stack.Lacks(t, as("config"), "user.example")
+	before := p.OK(t, "inspect", "-f", "{{.Id}}", p.name+"-app-1")
+	p.write("docker/config.json", `{"proxies": {"default": {"httpProxy": "http://other.example:1"}}}`)
+	as("up", "-d")
+	if after := p.OK(t, "inspect", "-f", "{{.Id}}", p.name+"-app-1"); after != before {
+		t.Error("another proxy replaced the container")
+	}
+	if got := as("run", "--rm", "app", "env"); !strings.Contains(got, "HTTP_PROXY=http://other.example:1") || !strings.Contains(got, "http_proxy=mine") {
+		t.Errorf("run sees %s", got)
+	}
+}

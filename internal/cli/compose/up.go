@@ -239,12 +239,27 @@ func applyScale(verb string, p *compose.Project, scale []string) error {
 	return nil
 }
 
-// credentials adds the user's registry credentials to a project that may pull.
+// credentials adds to a project that may pull, build and run what the user has in
+// Docker's configuration file: credentials of registries, and proxies.
 func (a *app) credentials(p *compose.Project) error {
 	auth, err := client.AllCredentials(a.warn)
 	if err != nil {
 		return err
 	}
 	p.Auth = auth
+	chosen, err := client.ReadConfig()
+	if err != nil {
+		return err
+	}
+	host := ""
+	if d, ok := a.daemon.(interface{ Host() string }); ok {
+		host = d.Host()
+	}
+	for _, v := range chosen.ProxyVariables(host) {
+		if p.Proxies == nil {
+			p.Proxies = map[string]string{}
+		}
+		p.Proxies[v.Name] = v.Value
+	}
 	return nil
 }

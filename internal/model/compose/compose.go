@@ -52,6 +52,9 @@ type Project struct {
 	Bases []Service `json:"bases,omitempty"`
 	// Auth holds registry credentials of the user who asks, by host.
 	Auth map[string]image.Auth `json:"auth,omitempty"`
+	// Proxies are the variables that the user chose for what the daemon runs: containers
+	// and builds get those that they do not set themselves.
+	Proxies map[string]string `json:"proxies,omitempty"`
 	// Parallel bounds how much goes on at once: 0 is as much as helps, below 0
 	// is no bound.
 	Parallel int `json:"parallel,omitempty"`

@@ -59,6 +59,7 @@ func (r *runner) request(st *step) (*container.CreateRequest, error) {
 	host := *req.HostConfig
 	req.HostConfig = &host
 	host.Mounts = slices.Clone(host.Mounts)
+	req.Env = withProxies(req.Env, r.project.Proxies)
 	req.Labels = maps.Clone(req.Labels)
 	req.Labels[compose.LabelNumber] = strconv.Itoa(st.number)
 	req.Labels[compose.LabelImage] = st.imageID

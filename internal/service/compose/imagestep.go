@@ -83,9 +83,8 @@ func pullStep(req *compose.UpRequest, svc *compose.Service) *step {
 }
 
 func buildStep(req *compose.UpRequest, svc *compose.Service) *step {
-	b := *svc.Build
-	b.Auth = req.Project.Auth
-	return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, service: svc, build: &b, quiet: req.QuietBuild}
+	b := forUser(svc.Build, req.Project)
+	return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, service: svc, build: b, quiet: req.QuietBuild}
 }
 
 // wanted tells whether a registry is asked for an image, of which img is here; nil:

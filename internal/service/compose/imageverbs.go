@@ -24,11 +24,10 @@ func (s *Service) Build(ctx context.Context, req *compose.BuildRequest, tell Tel
 		if svc.Build == nil {
 			return nil, nil
 		}
-		b := *svc.Build
+		b := forUser(svc.Build, req.Project)
 		b.NoCache = b.NoCache || req.NoCache
 		b.Pull = b.Pull || req.Pull
-		b.Auth = req.Project.Auth
-		return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: &b}, nil
+		return &step{action: compose.BuildImage, kind: "Image", name: svc.Image, build: b}, nil
 	}}
 	for i := range services {
 		if _, err := builds.of(&services[i]); err != nil {
