@@ -83,10 +83,8 @@ func (s *server) depart(p *proc) {
 	delete(s.leaving, p)
 	delete(s.opening, p)
 	p.Pid, p.Phase, p.Exit, p.exit = 0, task.Ended, p.exit, nil
-	s.announce(p) // first: somebody waits for it
-	if s.procs[p.Key] == p {
-		s.recordExit(p)
-	}
+	s.recordExit(p)
+	s.announce(p)
 }
 
 // announce answers who waited for the process and tells the watchers.
