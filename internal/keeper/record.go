@@ -23,6 +23,10 @@ import (
 // pid, the init waits on a socket whose other end is the keeper's, and ends by
 // itself when the keeper does.
 
+//
+// An exec has none: it dies with its container, whose record names the cgroup that
+// they share where they do not share a pid namespace, and no later daemon knows it.
+
 const recordHead = 96
 
 // lost is what is told about a process whose keeper was killed.
@@ -51,6 +55,9 @@ func (s *server) record(p *proc) error {
 }
 
 func (s *server) writeRecord(p *proc, write func(path string, data []byte, mode os.FileMode) error) error {
+	if p.Exec != "" {
+		return nil
+	}
 	body, err := json.Marshal(leftover{Status: p.Status, CgroupKill: p.cgroupKill})
 	if err == nil {
 		err = write(s.recordPath(p.Key), append(s.head(p), body...), 0o600)
@@ -63,6 +70,9 @@ func (s *server) writeRecord(p *proc, write func(path string, data []byte, mode 
 
 // recordPid fills in the pid.
 func (s *server) recordPid(p *proc) {
+	if p.Exec != "" {
+		return
+	}
 	fd, err := unix.Open(s.recordPath(p.Key), unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err == nil {
 		_, err = unix.Pwrite(fd, s.head(p), 0)
@@ -85,7 +95,11 @@ func (s *server) recordExit(p *proc) {
 	}
 }
 
-func (s *server) removeRecord(p *proc) { _ = unix.Unlink(s.recordPath(p.Key)) }
+func (s *server) removeRecord(p *proc) {
+	if p.Exec == "" {
+		_ = unix.Unlink(s.recordPath(p.Key))
+	}
+}
 
 // findLeftovers reads the records of a keeper that was killed, makes sure that
 // its processes are dead, and takes them over as ended.
