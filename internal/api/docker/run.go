@@ -40,11 +40,12 @@ func (h *handler) runContainer(w http.ResponseWriter, r *http.Request, req *cont
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.Write(frame([]byte(runHead), container.FrameCreated, made)); err != nil {
-		return nil // whoever wanted it started is gone
-	}
 	ctx, cancel := lasting(r)
 	defer cancel()
+	if _, err := conn.Write(frame([]byte(runHead), container.FrameCreated, made)); err != nil {
+		// Whoever wanted it is gone, and nobody knows of it.
+		return h.Containers.RemoveContainer(ctx, made.ID, container.RemoveOptions{Volumes: true})
+	}
 	c := &req.Config
 	if !c.AttachStdin && !c.AttachStdout && !c.AttachStderr {
 		h.tellStart(conn, r, h.Containers.StartContainer(ctx, made.ID), true)
