@@ -93,6 +93,7 @@ func TestBrokenAnswersAreErrors(t *testing.T) {
 		"a chunk's size is none":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
 		"a chunk's size is less":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
 		"a chunk longer than said": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n",
+		"an upgrade unasked for":   "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n",
 		"endless trailers":         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("X: y\r\n", 10000),
 	} {
 		if got, err := scripted(t, answer).Raw(t.Context(), "/x", nil); err == nil {

@@ -131,7 +131,11 @@ func (b *Begun) head() (*Response, error) {
 		return nil, errs.New(errs.Unavailable, "the daemon at %s ended the connection: %w", b.client.shown, err)
 	}
 	resp.conn = k
-	if resp.Status == 101 || b.upgrade == tcp && resp.Status == 200 {
+	switch {
+	case resp.Status == 101 && b.upgrade == "":
+		b.Abandon()
+		return nil, errs.New(errs.Internal, "the daemon at %s turns the connection into something else, which nobody asked for", b.client.shown)
+	case resp.Status == 101, resp.Status == 200 && b.upgrade == tcp:
 		b.stop()
 		return resp, nil
 	}

@@ -77,7 +77,8 @@ func (r *Run) Follow(stdout, stderr io.Writer) (code int, err error) {
 			return 0, err
 		}
 		var end container.RunEnd
-		return end.StatusCode, r.decode(kind, container.FrameEnded, text, &end)
+		err = r.decode(kind, container.FrameEnded, text, &end)
+		return end.StatusCode, err
 	}
 }
 
