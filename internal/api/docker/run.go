@@ -52,7 +52,8 @@ func (h *handler) runContainer(w http.ResponseWriter, r *http.Request, req *cont
 		return nil
 	}
 	s, exits, err := h.startJoined(ctx, made.ID, req)
-	if !h.tellStart(conn, r, err, c.Tty) {
+	h.tellStart(conn, r, err, c.Tty)
+	if err != nil {
 		return nil
 	}
 	h.carry(conn, ahead, s, keys, &framer{w: conn}, func(gone <-chan struct{}) {
@@ -115,9 +116,7 @@ func (h *handler) runExec(w http.ResponseWriter, r *http.Request, cfg *container
 	defer conn.Close()
 	out := &framer{w: conn, ahead: frame([]byte(runHead), container.FrameCreated, container.CreateResponse{ID: id})}
 	if cfg.Tty || cfg.AttachStdin {
-		if err := out.begin(); err != nil {
-			return s.Detach()
-		}
+		_ = out.begin() // who is gone by now is noticed by what follows
 	}
 	h.carry(conn, ahead, s, keys, out, func(gone <-chan struct{}) { h.tellEnd(ctx, id, out, gone) })
 	return nil
@@ -142,17 +141,16 @@ func (h *handler) tellEnd(ctx context.Context, id string, out *framer, gone <-ch
 }
 
 // tellStart tells the client that the start failed, or where told is set that it
-// did not. It reports whether to go on.
-func (h *handler) tellStart(to io.Writer, r *http.Request, err error, told bool) bool {
+// did not. A client that is gone is no reason to leave what was joined for it as it
+// is: carry notices, and ends its input.
+func (h *handler) tellStart(to io.Writer, r *http.Request, err error, told bool) {
 	switch {
 	case err != nil:
 		h.logFailure(r, err)
 		_, _ = to.Write(frame(nil, container.FrameFailed, container.RunFailure{Status: status.Of(errs.KindOf(err)), Message: err.Error()}))
-		return false
 	case told:
-		_, err = to.Write(frame(nil, container.FrameStarted, nil))
+		_, _ = to.Write(frame(nil, container.FrameStarted, nil))
 	}
-	return err == nil
 }
 
 // frame adds a frame of v in JSON (nil: none) to p.

@@ -25,6 +25,7 @@ type runner struct {
 	making  chan struct{} // until it is closed, nothing is made; nil: at once
 	refuses error         // why nothing starts
 	starts  chan string
+	going   chan struct{} // until it is closed, no start returns; nil: at once
 	removed chan string
 	until   string // what was waited for
 	code    int
@@ -43,7 +44,7 @@ func (e *runner) WaitContainer(_ context.Context, _, condition string) (<-chan c
 }
 
 func (e *runner) StartContainer(_ context.Context, id string) error {
-	e.starts <- id
+	e.start(id)
 	return e.refuses
 }
 
@@ -55,11 +56,19 @@ func (e *runner) RemoveContainer(_ context.Context, id string, o container.Remov
 	return nil
 }
 
+func (e *runner) start(id string) {
+	e.starts <- id
+	if e.going != nil {
+		<-e.going
+	}
+}
+
 func (e *runner) CreateExec(context.Context, string, *container.ExecConfig) (string, error) {
 	return "exec-id", e.err
 }
 
-func (e *runner) StartExec(context.Context, string, bool, bool, *[2]uint) (*container.Stream, error) {
+func (e *runner) StartExec(_ context.Context, id string, _, _ bool, _ *[2]uint) (*container.Stream, error) {
+	e.start(id)
 	return e.stream, e.refuses
 }
 
@@ -299,5 +308,23 @@ func TestWhoIsGoneIsNotWaitedFor(t *testing.T) {
 		_ = c.Close()
 		within(t, a.in.closed, "the end of the input")
 		within(t, a.detached, "the leaving of the stream")
+	}
+}
+
+// Nor is what was joined for it left open: a process that reads its input to the
+// end would never come to it.
+func TestWhoGoesDuringTheStartLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/containers/create", "/containers/x/exec", "/exec/x/start"} {
+		e := newRunner()
+		e.going = make(chan struct{})
+		a := attach(true)
+		e.stream = a.stream
+		c, _ := atOnce(t, e, path, `{"Image":"x","Cmd":["cat"],"AttachStdout":true,"AttachStdin":true,"Tty":true}`)
+		<-e.starts
+		_ = c.Close()
+		close(e.going)
+		within(t, a.in.closed, path+": the end of the input")
+		within(t, a.detached, path+": the leaving of the stream")
 	}
 }

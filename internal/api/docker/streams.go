@@ -134,9 +134,7 @@ func (h *handler) hijack(w http.ResponseWriter, r *http.Request, s *container.St
 	if r.Header.Get("Upgrade") != "" {
 		head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + streamType(r, s.Tty) + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 	}
-	if _, err := io.WriteString(conn, head); err != nil {
-		return s.Detach()
-	}
+	_, _ = io.WriteString(conn, head) // who is gone by now is noticed by carry, which ends the input
 	h.carry(conn, ahead, s, keys, &framer{w: conn, raw: s.Tty}, func(<-chan struct{}) {})
 	return nil
 }
