@@ -227,8 +227,11 @@ func (s *session) follow(ctx context.Context) {
 func (s *session) watch(ctx context.Context, run *client.Run) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var catchAll func()
 	if s.sigProxy { // from now on, while it starts; before, they ended the making
-		go passSignals(ctx, s.e, s.id, catchSoon()) // ends with ctx
+		var caught chan os.Signal
+		caught, catchAll = catchSoon()
+		go passSignals(ctx, s.e, s.id, caught) // ends with ctx
 	}
 	if s.config.Tty {
 		if err := run.Started(); err != nil {
@@ -237,7 +240,7 @@ func (s *session) watch(ctx context.Context, run *client.Run) error {
 		s.follow(ctx)
 	}
 	j := s.joined(run.Stream)
-	j.run = run
+	j.run, j.seen = run, catchAll
 	detached, err := j.copy()
 	switch {
 	case detached:

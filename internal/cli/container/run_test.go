@@ -457,6 +457,31 @@ func TestSignalsReachTheContainer(t *testing.T) {
 	}
 }
 
+// Who has seen output may answer it with a signal at once. One that came before it
+// is caught would be lost, or end lus instead of reaching the process.
+func TestASignalThatAnswersOutputReachesTheContainer(t *testing.T) {
+	g := fake(t, &engine{exit: -1, atOnce: true})
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	g.out = out
+	lost := time.AfterFunc(time.Minute, func() { g.killed <- "nothing" })
+	defer lost.Stop()
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		_, _ = in.Read(make([]byte, 1))
+		_ = syscall.Kill(os.Getpid(), syscall.SIGCONT) // no harm where it is not caught
+	})
+	code, _, _ := g.run("", "busybox")
+	_ = out.Close()
+	reader.Wait()
+	if code != 100+len("CONT") {
+		t.Errorf("exit code %d: the signal was lost", code)
+	}
+}
+
 func TestExecEndsWithTheExitCode(t *testing.T) {
 	for whose, atOnce := range daemons() {
 		g := fake(t, &engine{exec: true, exit: 3, atOnce: atOnce})

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +35,8 @@ type joined struct {
 	// the output.
 	run  *client.Run
 	code int
+	// seen is called before output is shown; nil: nothing is to be.
+	seen func()
 	// passed: signals are passed on to the process, and do not end this program.
 	passed bool
 
@@ -98,7 +101,7 @@ func (j *joined) copy() (detached bool, err error) {
 // cannot be written is complained of, and the end waited for.
 func (j *joined) output() (err error) {
 	if j.run != nil {
-		j.code, err = j.run.Follow(&lenient{to: j.stdout, e: j.e}, &lenient{to: j.stderr, e: j.e})
+		j.code, err = j.run.Follow(&lenient{to: j.stdout, e: j.e, seen: j.seen}, &lenient{to: j.stderr, e: j.e, seen: j.seen})
 		return err
 	}
 	if j.stream.Framed {
@@ -111,12 +114,16 @@ func (j *joined) output() (err error) {
 // lenient takes all that is written: what fails is complained of once, and what
 // comes after that goes nowhere.
 type lenient struct {
-	to io.Writer
-	e  *command.Env
+	to   io.Writer
+	e    *command.Env
+	seen func() // called before each write; may be nil
 }
 
 // Write implements io.Writer.
 func (l *lenient) Write(p []byte) (int, error) {
+	if l.seen != nil {
+		l.seen()
+	}
 	if _, err := l.to.Write(p); err != nil {
 		l.e.Complain(err)
 		l.to = io.Discard
@@ -206,13 +213,15 @@ func catchSignals() chan os.Signal {
 }
 
 // catchSoon is catchSignals for a container that is being started: SIGINT and
-// SIGTERM at once, the rest if it lives on.
-func catchSoon() chan os.Signal {
-	ch := make(chan os.Signal, 32)
+// SIGTERM at once, the rest with all, or if it lives on. Who has seen output of a
+// process may answer it with a signal: all comes before that.
+func catchSoon() (ch chan os.Signal, all func()) {
+	ch = make(chan os.Signal, 32)
 	first, rest := caught()[:2], caught()[2:]
 	signal.Notify(ch, first...)
-	time.AfterFunc(20*time.Millisecond, func() { signal.Notify(ch, rest...) })
-	return ch
+	all = sync.OnceFunc(func() { signal.Notify(ch, rest...) })
+	time.AfterFunc(20*time.Millisecond, all)
+	return ch, all
 }
 
 // passSignals passes signals on to the container until ctx ends.
