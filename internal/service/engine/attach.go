@@ -36,7 +36,8 @@ func (e *Engine) Attach(ctx context.Context, name string, o container.AttachOpti
 	return s, err
 }
 
-// attach makes the stream of one run; left is called when its output is closed.
+// attach makes the stream of one run; left is called when its output was read to
+// the end, or is closed.
 func (e *Engine) attach(ctx context.Context, u *unit, r *run, rec *container.Container, o container.AttachOptions, left func()) (s *container.Stream, err error) {
 	switch rec.State.Status {
 	case container.Paused:
@@ -84,7 +85,8 @@ func (e *Engine) attachOutput(ctx context.Context, u *unit, r *run, o container.
 	if err != nil {
 		return nil, err
 	}
-	reader.done = func() { u.readers.Done(); left() }
+	// Who has all of it may wait for more than that before closing.
+	reader.ended, reader.done = left, func() { u.readers.Done(); left() }
 	if o.Stream {
 		reader.until(r.awaitEnd)
 	}

@@ -77,6 +77,7 @@ type reader struct {
 	once   sync.Once
 	wg     sync.WaitGroup
 	done   func()
+	ended  func() // called where Next gives no more; nil: nobody waits for that
 }
 
 func (e *Engine) open(ctx context.Context, u *unit, opt logs.Options) (*reader, error) {
@@ -104,6 +105,9 @@ func (r *reader) until(wait func(context.Context)) {
 func (r *reader) Next() (container.LogRecord, error) {
 	en, err := r.log.Next(r.ctx)
 	if err != nil {
+		if r.ended != nil {
+			r.ended()
+		}
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			err = io.EOF
 		}
