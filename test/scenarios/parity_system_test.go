@@ -58,6 +58,7 @@ func TestParityWrongCalls(t *testing.T) {
 		{do: "docker tag '' W-x", err: "invalid reference format", code: 1},
 		{do: "docker push ''", err: "invalid reference format", code: 1},
 		{do: "docker rmi ..", code: 1},
+		{do: "docker run -d --name W-r busybox sleep 300 >/dev/null; docker system df -v --format raw | grep -A4 -e '^names: W-r'", out: "ports:\nsize: 0B\n"},
 		{do: "docker rm ..", code: 1},
 		{do: "docker stop ..", code: 1},
 		{do: "docker exec .. true", code: 1},

@@ -88,14 +88,20 @@ func (o *lsFlags) run(ctx context.Context, e *command.Env) error {
 
 // raw is the template of the format of that name.
 func (o *lsFlags) raw() string {
-	lines := output.Lines{"container_id:ID", "image:Image", "command:Command", "created_at:CreatedAt", "state?:State", "status?:Status", "names:Names", "labels?:Labels", "ports?:Ports"}
-	if o.size {
-		lines = append(lines, "size:Size")
-	}
+	lines := RawLines(o.size)
 	if o.quiet {
 		return lines.Template("ID")
 	}
 	return lines.Template("")
+}
+
+// RawLines are a container's lines in the format raw.
+func RawLines(size bool) output.Lines {
+	lines := output.Lines{"container_id:ID", "image:Image", "command:Command", "created_at:CreatedAt", "state?:State", "status?:Status", "names:Names", "labels?:Labels", "ports?:Ports"}
+	if size {
+		lines = append(lines, "size:Size")
+	}
+	return lines
 }
 
 // Headers are the headings of a list of containers.

@@ -91,11 +91,16 @@ func (t imageTable) raw() string {
 	if t.quiet {
 		return output.Lines{"image_id:ID"}.Template("ID")
 	}
+	return RawLines(t.digests).Template("")
+}
+
+// RawLines are an image's lines in the format raw.
+func RawLines(digests bool) output.Lines {
 	lines := output.Lines{"repository:Repository", "tag:Tag"}
-	if t.digests {
+	if digests {
 		lines = append(lines, "digest:Digest")
 	}
-	return append(lines, "image_id:ID", "created_at:CreatedAt", "virtual_size:Size").Template("")
+	return append(lines, "image_id:ID", "created_at:CreatedAt", "virtual_size:Size")
 }
 
 // Headers are the headings of a list of images.

@@ -2,10 +2,13 @@ package system
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -140,16 +143,24 @@ func (u *usage) cache() total {
 }
 
 // piece is one record of the build cache; its methods are the fields of templates.
-type piece struct{ r build.Record }
+type piece struct {
+	r     build.Record
+	trunc bool
+}
 
 func (p piece) ID() string {
-	id := p.r.ID[:min(12, len(p.r.ID))]
+	id := p.r.ID
+	if p.trunc {
+		id = id[:min(12, len(id))]
+	}
 	if p.r.InUse {
 		id += "*"
 	}
 	return id
 }
 
+// Parent is a field that Docker's formats have from before there could be several.
+func (p piece) Parent() string       { return "" }
 func (p piece) Parents() string      { return strings.Join(p.r.Parents, ", ") }
 func (p piece) CacheType() string    { return p.r.Type }
 func (p piece) Description() string  { return p.r.Description }
@@ -200,13 +211,44 @@ func (u *usage) each(trunc bool) each {
 	for _, v := range u.Volumes {
 		out.Volumes = append(out.Volumes, volume.NewRow(v))
 	}
-	for _, r := range u.BuildCache {
-		out.BuildCache = append(out.BuildCache, piece{r})
+	for _, r := range slices.SortedFunc(slices.Values(u.BuildCache), longestUnused) {
+		out.BuildCache = append(out.BuildCache, piece{r, trunc})
 	}
 	return out
 }
 
+// raw prints the lines of the format of that name.
+func (a each) raw(to io.Writer) error {
+	return errors.Join(
+		rawRows(to, "Image", image.RawLines(true), a.Images),
+		rawRows(to, "Container", container.RawLines(true), a.Containers),
+		rawRows(to, "Volume", volume.RawLines(), a.Volumes),
+		rawRows(to, "Build Cache", output.Lines{
+			"build_cache_id:ID", "parent_id:Parent", "build_cache_type:CacheType", "description:Description", "created_at:CreatedAt", "created_since:CreatedSince",
+			"last_used_at:LastUsedAt", "last_used_since:LastUsedSince", "usage_count:UsageCount", "in_use:InUse", "shared:Shared",
+		}, a.BuildCache),
+	)
+}
+
+func rawRows[R any](to io.Writer, kind string, lines output.Lines, rows []R) error {
+	return output.List(to, "type: "+kind+"\n"+lines.Template(""), "", nil, rows)
+}
+
+// longestUnused puts what was last used longest ago first.
+func longestUnused(a, b build.Record) int {
+	at := func(r build.Record) time.Time {
+		if r.LastUsedAt == nil {
+			return time.Time{}
+		}
+		return *r.LastUsedAt
+	}
+	return cmp.Or(at(a).Compare(at(b)), cmp.Compare(a.ID, b.ID))
+}
+
 func printEach(e *command.Env, format string, u *usage) error {
+	if format == output.Raw {
+		return u.each(false).raw(e.Out)
+	}
 	if format != "" && format != "table" {
 		doc, err := u.each(false).document()
 		if err != nil {

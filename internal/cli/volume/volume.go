@@ -82,7 +82,7 @@ func lsCommand() command.Command {
 		Example: "volume ls", Min: 0, Max: 0,
 		Flags: func(e *command.Env, f *pflag.FlagSet) command.Do {
 			filters := output.FilterFlag(f, "f", "Only those that fit, as dangling=true")
-			how := output.ListFlags(f, "Name", "names").Raw("name:Name", "driver:Driver")
+			how := output.ListFlags(f, "Name", "names").Raw(RawLines()...)
 			command.RefuseSwitch(f, "cluster", noCluster)
 			return func(ctx context.Context, _ []string) error {
 				q, err := output.Filters(*filters)
@@ -164,3 +164,6 @@ func rmCommand() command.Command {
 		},
 	}
 }
+
+// RawLines are a volume's lines in the format raw.
+func RawLines() output.Lines { return output.Lines{"name:Name", "driver:Driver"} }
