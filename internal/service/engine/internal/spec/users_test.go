@@ -9,6 +9,7 @@ import (
 
 	"lus/internal/service/engine/internal/spec"
 	"lus/internal/service/engine/internal/union"
+	"lus/test/need"
 )
 
 // tree writes files below dir.
@@ -29,6 +30,7 @@ func tree(t testing.TB, dir string, files map[string]string) string {
 // What is remembered of an image is never more than the image's part: whatever a
 // container did to its users counts.
 func TestRememberedUsersAreThoseOfTheContainer(t *testing.T) {
+	need.Root(t)
 	base := tree(t, t.TempDir(), map[string]string{"etc/passwd": "web:x:33:33::/:\n", "etc/group": "web:x:33:\n", "other/passwd": "web:x:44:44::/:\n", "other/group": ""})
 	linked := t.TempDir()
 	tree(t, linked, map[string]string{"real/passwd": "web:x:33:33::/:\n", "real/group": ""})
