@@ -22,7 +22,6 @@ import (
 // the fork by one short write, and a task.Status in JSON. While the head has no
 // pid, the init waits on a socket whose other end is the keeper's, and ends by
 // itself when the keeper does.
-
 //
 // An exec has none: it dies with its container, whose record names the cgroup that
 // they share where they do not share a pid namespace, and no later daemon knows it.

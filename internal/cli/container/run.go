@@ -77,11 +77,16 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 		defer func() { _ = made.Close() }()
 	}
 	if o.detach {
-		defer fmt.Fprintln(e.Out, made.ID) // it is there even where it did not start
-		if made.Stream != nil {
-			return startFailed(made.Started())
+		if made.Stream == nil {
+			defer fmt.Fprintln(e.Out, made.ID) // it is there even where it did not start
+			return start(ctx, e, made.ID)
 		}
-		return start(ctx, e, made.ID)
+		err := made.Started()
+		var refused *client.Refusal
+		if err == nil || errors.As(err, &refused) {
+			fmt.Fprintln(e.Out, made.ID)
+		} // else the daemon went before it had written down that there is one
+		return startFailed(err)
 	}
 	s := session{e: e, id: made.ID, config: &req.Config, remove: o.remove, keys: keys, detachKeys: o.detachKeys, sigProxy: o.sigProxy}
 	if made.Stream != nil {

@@ -116,7 +116,9 @@ func (g *engine) runAll(w http.ResponseWriter, r *http.Request) {
 			send(conn, container.FrameFailed, `{"Status":400,"Message":"`+g.refuses+`"}`)
 			return
 		case !g.exec && !req.AttachStdout:
-			send(conn, container.FrameStarted, "")
+			if g.exit >= 0 {
+				send(conn, container.FrameStarted, "")
+			}
 			return
 		}
 		close(g.started)
@@ -319,6 +321,11 @@ func TestADaemonThatGoesAwayLeavesNoExitCode(t *testing.T) {
 	code, out, errOut := g.run("", "busybox")
 	if code != 125 || out != "out\n" || !strings.Contains(errOut, "`lus wait id` tells it") {
 		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	}
+	g = fake(t, &engine{exit: -2, atOnce: true})
+	code, out, errOut = g.run("", "-d", "busybox")
+	if code != 125 || out != "" || !strings.Contains(errOut, "ended the connection") {
+		t.Errorf("in the background: exit code %d, %q, %q", code, out, errOut)
 	}
 	g = fake(t, &engine{exit: -2, atOnce: true, exec: true})
 	code, out, errOut = g.run("", "id", "true")
