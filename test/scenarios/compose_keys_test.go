@@ -138,13 +138,14 @@ func TestAProjectGetsTheUsersProxies(t *testing.T) {
 	t.Parallel()
 	p := compose(t, shared(t), map[string]string{
 		"docker/config.json": `{"proxies": {"default": {"httpProxy": "http://user.example:1", "noProxy": "local"}}}`,
-		"app/Dockerfile":     "FROM busybox\nRUN env | grep -i proxy | sort >/seen\n",
+		// A step that no other test has: proxies are no part of what is kept of steps.
+		"app/Dockerfile": "FROM busybox\nRUN env | grep -i proxy | sort >/for-compose\n",
 		"compose.yaml": `
 services:
   app:
     build: app
     environment: {http_proxy: mine}
-    command: sh -c "echo built; cat /seen; echo run; env | grep -i proxy | sort"
+    command: sh -c "echo built; cat /for-compose; echo run; env | grep -i proxy | sort"
     stop_grace_period: 0s
 `})
 	as := func(args ...string) string {
