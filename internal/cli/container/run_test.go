@@ -341,7 +341,7 @@ func TestAFullDiskHidesNoExitCode(t *testing.T) {
 		g := fake(t, &engine{exit: 7, atOnce: atOnce})
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
-			t.Skip("this machine has no /dev/full")
+			t.Fatal(err) // the kernel has it everywhere
 		}
 		t.Cleanup(func() { _ = full.Close() })
 		g.out = full
