@@ -31,6 +31,7 @@ import (
 
 	"lus/internal/base/errs"
 	"lus/internal/base/layout"
+	"lus/internal/base/boot"
 	"lus/internal/keeper/wire"
 	"lus/internal/model/task"
 )
@@ -150,11 +151,10 @@ func (s *server) prepare(init *os.File) error {
 	}
 	// Killed for memory last of all; not permitted everywhere.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-999"), 0)
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
+	var err error
+	if s.boot, err = boot.ID(); err != nil {
 		return err
 	}
-	s.boot = string(b[:min(len(b), 36)])
 	if err := unix.Dup3(int(init.Fd()), initSlot, unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("keep the init: %w", err)
 	}

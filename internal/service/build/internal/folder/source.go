@@ -4,12 +4,10 @@
 package folder
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 
 	"github.com/moby/buildkit/cache"
@@ -22,6 +20,7 @@ import (
 	"github.com/moby/buildkit/source/local"
 	"github.com/tonistiigi/fsutil"
 
+	"lus/internal/base/boot"
 	"lus/internal/base/errs"
 )
 
@@ -49,12 +48,12 @@ func New(c cache.Accessor) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := boot.ID()
 	if err != nil {
 		return nil, err
 	}
 	return &Source{
-		Source: wire, cache: c, boot: string(bytes.TrimSpace(boot)),
+		Source: wire, cache: c, boot: id,
 		offers: map[string]offer{}, indexes: map[string]index{},
 	}, nil
 }
