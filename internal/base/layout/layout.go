@@ -103,6 +103,10 @@ func (l Layout) Container(id string) string { return filepath.Join(l.Root, "cont
 // Containers is the folder of all containers.
 func (l Layout) Containers() string { return filepath.Join(l.Root, "containers") }
 
+// Stubs is the layer below every container's image: empty files and folders to
+// mount what each container has on.
+func (l Layout) Stubs() string { return filepath.Join(l.Root, "stubs") }
+
 // Volumes is the folder of the named volumes.
 func (l Layout) Volumes() string { return filepath.Join(l.Root, "volumes") }
 

@@ -11,12 +11,6 @@ import (
 	"lus/internal/service/engine/internal/union"
 )
 
-// stubs are what every container has, made to mount something on or by the
-// start itself.
-func stubs() []string {
-	return []string{"/dev/console", "/dev/pts", "/dev/shm", "/dev/mqueue", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
-}
-
 // ContainerChanges tells what a container changed of its image.
 func (e *Engine) ContainerChanges(ctx context.Context, name string) ([]container.Change, error) {
 	u, err := e.find(name)
@@ -41,7 +35,7 @@ func (e *Engine) ContainerChanges(ctx context.Context, name string) ([]container
 	return files.Changes(known)
 }
 
-// layersOf are a container's folders, its own first.
+// layersOf are a container's folders, its own first and the stubs last.
 func (e *Engine) layersOf(ctx context.Context, u *unit) ([]string, error) {
 	u.mu.Lock()
 	rec, removing := u.rec, u.removing
@@ -53,7 +47,7 @@ func (e *Engine) layersOf(ctx context.Context, u *unit) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]string{e.paths(u.id).upper}, layers.Dirs...), nil
+	return append([]string{e.paths(u.id).upper}, e.onStubs(layers.Dirs)...), nil
 }
 
 // ExportContainer returns a container's files as a tar, as its image and it

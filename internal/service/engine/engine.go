@@ -83,6 +83,9 @@ func New(d Deps) (*Engine, error) {
 	if err := e.reconcile(e.life); err != nil {
 		return nil, err
 	}
+	if err := makeStubs(d.Layout.Stubs()); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 

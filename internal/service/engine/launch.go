@@ -290,7 +290,7 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	}
 	return &runtime.Container{
 		ID: rec.ID, Generation: l.gen, Spec: s, Cgroup: in.Cgroup, Runtime: name,
-		Rootfs:  runtime.Rootfs{Lower: l.image.Dirs, Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},
+		Rootfs:  runtime.Rootfs{Lower: e.onStubs(l.image.Dirs), Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},
 		Streams: l.streams(p, in.User),
 	}, nil
 }

@@ -81,7 +81,7 @@ func (e *Engine) restingView(ctx context.Context, u *unit) (*view, error) {
 	}()
 	held := &undo{}
 	let := func() { e.warn("unmounting volumes", &rec, held.all(context.WithoutCancel(ctx))) }
-	all, err := e.assemble(ctx, found, u, layers.Dirs, ms, held)
+	all, err := e.assemble(ctx, found, u, e.onStubs(layers.Dirs), ms, held)
 	if err != nil {
 		let()
 		return nil, err
