@@ -173,10 +173,7 @@ func (n *Native) Delete(ctx context.Context, id string) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if c.root != nil {
-		_ = c.root.Close()
-		c.root = nil
-	}
+	c.release()
 	delete(n.containers, id)
 	return nil
 }

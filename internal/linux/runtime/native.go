@@ -40,6 +40,10 @@ type container struct {
 	// root is the root's descriptor; while it is open, the end of the
 	// container does not sync the file system its upper folder lies on.
 	root *os.File
+	// mounts is its mount namespace, nil where it could not be had: while it is open,
+	// the news of its first process's end does not wait for the kernel to take all its
+	// mounts apart.
+	mounts *os.File
 	// profile is the container's, for its execs.
 	profile profile
 }
@@ -59,9 +63,7 @@ func (n *Native) Close(parents ...string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for id, c := range n.containers {
-		if c.root != nil {
-			_ = c.root.Close()
-		}
+		c.release()
 		delete(n.containers, id)
 	}
 	var err error
@@ -179,7 +181,18 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 			return nil, nil, n.endedEarly(ctx, c.ID, err)
 		}
 	}
+	made.mounts, _ = made.open(c.ID, "ns/mnt") // the start tells why it is gone, if it is
 	return made, proc, nil
+}
+
+// release closes what is held of its files.
+func (c *container) release() {
+	for _, f := range []**os.File{&c.mounts, &c.root} {
+		if *f != nil {
+			_ = (*f).Close()
+			*f = nil
+		}
+	}
 }
 
 // places makes the cgroup and the root at the same time: each is mostly waiting
