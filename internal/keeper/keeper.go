@@ -3,10 +3,12 @@
 // their terminals and the sockets of published ports, and learns how they end.
 // It outlives the daemon, which asks it what runs.
 //
-// One locked thread turns one epoll loop over everything, on bare descriptors
-// and with one shared buffer: a keeper of a thousand containers is to take a few
-// megabytes. It never waits inside the loop for anything but the fork itself:
-// logs are written by a goroutine for each file system they lie on (disk).
+// One goroutine turns one epoll loop over everything, on bare descriptors and with
+// one shared buffer: a keeper of a thousand containers is to take a few megabytes.
+// It is bound to no thread, for one that is changes threads twice whenever Go's
+// scheduler wants it to make room. It never waits inside the loop for anything but
+// the fork itself: logs are written by a goroutine for each file system they lie
+// on (disk).
 //
 // # What outlives what
 //
@@ -29,9 +31,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lus/internal/base/boot"
 	"lus/internal/base/errs"
 	"lus/internal/base/layout"
-	"lus/internal/base/boot"
 	"lus/internal/keeper/wire"
 	"lus/internal/model/task"
 )
@@ -60,7 +62,7 @@ const (
 	lockTime = 2 * time.Second
 )
 
-// server is the keeper. All of it belongs to the loop's thread.
+// server is the keeper. All of it belongs to the loop.
 type server struct {
 	layout layout.Layout
 	log    *slog.Logger
@@ -100,7 +102,6 @@ type server struct {
 
 // Run serves until the keeper is told to end. It takes over the calling process.
 func Run(cfg Config) error {
-	runtime.LockOSThread()
 	runtime.GOMAXPROCS(2) // the loop and a disk
 	debug.SetGCPercent(25)
 	s := &server{
