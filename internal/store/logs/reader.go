@@ -58,6 +58,8 @@ type Reader struct {
 	once     sync.Once
 	closed   chan struct{}
 	closing  sync.Once
+	over     atomic.Bool // Next has nothing to do with the files any more
+	release  sync.Once   // of the files
 }
 
 // file is one file of a log, open.
@@ -79,15 +81,13 @@ func Open(path string, opt Options) (*Reader, error) {
 		}
 		r.sub = sub
 	}
-	if err := r.find(); err != nil {
-		r.Close()
-		return nil, err
+	err := r.find()
+	if err == nil && opt.Tail >= 0 {
+		err = r.seekTail(opt.Tail)
 	}
-	if opt.Tail >= 0 {
-		if err := r.seekTail(opt.Tail); err != nil {
-			r.Close()
-			return nil, err
-		}
+	if err != nil {
+		r.Close()
+		return nil, r.end(err)
 	}
 	return r, nil
 }
@@ -100,6 +100,9 @@ func (r *Reader) Close() {
 			r.sub.close()
 		}
 	})
+	if r.over.Load() {
+		r.release.Do(r.closeFiles)
+	}
 }
 
 // Drain tells a follower that the writer has ended: Next yields what is there
@@ -156,13 +159,23 @@ func (r *Reader) Next(ctx context.Context) (Entry, error) {
 	}
 }
 
-// end releases the files, whose reading is over.
+// end gives up the files to whoever closes the reader, or closes them where that has
+// happened: closing one takes a while, and somebody waits for the end.
 func (r *Reader) end(err error) error {
+	r.over.Store(true)
+	select {
+	case <-r.closed:
+		r.release.Do(r.closeFiles)
+	default:
+	}
+	return err
+}
+
+func (r *Reader) closeFiles() {
 	for _, f := range r.files {
 		f.f.Close()
 	}
 	r.files = nil
-	return err
 }
 
 func (r *Reader) interrupted(ctx context.Context) error {
