@@ -84,7 +84,8 @@ type Container struct {
 	Given [3]*os.File
 	Tied  bool
 	// NetNS gives a network namespace to join, and waits for one that is still being
-	// made; nil follows the spec. The file stays its giver's.
+	// made; nil follows the spec. It is asked last before the process is forked. The
+	// file stays its giver's.
 	NetNS func() (*os.File, error)
 	// Record is kept by the keeper and comes back in List.
 	Record []byte

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"lus/internal/base/boot"
 	"lus/internal/model/network"
 	"lus/internal/model/volume"
 	"lus/internal/service/engine/internal/bus"
@@ -24,6 +25,7 @@ import (
 // Engine is the container engine. Its methods are safe for concurrent use.
 type Engine struct {
 	Deps
+	boot       string // this one's, boot.ID
 	records    *records
 	events     bus.Bus
 	hub        *logs.Hub
@@ -75,15 +77,19 @@ func New(d Deps) (*Engine, error) {
 		networks: map[string]*network.Network{}, volumes: map[string]*volumeEntry{},
 		execs: map[string]*execution{},
 	}
+	var err error
+	if e.boot, err = boot.ID(); err != nil {
+		return nil, err
+	}
 	e.life, e.stop = context.WithCancel(context.Background())
 	e.records = newRecords(e)
+	if err := makeStubs(d.Layout.Stubs()); err != nil {
+		return nil, err
+	}
 	if err := e.load(e.life); err != nil {
 		return nil, err
 	}
 	if err := e.reconcile(e.life); err != nil {
-		return nil, err
-	}
-	if err := makeStubs(d.Layout.Stubs()); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -104,7 +105,7 @@ func openHouse(root string, change ...func(*engine.Deps)) (_ *house, err error) 
 	if h.db, err = sqlite.Open(h.layout.Records(), engine.Migrations()); err != nil {
 		return nil, err
 	}
-	deps := engine.Deps{Runtime: mortal(h.rt), Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log}
+	deps := engine.Deps{Runtime: mortal(h.rt, h.db), Images: images{root}, Network: h.nets, Names: h.dns, Layout: h.layout, DB: h.db, Log: log}
 	for _, fn := range change {
 		fn(&deps)
 	}
@@ -112,13 +113,14 @@ func openHouse(root string, change ...func(*engine.Deps)) (_ *house, err error) 
 	return h, err
 }
 
-// dieAt kills a process that runs an engine at a call of the runtime: "start",
-// before it, or "delete", after it.
+// dieAt kills a process that runs an engine at a call of the runtime: "create",
+// before it and with all written that is by then, "start", before it, or "delete",
+// after it.
 const dieAt = "LUS_ENGINE_TEST_DIE"
 
-func mortal(rt runtime.Runtime) runtime.Runtime {
+func mortal(rt runtime.Runtime, db *sqlite.DB) runtime.Runtime {
 	if at := os.Getenv(dieAt); at != "" {
-		return dying{rt, at}
+		return dying{rt, at, db}
 	}
 	return rt
 }
@@ -126,6 +128,30 @@ func mortal(rt runtime.Runtime) runtime.Runtime {
 type dying struct {
 	runtime.Runtime
 	at string
+	db *sqlite.DB
+}
+
+func (d dying) Create(ctx context.Context, c *runtime.Container) (*runtime.Process, error) {
+	if d.at == "create" {
+		_, _ = c.NetNS()
+		d.written(c.ID)
+		d.die()
+	}
+	return d.Runtime.Create(ctx, c)
+}
+
+// written waits until the record says that the process may run.
+func (d dying) written(id string) {
+	for {
+		var begun bool
+		err := d.db.Read(context.Background(), func(tx *sql.Tx) error {
+			return tx.QueryRow("SELECT record ->> 'Begun' FROM containers WHERE id = ?", id).Scan(&begun)
+		})
+		if err == nil && begun {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (d dying) Start(ctx context.Context, k task.Key) error {
@@ -448,8 +474,11 @@ func (h *house) obey(in io.Reader, out io.Writer) error {
 		f := strings.SplitN(orders.Text(), " ", 3)
 		var err error
 		switch f[0] {
-		case "run", "restarting", "removing":
+		case "run", "wired", "restarting", "removing":
 			req := request(f[2])
+			if f[0] == "wired" {
+				req.HostConfig.NetworkMode = "bridge"
+			}
 			req.HostConfig.AutoRemove = f[0] == "removing"
 			if f[0] == "restarting" {
 				req.HostConfig.RestartPolicy.Name = "always"

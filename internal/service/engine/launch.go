@@ -173,13 +173,21 @@ func (l *launch) bringUp(ctx context.Context) error {
 
 // bringTogether has the process forked and its ports published: they wait for
 // different things. Where the process is to join a network namespace that is there
-// before it, that is plugged in meanwhile.
+// before it, that is plugged in meanwhile, and the record is written while the
+// keeper forks.
 func (l *launch) bringTogether(ctx context.Context, c *runtime.Container) (netns *os.File, err error) {
 	e, rec := l.e, l.rec
 	var g errgroup.Group
+	published := make(chan struct{})
 	if l.plugged = l.netns != nil; l.plugged {
-		c.NetNS = l.netns.wait
 		l.settle()
+		c.NetNS = func() (*os.File, error) {
+			g.Go(func() error {
+				<-published
+				return l.write(ctx)
+			})
+			return l.netns.wait()
+		}
 		g.Go(func() error {
 			ns, err := l.netns.wait()
 			if err != nil {
@@ -198,6 +206,7 @@ func (l *launch) bringTogether(ctx context.Context, c *runtime.Container) (netns
 		return nil
 	})
 	g.Go(func() (err error) {
+		defer close(published)
 		l.ports, err = e.publish(ctx, rec, l.places, l.undo)
 		return err
 	})
@@ -221,25 +230,27 @@ func (l *launch) plug(ctx context.Context, netns *os.File) error {
 	return l.e.serveNames(ctx, l.rec, netns, l.places, l.undo)
 }
 
-// connect writes the record, and joins the networks where that is still to be
+// connect writes the record and joins the networks, where that is still to be
 // done: no process may run of which a daemon that comes back would not know all
 // it has.
 func (l *launch) connect(ctx context.Context, netns *os.File) error {
-	e := l.e
-	if !l.plugged {
-		l.settle()
+	if l.plugged {
+		return nil
 	}
+	l.settle()
+	written := make(chan error, 1)
+	go func() { written <- l.write(ctx) }()
+	return errors.Join(l.plug(ctx, netns), <-written)
+}
+
+// write has it on record that the process may run.
+func (l *launch) write(ctx context.Context) error {
 	l.u.mu.Lock()
 	l.u.rec.Ports = l.ports
 	l.u.begun = true
 	l.u.mu.Unlock()
-	e.records.touch(l.u)
-	if l.plugged {
-		return e.records.flush(ctx)
-	}
-	written := make(chan error, 1)
-	go func() { written <- e.records.flush(ctx) }()
-	return errors.Join(l.plug(ctx, netns), <-written)
+	l.e.records.touch(l.u)
+	return l.e.records.flush(ctx)
 }
 
 // compile makes what the runtime is asked for.

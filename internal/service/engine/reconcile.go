@@ -118,8 +118,13 @@ func (e *Engine) adopt(u *unit, status map[string]task.Status) (half *task.Statu
 		if known {
 			half = &s
 		}
-		// That it was started may be known by the keeper alone, and die with it.
-		started := begun && (!known || s.Generation == u.gen && s.Exit != nil && s.Exit.Code == task.ExitUnknown)
+		// That it was started may be known by the keeper alone, and die with it. It is
+		// written while the keeper forks: of what ran in this boot a keeper knows, be it by
+		// what one before it has left.
+		started := begun && !known && !u.begunNow
+		if begun && known {
+			started = s.Generation == u.gen && s.Exit != nil && s.Exit.Code == task.ExitUnknown
+		}
 		e.lost(u, wasRunning || started)
 		if unlogged(u.rec.HostConfig) {
 			e.warn("removing output that is not kept", &u.rec, e.paths(u.id).dropLog())

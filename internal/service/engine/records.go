@@ -29,8 +29,9 @@ type row struct {
 	Container  container.Container
 	Mounts     []mounts.Mount
 	Generation uint64
-	Started    bool // it has run at least once
-	Begun      bool // of its last start nobody has written yet how it went
+	Started    bool   // it has run at least once
+	Begun      bool   // of its last start nobody has written yet how it went
+	Boot       string `json:",omitempty"` // the boot.ID in which that began
 }
 
 // records writes what changed in memory, a moment later and many at once. A
@@ -179,7 +180,11 @@ func (r *records) write(tx *sql.Tx, dirty map[string]bool) error {
 			}
 			continue
 		}
-		data, err := json.Marshal(u.row())
+		w := u.row()
+		if w.Begun {
+			w.Boot = r.e.boot
+		}
+		data, err := json.Marshal(w)
 		if err != nil {
 			return err
 		}
@@ -197,6 +202,7 @@ func (e *Engine) load(ctx context.Context) error {
 			u := newUnit(&w.Container, w.Mounts)
 			u.made.Store(true)
 			u.gen, u.wasStarted, u.begun = w.Generation, w.Started, w.Begun
+			u.begunNow = w.Boot == e.boot
 			e.units[u.id] = u
 			e.names[w.Container.Name] = u
 		})

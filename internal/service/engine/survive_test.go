@@ -290,18 +290,15 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // What never ran is not taken for something whose end was not seen, wherever the
 // daemon dies, and the next one too.
 func TestAStartThatCameToNothingIsNoRun(t *testing.T) {
-	for _, c := range []struct{ name, line, first string }{
-		{"cut short", "sleep 1000", "start"},
-		{"failed", "", "delete"},
+	for _, c := range []struct{ name, order, first string }{
+		{"cut short before the fork", "wired box sleep 1000", "create"},
+		{"cut short", "run box sleep 1000", "start"},
+		{"failed", "missing box nothing", "delete"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := newRoot(t)
 			first := crash(t, root, dieAt+"="+c.first)
-			if c.line == "" {
-				first.send("missing box nothing")
-			} else {
-				first.send("run box %s", c.line)
-			}
+			first.send("%s", c.order)
 			first.dead()
 			if c.first == "start" { // the process waits at the keeper; whoever finds it dies, too
 				begin(t, root, dieAt+"=delete").dead()

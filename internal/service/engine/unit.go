@@ -42,6 +42,7 @@ type unit struct {
 	sent      []int        // signals on their way, of which nobody was told yet
 	killed    *run         // the run that is being killed, if it is still that one
 	begun     bool         // the start under way has come so far that its process may run
+	begunNow  bool         // that was in this boot of the machine, when another daemon wrote it
 	early     *task.Status // an exit that came while launching
 
 	restarts restartState
