@@ -80,7 +80,7 @@ func (x *execFlags) run(ctx context.Context, e *command.Env, args []string) (err
 	if run.Stream == nil {
 		return x.piecemeal(ctx, j)
 	}
-	defer func() { _ = run.Close() }()
+	// The connection ends with the program, as a run's does.
 	x.resize(ctx, e, run.ID)
 	detached, err := j.copy()
 	switch {

@@ -72,9 +72,8 @@ func (o *runFlags) run(ctx context.Context, e *command.Env, args []string) error
 	if err != nil {
 		return failed(err)
 	}
-	if made.Stream != nil {
-		defer func() { _ = made.Close() }()
-	}
+	// Its connection is not closed, but ends with the program: the daemon would wake
+	// of it, and want this processor while somebody waits for the exit code.
 	if o.detach {
 		return background(ctx, e, made)
 	}
