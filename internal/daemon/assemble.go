@@ -84,6 +84,7 @@ func (a *assembly) addStores(ctx context.Context) (err error) {
 		return err
 	}
 	a.closes("the records", a.db.Close)
+	a.onTidied = a.db.OnTidied
 	a.store, err = content.Open(ctx, l.Images(), content.Options{Log: a.log})
 	if err != nil {
 		return err

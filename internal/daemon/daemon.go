@@ -25,6 +25,8 @@ type daemon struct {
 	ready   func(context.Context) // returns once requests may be answered
 	runners []runner
 	closers []closer
+	// onTidied has a function called whenever the records were tidied up.
+	onTidied func(func())
 }
 
 // runner is a part that runs until its context ends.
@@ -75,6 +77,7 @@ func (d *daemon) run(ctx context.Context, ln net.Listener) error {
 	defer cancelRequests()
 	rest := footprint.NewRest()
 	defer rest.Stop()
+	d.onTidied(rest.Touch) // the records are tidied up last
 	srv := &http.Server{
 		Handler:           touching(d.handler, rest),
 		ReadHeaderTimeout: 30 * time.Second,

@@ -72,7 +72,7 @@ func (s *story) told() []string {
 
 // twoParts is a daemon of two parts, each of which runs and holds something.
 func twoParts(s *story, handler http.HandlerFunc) *daemon {
-	d := &daemon{log: slog.New(slog.DiscardHandler), handler: handler, ready: func(context.Context) { s.tell("ready") }}
+	d := &daemon{log: slog.New(slog.DiscardHandler), handler: handler, ready: func(context.Context) { s.tell("ready") }, onTidied: func(func()) {}}
 	for _, name := range []string{"first", "second"} {
 		d.closes(name, func() error { s.tell(name + " closes"); return nil })
 		d.runs(name, func(ctx context.Context) error {

@@ -42,8 +42,9 @@ func (b *suite) memory() ([]*row, error) {
 	return []*row{idle, each, keeper, machine}, err
 }
 
-// settle is how long a daemon is left alone before its memory is read.
-const settle = 2 * time.Second
+// settle is how long a daemon is left alone before its memory is read: ours writes
+// its books up two seconds after the last change, and rests a second after that.
+const settle = 4 * time.Second
 
 // rested is what a side holds idle. Docker's daemon is not ours to restart.
 func (b *suite) rested(s *side) (held, error) {

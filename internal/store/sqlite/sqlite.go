@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
@@ -45,7 +46,12 @@ type DB struct {
 	done   chan struct{}
 	once   sync.Once
 	wal    *os.File // to fsync what was committed
+	tidied atomic.Pointer[func()]
 }
+
+// OnTidied has fn called after each tidying up, which follows when nothing was
+// written for a while.
+func (db *DB) OnTidied(fn func()) { db.tidied.Store(&fn) }
 
 // Open opens the database at path, making it where there is none, and applies
 // the migrations it has not seen yet, in order. One process may have it open.

@@ -349,6 +349,25 @@ func TestRowsSurviveTheDeathOfTheWriter(t *testing.T) {
 	}
 }
 
+// Who rests once everything is tidied up is told when: after each rest in which there
+// was something to tidy.
+func TestItTellsThatItHasTidiedUp(t *testing.T) {
+	t.Parallel()
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	tidied := make(chan struct{}, 9)
+	db.OnTidied(func() { tidied <- struct{}{} })
+	for i := range 2 {
+		if err := db.Write(context.Background(), sqlite.Crash, insert(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-tidied:
+		case <-time.After(time.Minute):
+			t.Fatal("it never does")
+		}
+	}
+}
+
 func child(path string) {
 	db, err := sqlite.Open(path, things)
 	if err != nil {

@@ -65,6 +65,9 @@ func (db *DB) run() {
 			if dirty {
 				db.checkpoint()
 				dirty = false
+				if fn := db.tidied.Load(); fn != nil {
+					(*fn)()
+				}
 			}
 		case <-db.stop:
 			for {
