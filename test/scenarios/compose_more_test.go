@@ -231,6 +231,26 @@ services:
 	r.Want(t, 1)
 	stack.Says(t, r.Err, "What runs and what does not:", "there is no image 127.0.0.1:1/none:1")
 
+	// The failure's text names busybox in its advice; that image is here.
+	p = compose(t, s, map[string]string{"compose.yaml": `
+services:
+  fine: {image: busybox, command: sleep 300}
+  unpullable: {image: "127.0.0.1:1/none:1"}
+`})
+	r = p.do("up", "-d")
+	r.Want(t, 1)
+	stack.Says(t, r.Err, "for debian:bookworm-slim and busybox", "there is no image 127.0.0.1:1/none:1", "nothing was made after the failure")
+
+	// What cannot be made says why, not what it would have waited for.
+	p = compose(t, s, map[string]string{"compose.yaml": `
+services:
+  fine: {image: busybox, command: sleep 300}
+  small: {image: busybox, command: sleep 300, mem_limit: 1m, depends_on: [fine]}
+`})
+	r = p.do("up", "-d")
+	r.Want(t, 1)
+	stack.Says(t, r.Err, "no container   Minimum memory limit allowed is 6MB")
+
 	p = compose(t, s, map[string]string{"compose.yaml": "services:\n  slow: {image: busybox, command: sleep 300, healthcheck: {test: 'false', interval: 1s, retries: 100000}}\n"})
 	r = p.do("up", "--wait", "--wait-timeout", "1")
 	r.Want(t, 1)

@@ -23,7 +23,7 @@ func (a *app) told(ctx context.Context, req *compose.UpRequest, failure error) e
 	if err != nil || len(list) == 0 && len(req.Project.Services) < 2 {
 		return failure // the failure alone tells all there is
 	}
-	t := &telling{a: a, by: map[string][]summary{}, failure: failure}
+	t := &telling{a: a, project: req.Project.Name, by: map[string][]summary{}, failure: failure}
 	for _, c := range lasting(list) {
 		t.by[c.service()] = append(t.by[c.service()], c)
 	}
@@ -44,6 +44,7 @@ func (a *app) told(ctx context.Context, req *compose.UpRequest, failure error) e
 // telling gathers the lines for each service.
 type telling struct {
 	a       *app
+	project string
 	by      map[string][]summary
 	failure error
 	rows    [][]string
@@ -64,7 +65,7 @@ func (t *telling) service(ctx context.Context, s compose.Service) {
 	}
 	cs := t.by[s.Name]
 	if len(cs) == 0 {
-		t.rows = append(t.rows, []string{s.Name, "no container", t.missing(s)})
+		t.rows = append(t.rows, []string{s.Name, "no container", t.missing(ctx, s)})
 		return
 	}
 	for _, c := range cs {
@@ -78,11 +79,32 @@ func (t *telling) service(ctx context.Context, s compose.Service) {
 }
 
 // missing is why a service has no container.
-func (t *telling) missing(s compose.Service) string {
-	if strings.Contains(t.failure.Error(), s.Image) {
+func (t *telling) missing(ctx context.Context, s compose.Service) string {
+	if why := t.ownFailure(s); why != "" {
+		return why
+	}
+	if _, err := t.a.inspectImage(ctx, s.Image); errs.Is(err, errs.NotFound) {
 		return "there is no image " + s.Image
 	}
 	return cmp.Or(t.waits(s), "nothing was made after the failure")
+}
+
+// ownFailure is what the failure says of one of the service's own containers,
+// which comes before what it would have waited for.
+func (t *telling) ownFailure(s compose.Service) string {
+	rest, of := strings.CutPrefix(t.failure.Error(), "container ")
+	name, why, cut := strings.Cut(rest, ": ")
+	if !of || !cut {
+		return ""
+	}
+	if s.ContainerName == "" {
+		number := name[strings.LastIndexByte(name, '-')+1:]
+		s.ContainerName = t.project + "-" + s.Name + "-" + number
+	}
+	if name != s.ContainerName {
+		return ""
+	}
+	return why
 }
 
 // waits names what a service waits for and does not have.
