@@ -171,9 +171,6 @@ func (n *Native) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	c.release()
-	delete(n.containers, id)
+	n.drop(id, c)
 	return nil
 }

@@ -63,7 +63,7 @@ func (n *Native) Close(parents ...string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for id, c := range n.containers {
-		c.release()
+		closeAll(c.release())
 		delete(n.containers, id)
 	}
 	var err error
@@ -185,13 +185,32 @@ func (n *Native) create(ctx context.Context, c *Container) (_ *container, _ *Pro
 	return made, proc, nil
 }
 
-// release closes what is held of its files.
-func (c *container) release() {
-	for _, f := range []**os.File{&c.mounts, &c.root} {
-		if *f != nil {
-			_ = (*f).Close()
-			*f = nil
-		}
+// drop forgets a container. What is held of its mounts may be the last of them, and
+// the kernel writes back what lies on them before it lets go: for as long as a disk or
+// a server of files takes, in which others are not to wait for us.
+func (n *Native) drop(id string, c *container) {
+	n.mu.Lock()
+	held := c.release()
+	n.mu.Unlock()
+	closeAll(held)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.containers[id] == c {
+		delete(n.containers, id)
+	}
+}
+
+// release takes what is held of its files, to be closed.
+func (c *container) release() []*os.File {
+	held := []*os.File{c.mounts, c.root}
+	c.mounts, c.root = nil, nil
+	return held
+}
+
+// closeAll closes files, of which some may be nil.
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // nil refuses
 	}
 }
 
