@@ -107,6 +107,8 @@ func (c *comparer) entry(rel, name string, below *node) (changed bool, err error
 		return old != nil, nil
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return c.subfolder(rel, &st, old)
+	case old != nil && c.stubs[rel] && empty(&st) && empty(&old.stat):
+		return false, nil // a start of an earlier version made it, where no layer had one
 	case old != nil:
 		c.add(rel, container.Modified)
 		return true, nil
@@ -143,6 +145,9 @@ func (c *comparer) subfolder(rel string, st *unix.Stat_t, old *node) (bool, erro
 }
 
 // isFolder reports whether the merged view has a folder here; the root is one.
+// empty tells of a file to mount on.
+func empty(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 }
+
 func (n *node) isFolder() bool { return n.path == "" || n.kind() == unix.S_IFDIR }
 
 func sameAttributes(a, b *unix.Stat_t) bool {

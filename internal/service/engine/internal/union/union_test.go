@@ -4,11 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"lus/internal/model/container"
 	"lus/internal/service/engine/internal/union"
 	"lus/test/need"
 )
@@ -165,5 +167,27 @@ func TestCopyUp(t *testing.T) {
 	must(t, os.WriteFile(base+"/data/later", nil, 0o644))
 	if again, err := f.CopyUp("/data", dst); err != nil || again {
 		t.Errorf("a volume with content was filled again: %v %v", again, err)
+	}
+}
+
+// Starts of earlier versions left an empty file to mount on in the container's folder:
+// over an empty one below it is no change.
+func TestAStubOverAStubIsNoChange(t *testing.T) {
+	upper, stubs, _ := layers(t)
+	for _, layer := range []string{upper, stubs} {
+		file(t, layer+"/etc/hosts", "", 0o644)
+	}
+	file(t, upper+"/etc/resolv.conf", "", 0o644)
+	file(t, stubs+"/etc/resolv.conf", "not empty", 0o644)
+	file(t, upper+"/etc/other", "", 0o644)
+	file(t, stubs+"/etc/other", "", 0o644)
+	f, err := union.Open([]string{upper, stubs})
+	must(t, err)
+	defer f.Close()
+	got, err := f.Changes([]string{"/etc/hosts", "/etc/resolv.conf"})
+	must(t, err)
+	want := []container.Change{{Path: "/etc", Kind: container.Modified}, {Path: "/etc/other", Kind: container.Modified}, {Path: "/etc/resolv.conf", Kind: container.Modified}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
 	}
 }
