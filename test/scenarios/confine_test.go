@@ -240,3 +240,15 @@ func TestAKillForMemoryIsRecorded(t *testing.T) {
 		}
 	}
 }
+
+// With the host's IPC a container sees the host's message queues, also where the
+// host has mounted them nowhere; with its own it does not.
+func TestTheHostsMessageQueues(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	queue := "/dev/mqueue/" + named(t, s, "queue")
+	s.OK(t, "run", "--rm", "--ipc", "host", stack.Busybox, "touch", queue)
+	t.Cleanup(func() { s.OK(t, "run", "--rm", "--ipc", "host", stack.Busybox, "rm", queue) })
+	s.OK(t, "run", "--rm", "--ipc", "host", stack.Busybox, "test", "-e", queue)
+	s.Lus("run", "--rm", stack.Busybox, "test", "-e", queue).Want(t, 1)
+}

@@ -59,10 +59,6 @@ func standard(in *Input, usual []specs.Mount) []specs.Mount {
 			if h.Privileged {
 				m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
 			}
-		case "/dev/mqueue":
-			if h.IpcMode == "host" {
-				m = bind(m.Destination, m.Destination, false)
-			}
 		case "/dev/shm":
 			if h.IpcMode == "none" {
 				continue
