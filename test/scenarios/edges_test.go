@@ -55,6 +55,8 @@ func TestEveryFilterOfTheContainerList(t *testing.T) {
 		{`"name":["` + second + `"]`, all[1:2]}, {`"name":["^/` + second + `$"]`, all[1:2]}, {`"name":["` + first + `","` + third + `"]`, []string{first, third}},
 		{`"label":["role"]`, all[1:2]}, {`"label":["role=` + mark + `"]`, all[1:2]}, {`"label":["role=other"]`, nil},
 		{`"ancestor":["` + image + `"]`, all[1:2]}, {`"ancestor":["` + imageID + `"]`, all[1:2]}, {`"ancestor":["` + strings.TrimPrefix(imageID, "sha256:")[:12] + `"]`, all[1:2]}, {`"ancestor":["no-such"]`, nil},
+		{`"ancestor":["` + stack.Busybox + `"]`, all}, // an image made from it counts, as Docker's manual says
+		{`"publish":["` + port + `"]`, all[2:]}, {`"publish":["` + port + `/udp"]`, nil}, {`"publish":["8080"]`, all[2:]},
 		{`"before":["` + second + `"]`, all[:1]}, {`"since":["` + second + `"]`, all[2:]}, {`"since":["` + first + `"],"before":["` + third + `"]`, all[1:2]},
 		{`"health":["healthy"]`, all[2:]}, {`"health":["none"]`, all[:2]}, {`"health":["starting","unhealthy"]`, nil},
 		{`"network":["` + net1 + `"]`, all[2:]}, {`"network":["` + netID + `"]`, all[2:]}, {`"network":["no-such"]`, nil},

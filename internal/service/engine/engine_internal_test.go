@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lus/internal/model/container"
+	"lus/internal/model/image"
 )
 
 func TestBackoff(t *testing.T) {
@@ -81,6 +82,7 @@ func TestQueryMatch(t *testing.T) {
 		State:      container.State{Status: container.Exited, ExitCode: 3},
 		Mounts:     []container.MountPoint{{Name: "store", Destination: "/data"}},
 		Networks:   map[string]*container.Endpoint{"app": {NetworkID: "n1"}},
+		Ports:      container.PortMap{"80/tcp": {{HostIP: "0.0.0.0", HostPort: "8080"}}},
 	}
 	for _, x := range []struct {
 		key, value string
@@ -92,6 +94,7 @@ func TestQueryMatch(t *testing.T) {
 		{"label", "tier", true}, {"label", "tier=back", false},
 		{"volume", "store", true}, {"volume", "/data", true}, {"volume", "other", false},
 		{"publish", "80", true}, {"publish", "53/udp", false}, {"publish", "70-90/tcp", true},
+		{"publish", "8080", true}, {"publish", "8000-8100", true}, {"publish", "8080/udp", false}, {"publish", "8081", false},
 		{"expose", "53/udp", true}, {"expose", "53", false},
 		{"health", "none", true}, {"health", "healthy", false},
 		{"ancestor", "nginx", true}, {"ancestor", "redis", false},
@@ -108,6 +111,30 @@ func TestQueryMatch(t *testing.T) {
 	q = &query{f: map[string][]string{"network": {"app"}}, networks: map[string]bool{"n1": true}}
 	if !q.match(c) {
 		t.Error("network=app")
+	}
+}
+
+func TestDescends(t *testing.T) {
+	step := func(by string) image.History { return image.History{CreatedBy: by} }
+	none := func(by string) image.History { return image.History{CreatedBy: by, EmptyLayer: true} }
+	base := &image.Image{Layers: []string{"a"}, History: []image.History{step("import")}}
+	label := &image.Image{Layers: []string{"a"}, History: []image.History{step("import"), none("LABEL x")}}
+	run := &image.Image{Layers: []string{"a", "b"}, History: []image.History{step("import"), none("LABEL x"), step("RUN y")}}
+	other := &image.Image{Layers: []string{"a"}, History: []image.History{step("import"), none("LABEL z"), none("LABEL zz")}}
+	flat := &image.Image{Layers: []string{"c"}, History: []image.History{step("import"), none("LABEL x")}}
+	scratch := &image.Image{}
+	for _, x := range []struct {
+		what      string
+		img, base *image.Image
+		want      bool
+	}{
+		{"a label on top", label, base, true}, {"a layer on top", run, base, true}, {"two generations", run, label, true},
+		{"itself", base, base, false}, {"its own base", base, label, false}, {"a sibling", other, label, false},
+		{"other layers with the same steps", flat, base, false}, {"nothing", base, scratch, false},
+	} {
+		if got := descends(x.img, x.base); got != x.want {
+			t.Errorf("%s: %v", x.what, got)
+		}
 	}
 }
 

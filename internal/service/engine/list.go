@@ -94,7 +94,7 @@ func (e *Engine) ListContainers(ctx context.Context, o container.ListOptions) ([
 type query struct {
 	f             filter.Filters
 	before, since time.Time
-	images        map[string]bool // ids, of ancestor
+	images        map[string]bool // ids, of ancestor: the image and those made from it
 	networks      map[string]bool // ids
 	exited        []int
 }
@@ -138,11 +138,7 @@ func (e *Engine) query(ctx context.Context, f filter.Filters) (*query, error) {
 			*to = u.snapshot().Created
 		}
 	}
-	for _, s := range f["ancestor"] {
-		if img, err := e.Images.Resolve(ctx, s); err == nil {
-			q.images[img.ID] = true
-		}
-	}
+	e.findDescent(ctx, q)
 	for _, s := range f["network"] {
 		if n, err := e.network(s); err == nil {
 			q.networks[n.ID] = true
@@ -249,6 +245,19 @@ func hasPort(want string, c *container.Container, published bool) bool {
 	for key := range c.HostConfig.PortBindings {
 		if in(key) {
 			return true
+		}
+	}
+	return hasHostPort(c.Ports, proto, in)
+}
+
+// hasHostPort: Docker's manual looks for the container's port, its engine for
+// the host's; who asks for either finds what he means.
+func hasHostPort(ports container.PortMap, proto string, in func(key string) bool) bool {
+	for key, bindings := range ports {
+		for _, b := range bindings {
+			if strings.HasSuffix(key, "/"+proto) && in(b.HostPort+"/"+proto) {
+				return true
+			}
 		}
 	}
 	return false
