@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"lus/internal/base/layout"
 	"lus/internal/base/version"
@@ -169,6 +170,9 @@ func serve(ctx context.Context, o options) error {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root to make namespaces, mounts and networks: run it with sudo")
 	}
+	// Containers' users enter what it makes, whoever started it. What is for root alone
+	// is made so.
+	unix.Umask(0o022)
 	lock, err := claim(o.layout)
 	if err != nil {
 		return err

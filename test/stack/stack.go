@@ -150,6 +150,11 @@ func (s *Stack) UpWith(socket *os.File) error {
 	return s.up(cmd)
 }
 
+// UpClosed starts lusd as a shell does whose new files are for their owner alone.
+func (s *Stack) UpClosed() error {
+	return s.up(exec.Command("sh", "-c", `umask 077 && exec "$0" "$@"`, filepath.Join(s.Bin, "lusd"), "--root", s.Root, "--run", s.Run))
+}
+
 func (s *Stack) up(cmd *exec.Cmd) error {
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
