@@ -214,7 +214,7 @@ func (s *Service) openAll(ctx context.Context) (*opened, error) {
 	}
 	e, err := engine.Open(ctx, engine.Options{
 		Root: s.cacheDir(), Store: s.d.Store, Executor: x, Log: s.d.Log,
-		Built: s.d.Built, Failed: s.noteFull, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Stall: s.d.Stall, Provenance: s.d.Provenance, Devices: devices,
+		Built: s.d.Built, Failed: s.afterFailure, Gateway: s.d.Gateway, Allow: append([]string{allowDevice}, s.d.Allow...), Hosts: s.d.Hosts, Stall: s.d.Stall, Provenance: s.d.Provenance, Devices: devices,
 	})
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
@@ -261,13 +261,6 @@ func (s *Service) Build(ctx context.Context, req *build.Request, progress io.Wri
 		return "", watch.Explain(ctx, err)
 	}
 	return res.Image, tellResult(req, res)
-}
-
-// noteFull has room made soon where a build ended for want of it.
-func (s *Service) noteFull(err error) {
-	if report.DiskFull(err) {
-		s.full.Store(true)
-	}
 }
 
 // tellResult hands on what is known of the result beside the image's id.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lus/internal/model/build"
+	"lus/internal/service/build/internal/report"
 )
 
 // spare is what the builder keeps of the disk for the day it is full: giving
@@ -27,6 +28,35 @@ func (s *Service) keepRoom() {
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, spare); err != nil {
 		_ = os.Remove(s.spareFile())
 	}
+}
+
+// afterFailure makes room where a build ended for want of it: at once where the
+// disk is full now, because others who write to it would fail meanwhile, and
+// soon otherwise. Then it was a quota, or a disk that only the step has.
+func (s *Service) afterFailure(ctx context.Context, failure error) {
+	if report.DiskFull(failure) {
+		s.full.Store(true)
+	}
+	if !s.diskFull() {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	o, done, err := s.begin(ctx)
+	if err != nil {
+		return // the daemon stops; the next one sweeps
+	}
+	defer done()
+	s.full.Store(false)
+	if err := s.makeRoom(ctx, o); err != nil {
+		s.d.Log.Warn("making room after a build that filled the disk", "err", err)
+	}
+}
+
+// diskFull tells whether less is free than the builder itself needs. The step's
+// own words are no sign: it may have written that the disk is full, or nothing.
+func (s *Service) diskFull() bool {
+	var at unix.Statfs_t
+	return unix.Statfs(s.d.Root, &at) == nil && at.Bavail*uint64(at.Bsize) < spare
 }
 
 // makeRoom drops all of the cache that nobody uses: the disk is full, and what a

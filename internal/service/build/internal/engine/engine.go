@@ -61,7 +61,7 @@ type Options struct {
 	Built func(ctx context.Context, id string)
 	// Failed is told of each build that failed, whoever asked for it; nil tells
 	// nobody.
-	Failed func(error)
+	Failed func(context.Context, error)
 	// Gateway is the host's address as build steps reach it, for host-gateway;
 	// nil or empty: there is none.
 	Gateway func() string
@@ -74,7 +74,7 @@ type Engine struct {
 	sessions *session.Manager
 	worker   *buildWorker
 	log      *slog.Logger
-	failed   func(error)
+	failed   func(context.Context, error)
 	closers  []func() error
 }
 
@@ -87,7 +87,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Failed == nil {
-		o.Failed = func(error) {}
+		o.Failed = func(context.Context, error) {}
 	}
 	e := &Engine{log: o.Log, failed: o.Failed}
 	defer func() {

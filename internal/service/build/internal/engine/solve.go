@@ -96,7 +96,7 @@ func (e *Engine) Solve(ctx context.Context, j *Job) (*Result, error) {
 	defer func() { <-told }()
 	res, err := e.control.Solve(ctx, req)
 	if err != nil {
-		e.failed(err)
+		e.failed(ctx, err)
 		return nil, err
 	}
 	if j.Question == "" {

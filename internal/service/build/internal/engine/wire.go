@@ -29,7 +29,7 @@ type wire struct {
 	done   chan struct{} // closed once Serve returned
 }
 
-func serveWire(c *control.Controller, log *slog.Logger, failed func(error)) *wire {
+func serveWire(c *control.Controller, log *slog.Logger, failed func(context.Context, error)) *wire {
 	w := &wire{conns: make(chan net.Conn), ended: make(chan struct{}), done: make(chan struct{})}
 	w.server = grpc.NewServer(
 		grpc.StatsHandler(tracing.ServerStatsHandler(otelgrpc.WithTracerProvider(traces()))),
@@ -57,11 +57,11 @@ var recorder sync.Once
 
 // unary lets BuildKit's log go to ours, and makes a panic an answer instead of
 // the end of the daemon.
-func unary(log *slog.Logger, failed func(error)) grpc.UnaryServerInterceptor {
+func unary(log *slog.Logger, failed func(context.Context, error)) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, do grpc.UnaryHandler) (answer any, err error) {
 		defer caught(log, info.FullMethod, &err)
 		if answer, err = do(withLog(ctx, log), req); err != nil {
-			failed(err)
+			failed(ctx, err)
 		}
 		return answer, err
 	}
