@@ -122,6 +122,9 @@ func TestAFullDiskIsToldAndTheNextTryWorks(t *testing.T) {
 				t.Fatalf("12 MB fitted into 4:\n%s", r.All())
 			}
 			stack.Says(t, r.All(), "full", "remove images or containers")
+			if strings.Count(r.All(), "remove images or containers") > 1 {
+				t.Errorf("the advice is given more than once:\n%s", r.All())
+			}
 			if c.args[0] == "build" { // an empty folder may stay for the next build
 				s.Unchanged(t, before, stack.Files)
 			} else {
@@ -140,6 +143,12 @@ func TestAFullDiskIsToldAndTheNextTryWorks(t *testing.T) {
 			s.OK(t, "rmi", c.image)
 		})
 	}
+	t.Run("not a byte is free", func(t *testing.T) {
+		d := &disk{d.dir, t}
+		d.fill(0)
+		defer d.empty()
+		stack.Says(t, s.Fail(t, 1, "import", tar, "imported"), "full", "remove images or containers")
+	})
 }
 
 // The same for what makes an image of what is here, or sends it elsewhere.

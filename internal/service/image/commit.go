@@ -42,7 +42,7 @@ func (s *Service) CommitImage(ctx context.Context, c *image.Commit) (id string, 
 	if err != nil {
 		return "", err
 	}
-	ctx, release, err := s.store.Lease(ctx)
+	ctx, release, err := s.lease(ctx)
 	if err != nil {
 		return "", err
 	}

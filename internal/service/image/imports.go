@@ -43,7 +43,7 @@ func (s *Service) ImportImage(ctx context.Context, tar io.Reader, ref, platform,
 	if message == "" {
 		message = "Imported from -"
 	}
-	ctx, release, err := s.store.Lease(ctx)
+	ctx, release, err := s.lease(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -179,7 +179,7 @@ func (s *Service) unpackAll(ctx context.Context, i *image.Image) (err error) {
 	if len(m.Layers) != len(i.Layers) {
 		return errs.New(errs.Invalid, "the manifest of image %s has %d layers, its config %d: pull or build it again", short(i.ID), len(m.Layers), len(i.Layers))
 	}
-	ctx, release, err := s.store.Lease(ctx)
+	ctx, release, err := s.lease(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ import (
 // LoadImages brings the images of a tar that save wrote, here or elsewhere:
 // a Docker archive or an OCI layout, compressed or not.
 func (s *Service) LoadImages(ctx context.Context, tar io.Reader, progress func(image.Progress)) (err error) {
-	ctx, release, err := s.store.Lease(ctx)
+	ctx, release, err := s.lease(ctx)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (s *Service) platformOf(text string) (ocispec.Platform, error) {
 }
 
 func (p *pull) run(ctx context.Context, auth *image.Auth) (err error) {
-	ctx, release, err := p.s.store.Lease(ctx)
+	ctx, release, err := p.s.lease(ctx)
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (n *names) tagsOf(named reference.Named) ([]reference.Named, error) {
 }
 
 func (p *push) run(ctx context.Context, n *names, auth *image.Auth) (err error) {
-	ctx, release, err := p.s.store.Lease(ctx)
+	ctx, release, err := p.s.lease(ctx)
 	if err != nil {
 		return err
 	}

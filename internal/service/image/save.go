@@ -19,7 +19,7 @@ import (
 // SaveImages writes images to w as one tar that is a Docker archive and an OCI
 // layout at once. What becomes of the images meanwhile does not matter.
 func (s *Service) SaveImages(ctx context.Context, refs []string, w io.Writer) error {
-	ctx, release, err := s.store.Lease(ctx)
+	ctx, release, err := s.lease(ctx)
 	if err != nil {
 		return err
 	}

@@ -205,8 +205,24 @@ func full(err error) bool {
 		(err != nil && strings.Contains(err.Error(), "no space left on device"))
 }
 
+const storeFull = "the disk of the image store is full: remove images or containers, or move the store with --root"
+
+// noSpace says so once, however many layers the error comes through.
 func noSpace(err error) error {
-	return errs.New(errs.Unavailable, "the disk of the image store is full: remove images or containers, or move the store with --root (%w)", err)
+	if strings.Contains(err.Error(), storeFull) {
+		return err
+	}
+	return errs.New(errs.Unavailable, storeFull+" (%w)", err)
+}
+
+// lease holds what is made until release is called. It is the first write of
+// what brings an image, and so the first to meet a full disk.
+func (s *Service) lease(ctx context.Context) (leased context.Context, release func() error, err error) {
+	leased, release, err = s.store.Lease(ctx)
+	if full(err) {
+		err = noSpace(err)
+	}
+	return leased, release, err
 }
 
 // transient reports whether the same request may succeed a moment later. What
