@@ -17,6 +17,9 @@ func baseImage(err error, text string) (errs.Kind, string, string) {
 	if short == "" {
 		short = "the base image"
 	}
+	if noSpace(text) { // the image may be here; the hint is that of every full disk
+		return errs.Unavailable, fmt.Sprintf("image %s cannot be looked up: %s", short, after(text, name+": ")), ""
+	}
 	kind, why := registryFault(text)
 	if why == "" && (errdefs.IsNotFound(err) || strings.Contains(text, "not found") || strings.Contains(text, "pull access denied")) {
 		kind, why = errs.NotFound, "its registry does not have it, or asks for a login"

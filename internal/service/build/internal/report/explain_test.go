@@ -26,6 +26,16 @@ func explained(facts report.Facts, err error) string {
 	return w.Explain(context.Background(), err).Error()
 }
 
+// A base image that the full disk kept from being looked up may well be here.
+func TestAFullDiskIsNoFaultOfTheRegistry(t *testing.T) {
+	t.Parallel()
+	got := explained(report.Facts{}, errors.New("busybox:1: failed to resolve source metadata for docker.io/library/busybox:1: write /images/meta.db: no space left on device"))
+	want := "image busybox:1 cannot be looked up: write /images/meta.db: no space left on device\nhint: a disk is full; "
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("people are told\n%s\ninstead of\n%s...", got, want)
+	}
+}
+
 // A frontend that is an image says itself what lines are at fault: whatever it
 // says, what is shown of them is bounded.
 func TestAnyLinesMayBeAtFault(t *testing.T) {
