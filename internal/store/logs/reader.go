@@ -58,8 +58,7 @@ type Reader struct {
 	once     sync.Once
 	closed   chan struct{}
 	closing  sync.Once
-	over     atomic.Bool // Next has nothing to do with the files any more
-	release  sync.Once   // of the files
+	reading  sync.Mutex // held by Next, which has the files then
 }
 
 // file is one file of a log, open.
@@ -87,7 +86,7 @@ func Open(path string, opt Options) (*Reader, error) {
 	}
 	if err != nil {
 		r.Close()
-		return nil, r.end(err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -100,9 +99,26 @@ func (r *Reader) Close() {
 			r.sub.close()
 		}
 	})
-	if r.over.Load() {
-		r.release.Do(r.closeFiles)
+	r.letGo()
+}
+
+// letGo closes the files of a reader that is closed, unless a Next is under way, which
+// does it then. The end of what there is to read closes nothing: that takes a while,
+// and somebody waits for the end.
+func (r *Reader) letGo() {
+	select {
+	case <-r.closed:
+	default:
+		return
 	}
+	if !r.reading.TryLock() {
+		return
+	}
+	defer r.reading.Unlock()
+	for _, f := range r.files {
+		f.f.Close()
+	}
+	r.files = nil
 }
 
 // Drain tells a follower that the writer has ended: Next yields what is there
@@ -125,6 +141,14 @@ func (r *Reader) Notify() {
 // Next returns the next entry, waiting for it where the log is followed. It
 // returns io.EOF at the end. What it returns is valid until the next call.
 func (r *Reader) Next(ctx context.Context) (Entry, error) {
+	r.reading.Lock()
+	e, err := r.next(ctx)
+	r.reading.Unlock()
+	r.letGo()
+	return e, err
+}
+
+func (r *Reader) next(ctx context.Context) (Entry, error) {
 	for {
 		if err := r.interrupted(ctx); err != nil {
 			return Entry{}, err
@@ -139,7 +163,7 @@ func (r *Reader) Next(ctx context.Context) (Entry, error) {
 		}
 		if ok {
 			if r.after(e.Time) {
-				return Entry{}, r.end(io.EOF)
+				return Entry{}, io.EOF
 			}
 			if !r.opt.wants(e.Stream) || e.Time.Before(r.opt.Since) {
 				continue
@@ -151,7 +175,7 @@ func (r *Reader) Next(ctx context.Context) (Entry, error) {
 			return e, nil
 		}
 		if last {
-			return Entry{}, r.end(io.EOF)
+			return Entry{}, io.EOF
 		}
 		if err := r.wait(ctx); err != nil {
 			return Entry{}, err
@@ -159,29 +183,10 @@ func (r *Reader) Next(ctx context.Context) (Entry, error) {
 	}
 }
 
-// end gives up the files to whoever closes the reader, or closes them where that has
-// happened: closing one takes a while, and somebody waits for the end.
-func (r *Reader) end(err error) error {
-	r.over.Store(true)
-	select {
-	case <-r.closed:
-		r.release.Do(r.closeFiles)
-	default:
-	}
-	return err
-}
-
-func (r *Reader) closeFiles() {
-	for _, f := range r.files {
-		f.f.Close()
-	}
-	r.files = nil
-}
-
 func (r *Reader) interrupted(ctx context.Context) error {
 	select {
 	case <-r.closed:
-		return r.end(errClosed)
+		return errClosed
 	default:
 		return ctx.Err()
 	}
