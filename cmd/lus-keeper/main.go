@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"time"
 
 	"lus/internal/base/thread"
@@ -11,6 +12,7 @@ import (
 )
 
 func main() {
+	runtime.LockOSThread() // keeper.Run wants the first thread
 	thread.EaseMonitor(time.Millisecond)
 	os.Exit(program.Main(os.Args[1:], os.Stderr))
 }

@@ -6,7 +6,8 @@
 // One goroutine turns one epoll loop over everything, on bare descriptors and with
 // one shared buffer: a keeper of a thousand containers is to take a few megabytes.
 // It is bound to no thread, for one that is changes threads twice whenever Go's
-// scheduler wants it to make room. It never waits inside the loop for anything but
+// scheduler wants it to make room; what must happen on one has it done there
+// (parent). It never waits inside the loop for anything but
 // the fork itself: logs are written by a goroutine for each file system they lie
 // on (disk).
 //
@@ -98,14 +99,23 @@ type server struct {
 	done       bool
 	generation int
 	upgrade    *upgrade
+	parent     parent
 }
 
-// Run serves until the keeper is told to end. It takes over the calling process.
+// Run serves until the keeper is told to end. It takes over the calling process, of
+// whose first thread it is to be called.
 func Run(cfg Config) error {
+	p := make(parent)
+	ended := make(chan error, 1)
+	go func() { ended <- run(cfg, p) }()
+	return p.serve(ended)
+}
+
+func run(cfg Config, parent parent) error {
 	runtime.GOMAXPROCS(2) // the loop and a disk
 	debug.SetGCPercent(25)
 	s := &server{
-		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1,
+		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1, parent: parent,
 		buf:   make([]byte, readSize),
 		frame: make([]byte, wire.MaxInline+2),
 		oob:   make([]byte, unix.CmsgSpace(4*wire.MaxFDs)+unix.CmsgSpace(64)),

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,7 @@ import (
 // TestMain lets the test's own binary be lus-keeper.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "--") {
+		runtime.LockOSThread() // as the program does
 		os.Exit(program.Main(os.Args[1:], os.Stderr))
 	}
 	os.Exit(m.Run())
