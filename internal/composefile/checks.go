@@ -92,12 +92,21 @@ func mountPoints(p *types.Project) *misplaced {
 				return &misplaced{
 					[]string{"services", name, "volumes", strconv.Itoa(i)},
 					fmt.Sprintf("services.%s.volumes: %q is no place in a container", name, v.Target),
-					"write its whole path, as ./data:/data",
+					targetHint(v.Target),
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// targetHint says how a place in a container is written. The specification takes
+// "v:/data" for a path on drive v of Windows, so a volume cannot be named v.
+func targetHint(target string) string {
+	if len(target) > 2 && target[1] == ':' && target[2] == '/' {
+		return "one letter and a colon are read as a drive of Windows: a volume's name has two characters or more"
+	}
+	return "write its whole path, as ./data:/data"
 }
 
 // portRange reads a published port: 8080, or 8080-8082. No port at all is 0-0.
