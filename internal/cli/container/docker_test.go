@@ -187,6 +187,7 @@ func TestCreateAsksForWhatDockerAsksFor(t *testing.T) {
 		"--no-healthcheck busybox",
 		"--ulimit nofile=1024:2048 --ulimit nproc=10 busybox",
 		"--dns 1.1.1.1 --dns 8.8.8.8 --dns-search example.com --dns-option ndots:2 --add-host a:1.2.3.4 --add-host b=host-gateway --add-host c:[::1] busybox",
+		"--dns-opt ndots:2 --dns-opt timeout:1 busybox",
 		"--security-opt no-new-privileges --security-opt seccomp=unconfined --security-opt label=disable busybox",
 		"--security-opt seccomp=" + profile + " busybox",
 		"--security-opt systempaths=unconfined busybox",

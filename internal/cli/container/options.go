@@ -128,6 +128,8 @@ func (o *options) network(f *pflag.FlagSet) {
 	command.ListVar(f, &o.dns, "dns", "Name server")
 	command.ListVar(f, &o.dnsSearch, "dns-search", "Domain to search names in")
 	command.ListVar(f, &o.dnsOptions, "dns-option", "Option of the resolver")
+	command.ListVar(f, &o.dnsOptions, "dns-opt", "Option of the resolver")
+	_ = f.MarkHidden("dns-opt")
 	command.ListVar(f, &o.hosts, "add-host", "Add a name: host:address")
 }
 
