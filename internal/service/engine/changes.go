@@ -47,7 +47,11 @@ func (e *Engine) layersOf(ctx context.Context, u *unit) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]string{e.paths(u.id).upper}, e.onStubs(layers.Dirs)...), nil
+	below, err := e.onStubs(layers.Dirs)
+	if err != nil {
+		return nil, err
+	}
+	return append([]string{e.paths(u.id).upper}, below...), nil
 }
 
 // ExportContainer returns a container's files as a tar, as its image and it

@@ -83,8 +83,9 @@ func New(d Deps) (*Engine, error) {
 	}
 	e.life, e.stop = context.WithCancel(context.Background())
 	e.records = newRecords(e)
-	if err := makeStubs(d.Layout.Stubs()); err != nil {
-		return nil, err
+	// A full disk is no reason to leave everybody without a daemon: each start tries again.
+	if _, err := e.onStubs(nil); err != nil {
+		e.Log.Error("making what containers' files are mounted on", "err", err)
 	}
 	if err := e.load(e.life); err != nil {
 		return nil, err

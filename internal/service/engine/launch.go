@@ -299,9 +299,13 @@ func (l *launch) compile(ctx context.Context) (*runtime.Container, error) {
 	if err := e.giveDevices(s, rec, name); err != nil {
 		return nil, err
 	}
+	lower, err := e.onStubs(l.image.Dirs)
+	if err != nil {
+		return nil, err
+	}
 	return &runtime.Container{
 		ID: rec.ID, Generation: l.gen, Spec: s, Cgroup: in.Cgroup, Runtime: name,
-		Rootfs:  runtime.Rootfs{Lower: e.onStubs(l.image.Dirs), Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},
+		Rootfs:  runtime.Rootfs{Lower: lower, Upper: p.upper, Work: p.work, Volatile: h.AutoRemove},
 		Streams: l.streams(p, in.User),
 	}, nil
 }

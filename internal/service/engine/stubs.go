@@ -14,6 +14,9 @@ func stubs() []string {
 	return []string{"/dev/console", "/dev/pts", "/dev/shm", "/dev/mqueue", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
 }
 
+// lastStub is made last: where it is, all are.
+const lastStub = "etc/resolv.conf"
+
 // makeStubs makes the layer with what every start mounts on: beneath the image,
 // where it is no work of the start's and no change of the container's. What an
 // image has of it, or hides, counts as ever.
@@ -26,7 +29,7 @@ func makeStubs(dir string) error {
 			return fail(err)
 		}
 	}
-	for _, name := range []string{"etc/hosts", "etc/hostname", "etc/resolv.conf"} {
+	for _, name := range []string{"etc/hosts", "etc/hostname", lastStub} {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDONLY, 0o644)
 		if err != nil {
 			return fail(err)
@@ -38,7 +41,14 @@ func makeStubs(dir string) error {
 	return nil
 }
 
-// onStubs are an image's layers, topmost first, with the stubs beneath.
-func (e *Engine) onStubs(layers []string) []string {
-	return append(slices.Clip(layers), e.Layout.Stubs())
+// onStubs are an image's layers, topmost first, with the stubs beneath, which are made
+// where they are missing.
+func (e *Engine) onStubs(layers []string) ([]string, error) {
+	dir := e.Layout.Stubs()
+	if _, err := os.Lstat(filepath.Join(dir, lastStub)); err != nil {
+		if err := makeStubs(dir); err != nil {
+			return nil, err
+		}
+	}
+	return append(slices.Clip(layers), dir), nil
 }

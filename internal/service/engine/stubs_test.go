@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"lus/internal/base/errs"
+	"lus/internal/base/layout"
 	"lus/internal/model/container"
 )
 
@@ -35,4 +37,23 @@ func TestAStartWritesNothingOfItsOwn(t *testing.T) {
 	if code != 0 || out == "0\n" || stub.Size() != 0 {
 		t.Errorf("/etc/hosts: %d %q, the stub: %d bytes", code, out, stub.Size())
 	}
+}
+
+// What cannot be made, as on a full disk, keeps the daemon from nothing but starts, and
+// these from nothing once it can be; nor does somebody who removes it.
+func TestStubsAreMadeWhereTheyAreMissing(t *testing.T) {
+	t.Parallel()
+	root := newRoot(t)
+	stubs := layout.Resolve(root, filepath.Join(root, "run")).Stubs()
+	must(t, os.MkdirAll(filepath.Dir(stubs), 0o755))
+	must(t, os.WriteFile(stubs, nil, 0o600))
+	h := reopen(t, root)
+	id := h.create("box", "sleep 1000", onNetwork("bridge"))
+	if err := h.engine.StartContainer(context.Background(), id); !errs.Is(err, errs.Unavailable) {
+		t.Errorf("a start without them: %v", err)
+	}
+	must(t, os.Remove(stubs))
+	must(t, h.engine.StartContainer(context.Background(), id))
+	must(t, os.RemoveAll(stubs))
+	h.run("other", "sleep 1000", onNetwork("bridge"))
 }

@@ -73,6 +73,10 @@ func (e *Engine) restingView(ctx context.Context, u *unit) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	dirs, err := e.onStubs(layers.Dirs)
+	if err != nil {
+		return nil, err
+	}
 	found := &launch{e: e}
 	defer func() {
 		for _, part := range found.parts {
@@ -81,7 +85,7 @@ func (e *Engine) restingView(ctx context.Context, u *unit) (*view, error) {
 	}()
 	held := &undo{}
 	let := func() { e.warn("unmounting volumes", &rec, held.all(context.WithoutCancel(ctx))) }
-	all, err := e.assemble(ctx, found, u, e.onStubs(layers.Dirs), ms, held)
+	all, err := e.assemble(ctx, found, u, dirs, ms, held)
 	if err != nil {
 		let()
 		return nil, err
