@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -212,7 +214,7 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 	var d net.Dialer
 	raw, err := d.DialContext(ctx, c.network, c.address)
 	if err != nil && c.start != nil && ctx.Err() == nil {
-		if os.IsPermission(err) {
+		if errors.Is(err, fs.ErrPermission) {
 			return nil, errs.New(errs.Denied, "permission denied on the daemon's socket %s: run lus with sudo", c.address)
 		}
 		if serr := c.start(); serr != nil {
@@ -224,7 +226,7 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if os.IsPermission(err) {
+		if errors.Is(err, fs.ErrPermission) {
 			return nil, errs.New(errs.Denied, "permission denied on the daemon's socket %s: run lus with sudo", c.address)
 		}
 		return nil, errs.With(errs.Unavailable, &noDaemon{shown: c.shown, cause: err})
