@@ -144,10 +144,10 @@ func (c *comparer) subfolder(rel string, st *unix.Stat_t, old *node) (bool, erro
 	return true, nil
 }
 
-// isFolder reports whether the merged view has a folder here; the root is one.
 // empty tells of a file to mount on.
 func empty(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 }
 
+// isFolder reports whether the merged view has a folder here; the root is one.
 func (n *node) isFolder() bool { return n.path == "" || n.kind() == unix.S_IFDIR }
 
 func sameAttributes(a, b *unix.Stat_t) bool {
