@@ -199,6 +199,9 @@ func TestInitReapsAndForwards(t *testing.T) {
 	// sleep is no init: its orphans stay, or the test would show nothing.
 	stack.Eventually(t, "the orphans without --init", func() bool { return zombies(plain) == "3" })
 	stack.Eventually(t, "the orphans with --init to be gone", func() bool { return zombies(reaped) == "0" })
+	if got := s.OK(t, "exec", reaped, "cat", "/proc/1/comm"); got != "lus-init" {
+		t.Errorf("ps shows the first process as %q", got)
+	}
 
 	told := named(t, s, "told")
 	s.OK(t, "run", "-d", "--init", "--name", told, stack.Busybox, "sh", "-c", "trap 'echo told; exit 9' USR1; echo ready; while :; do sleep 0.05; done")

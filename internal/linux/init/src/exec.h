@@ -207,6 +207,8 @@ static void op_exec(void)
 {
 	struct last l;
 	read_last(&l);
+	if (l.flags & LAST_INIT) // ps would show the number of a descriptor
+		sys5(__NR_prctl, PR_SET_NAME, (long)"lus-init", 0, 0, 0);
 	step = "start a session";
 	sys0(__NR_setsid);
 	if (l.flags & LAST_TERMINAL)
