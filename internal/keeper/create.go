@@ -184,12 +184,8 @@ func (s *server) start(p *proc, flags uintptr, child []int) error {
 		files[i] = uintptr(fd)
 	}
 	pidfd := -1
-	var pid int
-	var err error
-	s.parent.do(func() {
-		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(initSlot), []string{"lus-init"}, &syscall.ProcAttr{
-			Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Cloneflags: flags, PidFD: &pidfd},
-		})
+	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(initSlot), []string{"lus-init"}, &syscall.ProcAttr{
+		Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Cloneflags: flags, PidFD: &pidfd},
 	})
 	if err != nil {
 		return errs.New(errs.Internal, "fork for %s: %w", keyName(p.Key), err)

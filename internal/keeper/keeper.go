@@ -3,13 +3,14 @@
 // their terminals and the sockets of published ports, and learns how they end.
 // It outlives the daemon, which asks it what runs.
 //
-// One goroutine turns one epoll loop over everything, on bare descriptors and with
-// one shared buffer: a keeper of a thousand containers is to take a few megabytes.
-// It is bound to no thread, for one that is changes threads twice whenever Go's
-// scheduler wants it to make room; what must happen on one has it done there
-// (parent). It never waits inside the loop for anything but
-// the fork itself: logs are written by a goroutine for each file system they lie
-// on (disk).
+// The first thread turns one epoll loop over everything, on bare descriptors and with
+// one shared buffer: a keeper of a thousand containers is to take a few megabytes. It
+// is the one that forks every process, and that becomes the first one of the program
+// that takes over. A process may ask to be killed when its parent ends
+// (PR_SET_PDEATHSIG), and to the kernel that is the thread it was forked by: of those
+// that an upgrade ends none may have children. It never waits inside the loop for
+// anything but the fork itself: logs are written by a goroutine for each file system
+// they lie on (disk).
 //
 // # What outlives what
 //
@@ -99,23 +100,16 @@ type server struct {
 	done       bool
 	generation int
 	upgrade    *upgrade
-	parent     parent
 }
 
 // Run serves until the keeper is told to end. It takes over the calling process, of
 // whose first thread it is to be called.
 func Run(cfg Config) error {
-	p := make(parent)
-	ended := make(chan error, 1)
-	go func() { ended <- run(cfg, p) }()
-	return p.serve(ended)
-}
-
-func run(cfg Config, parent parent) error {
+	runtime.LockOSThread()
 	runtime.GOMAXPROCS(2) // the loop and a disk
 	debug.SetGCPercent(25)
 	s := &server{
-		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1, parent: parent,
+		layout: cfg.Layout, log: cfg.Log, listen: -1, lock: -1,
 		buf:   make([]byte, readSize),
 		frame: make([]byte, wire.MaxInline+2),
 		oob:   make([]byte, unix.CmsgSpace(4*wire.MaxFDs)+unix.CmsgSpace(64)),

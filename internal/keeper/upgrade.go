@@ -93,7 +93,7 @@ func (s *server) exec(u *upgrade) error {
 	// there before it puts its own.
 	fds = append(fds, memfd, initSlot)
 	inherit(fds, true)
-	s.parent.do(func() { err = syscall.Exec(program, append(args, "--resume", strconv.Itoa(memfd)), Environment()) })
+	err = syscall.Exec(program, append(args, "--resume", strconv.Itoa(memfd)), Environment())
 	inherit(fds, false)
 	return fmt.Errorf("exec: %w", err)
 }
