@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ func (h *handler) hostFacts() (map[string]any, error) {
 		"ServerVersion": version.String(), "KernelVersion": kernel(), "OSType": runtime.GOOS,
 		"Architecture": machine(), "NCPU": runtime.NumCPU(), "SystemTime": time.Now().Format(time.RFC3339Nano),
 		"NFd": len(files), "NGoroutines": runtime.NumGoroutine(), "NEventsListener": h.listeners.Load(), "Debug": false,
-		"DriverStatus": [][2]string{}, "IPv4Forwarding": true, // on every interface that needs it, whatever the host-wide switch says
+		"DriverStatus": [][2]string{}, "IPv4Forwarding": forwards(),
 		"IndexServerAddress": "https://index.docker.io/v1/", "RegistryConfig": registryConfig(),
 		"HttpProxy": os.Getenv("HTTP_PROXY"), "HttpsProxy": os.Getenv("HTTPS_PROXY"), "NoProxy": os.Getenv("NO_PROXY"),
 		"Swarm":   map[string]any{"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "ControlAvailable": false, "Error": "", "RemoteManagers": nil},
@@ -81,6 +82,13 @@ func limits() map[string]any {
 		"CpuCfsPeriod": there("cpu/cpu.cfs_period_us"), "CpuCfsQuota": there("cpu/cpu.cfs_quota_us"), "CPUShares": there("cpu/cpu.shares"),
 		"CPUSet": there("cpuset/cpuset.cpus"), "PidsLimit": there("pids"),
 	}
+}
+
+// forwards tells whether this host forwards IPv4, be it on some interfaces alone, as our
+// networks have it.
+func forwards() bool {
+	files, _ := filepath.Glob("/proc/sys/net/ipv4/conf/*/forwarding") // fails only for a bad pattern
+	return slices.ContainsFunc(files, func(file string) bool { return read(file) == "1" })
 }
 
 func read(file string) string {
