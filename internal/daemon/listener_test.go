@@ -45,14 +45,14 @@ func free(t *testing.T, n int) (all []string) {
 	t.Helper()
 	for len(all) < n {
 		// One of many, and a port that the kernel gives nobody who asks for any: so
-		// nobody else has it a moment later.
+		// nobody else has it a moment later. Listening to find out would be in the way: a
+		// program that is started meanwhile holds the socket until its exec.
 		at := fmt.Sprintf("127.%d.%d.%d:%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254), 10_000+rand.IntN(8_000))
-		ln, err := net.Listen("tcp", at)
-		if err != nil {
+		if conn, err := net.Dial("tcp", at); err == nil {
+			_ = conn.Close()
 			continue
 		}
-		defer ln.Close()
-		all = append(all, ln.Addr().String())
+		all = append(all, at)
 	}
 	return all
 }
@@ -83,10 +83,12 @@ func TestTheRegistryListensAtOneAddress(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	at := free(t, 12)
+	var at []string // all of them
 	for range 10 {
 		var all sync.WaitGroup
-		for _, a := range at {
+		fresh := free(t, 12)
+		at = append(at, fresh...)
+		for _, a := range fresh {
 			all.Go(func() {
 				if err := l.Set(t.Context(), model.Settings{Enabled: true, Address: a}); err != nil {
 					t.Error(err)
